@@ -1,0 +1,185 @@
+#include "clients.h"
+
+#include "base.h"
+#include "sockets.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EVENTS = 1024, PATIENCE_MS = 15000, READ_SIZE = 1 << 17 };
+
+static const char welcome[] = "welcome";
+
+/* --- receiving --- */
+
+static void take_message(struct clients *clients, struct client *client, uint32_t number, uint64_t arrived_ns)
+{
+    uint64_t bit;
+
+    if (number - clients->round_first >= clients->round_count) {
+        clients->unexpected++;
+        return;
+    }
+    if (client->round_first != clients->round_first) {
+        client->round_first = clients->round_first;
+        client->received_mask = 0;
+    }
+    bit = 1ull << (number - clients->round_first);
+    if (client->received_mask & bit) {
+        clients->unexpected++;
+        return;
+    }
+    client->received_mask |= bit;
+    clients->received++;
+    samples_add(&clients->latencies, arrived_ns - clients->published_at[number]);
+}
+
+static void take_messages(struct clients *clients, struct client *client, const char *data, size_t length)
+{
+    uint64_t arrived_ns = now_ns();
+    const char *end = data + length, *mark = data;
+
+    while ((mark = memchr(mark, MESSAGE_MARK, (size_t)(end - mark))) != NULL) {
+        char digits[MESSAGE_DIGITS + 1] = {0};
+
+        if (end - mark < STAMP_LENGTH) {
+            client->carried = (uint8_t)(end - mark);
+            memcpy(client->carry, mark, client->carried);
+            return;
+        }
+        memcpy(digits, mark + 1, MESSAGE_DIGITS);
+        take_message(clients, client, (uint32_t)strtoul(digits, NULL, 16), arrived_ns);
+        mark += STAMP_LENGTH;
+    }
+}
+
+static void take_first_response(struct clients *clients, struct client *client, const char *data, size_t length)
+{
+    if (length > 12 && memcmp(data, "HTTP/1.1 ", 9) == 0 && data[9] != '2')
+        give_up("a client was refused: %.*s", (int)(length < 300 ? length : 300), data);
+    if (memmem(data, length, welcome, sizeof welcome - 1) != NULL) {
+        client->is_held = true;
+        clients->held++;
+        return;
+    }
+    client->carried = (uint8_t)(length < sizeof welcome - 2 ? length : sizeof welcome - 2);
+    memcpy(client->carry, data + length - client->carried, client->carried);
+}
+
+void client_receive(struct clients *clients, struct client *client)
+{
+    static char buffer[READ_SIZE];
+    size_t carried = client->carried;
+    ssize_t length = read(client->fd, buffer + carried, sizeof buffer - carried);
+
+    if (length < 0 && errno == EAGAIN)
+        return;
+    if (length <= 0) {
+        if (!client->is_held)
+            give_up("a client was closed while opening");
+        close(client->fd);
+        client->fd = -1;
+        clients->closed++;
+        return;
+    }
+    memcpy(buffer, client->carry, carried);
+    client->carried = 0;
+    if (client->is_held)
+        take_messages(clients, client, buffer, carried + (size_t)length);
+    else
+        take_first_response(clients, client, buffer, carried + (size_t)length);
+}
+
+/* --- opening --- */
+
+static void open_next(struct clients *clients, const struct opening *opening)
+{
+    struct client *client = &clients->all[clients->opened];
+    char request[512];
+    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", opening->path);
+
+    client->fd = connect_to(opening->port, clients->opened);
+    watch(clients->poller, client->fd, clients->opened);
+    if (length >= (int)sizeof request || send_fully(client->fd, request, (size_t)length) < 0)
+        give_up("cannot send the request for %s", opening->path);
+    clients->opened++;
+}
+
+static void wait_for_welcome(struct clients *clients)
+{
+    struct epoll_event events[EVENTS];
+    int ready = epoll_wait(clients->poller, events, EVENTS, PATIENCE_MS);
+
+    if (ready == 0)
+        give_up("%zu of %zu clients are held, and no other for %d ms", clients->held, clients->count, PATIENCE_MS);
+    for (int i = 0; i < ready; i++)
+        client_receive(clients, &clients->all[events[i].data.u64]);
+}
+
+/* How many long polls the origin has answered, asked over a connection of its own. */
+static size_t count_polls(int port)
+{
+    static const char request[] = "GET /polls HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    char answer[512];
+    size_t length = 0;
+    const char *body = NULL;
+    int fd = connect_to(port, 0);
+
+    if (send_fully(fd, request, sizeof request - 1) < 0)
+        give_up("the origin closed the connection");
+    while (body == NULL || body[4] == '\0') {
+        ssize_t got = read(fd, answer + length, sizeof answer - 1 - length);
+
+        if (got < 0 && errno == EAGAIN)
+            continue;
+        if (got <= 0)
+            give_up("the origin does not count polls");
+        length += (size_t)got;
+        answer[length] = '\0';
+        body = strstr(answer, "\r\n\r\n");
+    }
+    close(fd);
+    return strtoul(body + 4, NULL, 10);
+}
+
+static void wait_for_origin(struct clients *clients, int port, size_t polls_before)
+{
+    uint64_t deadline_ns = now_ns() + PATIENCE_MS * NS_PER_MS;
+    size_t held;
+
+    while ((held = count_polls(port) - polls_before) <= clients->held) {
+        if (now_ns() > deadline_ns)
+            give_up("the origin has seen %zu of %zu polls, and no other for %d ms", held, clients->count, PATIENCE_MS);
+        usleep(2000);
+    }
+    for (; clients->held < held; clients->held++)
+        clients->all[clients->held].is_held = true;
+}
+
+void clients_open(struct clients *clients, const struct opening *opening)
+{
+    size_t polls_before = opening->origin_port ? count_polls(opening->origin_port) : 0;
+
+    clients->count = opening->count;
+    clients->all = allocate(clients->count, sizeof *clients->all);
+    while (clients->held < clients->count) {
+        while (clients->opened < clients->count && clients->opened - clients->held < opening->window)
+            open_next(clients, opening);
+        if (opening->origin_port != 0)
+            wait_for_origin(clients, opening->origin_port, polls_before);
+        else
+            wait_for_welcome(clients);
+    }
+}
+
+void clients_close(struct clients *clients)
+{
+    for (size_t i = 0; i < clients->opened; i++)
+        if (clients->all[i].fd >= 0)
+            close(clients->all[i].fd);
+    free(clients->all);
+    clients->all = NULL;
+}

@@ -1,0 +1,183 @@
+"""Measures Holdfast beside its peers in one run and records the medians in docs/performance.md.
+
+Run it as ``make bench`` or ``python -m benchmarks.run``; ``--help`` lists the options. Every round makes every
+measurement once with every server, each time with a fresh one, so that what disturbs the machine for a while disturbs
+all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import machine, report
+from benchmarks.figures import Figure, Results
+from benchmarks.loads import Load, LoadFailedError, Polls, Publishing, Requests, Streams
+from benchmarks.processes import ServerFailedError
+from benchmarks.servers import PROJECT, Kind, missing_program, started, version_of
+
+DOCUMENT = PROJECT / "docs" / "performance.md"
+_MANY = 15_000
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, record; the exit status is 1 when a measurement failed."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = parse_options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so the servers are ended
+    build_programs()
+    _allow_open_files()
+    kinds = _available(options.servers)
+    started_at = time.monotonic()
+    results, problems = _measure_all(plan_loads(options), kinds, options.rounds)
+    minutes = (time.monotonic() - started_at) / 60
+    body = _body(results, problems, kinds, options.rounds, minutes, arguments)
+    print(f"\n{body}")
+    if options.write:
+        DOCUMENT.write_text(report.replace_between_marks(DOCUMENT.read_text(), body))
+        print(f"\nwritten to {DOCUMENT.relative_to(PROJECT)}")
+    if options.json is not None:
+        options.json.write_text(_as_json(results))
+    return 1 if problems else 0
+
+
+def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line as values, with what is not given filled in."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="one short round, nothing recorded")
+    parser.add_argument("--rounds", type=_positive, help="how often everything is measured (default: 3)")
+    parser.add_argument(
+        "--servers",
+        type=lambda text: [Kind(name) for name in text.split(",")],
+        default=list(Kind),
+        metavar="NAME,NAME",
+        help=f"which ones, of {','.join(Kind)} (default: all that are installed)",
+    )
+    parser.add_argument(
+        "--many-pushpin", action="store_true", help=f"measure Pushpin too with {_MANY:,} clients (slow)"
+    )
+    parser.add_argument(
+        "--write",
+        action=argparse.BooleanOptionalAction,
+        help=f"record the result in {DOCUMENT.relative_to(PROJECT)} (default: unless --quick)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single sample here")
+    options = parser.parse_args(arguments)
+    if options.rounds is None:
+        options.rounds = 1 if options.quick else 3
+    if options.write is None:
+        options.write = not options.quick
+    return options
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def plan_loads(options: argparse.Namespace) -> list[Load]:
+    """The measurements of one round."""
+    if options.quick:
+        return [
+            Streams(1000, (Publishing(20, 1), Publishing(4, 20))),
+            Polls(500),
+            Requests(requests=5000, seconds=2),
+        ]
+    many = frozenset({Kind.HOLDFAST, Kind.PUSHPIN} if options.many_pushpin else {Kind.HOLDFAST})
+    return [
+        Streams(1000, (Publishing(40, 1), Publishing(10, 20))),
+        Streams(5000, (Publishing(12, 1), Publishing(3, 20))),
+        Streams(_MANY, (Publishing(3, 1),), idle_s=2, only=many),
+        Polls(2000),
+        Requests(requests=20_000, seconds=4),
+    ]
+
+
+def build_programs() -> None:
+    """Build the C programs, where they are older than their sources."""
+    missing = machine.missing_build_tool()
+    if missing is not None:
+        sys.exit(f"{missing} is needed to build the load programs (Debian: apt install gcc make libc6-dev)")
+    subprocess.run(["make", "--silent", "-C", str(PROJECT / "benchmarks" / "load")], check=True)
+
+
+def _allow_open_files() -> None:
+    """Servers inherit the limit; the usual soft limit is far below the number of clients."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _available(kinds: Sequence[Kind]) -> list[Kind]:
+    available: list[Kind] = []
+    for kind in kinds:
+        missing = missing_program(kind)
+        if missing is None:
+            available.append(kind)
+        else:
+            print(f"without {kind}: {missing} is not installed")
+    return available
+
+
+def _measure_all(plan: Sequence[Load], kinds: Sequence[Kind], rounds: int) -> tuple[Results, list[str]]:
+    results = Results()
+    problems: list[str] = []
+    for number in range(1, rounds + 1):
+        for load in plan:
+            for kind in filter(load.fits, kinds):
+                label = f"round {number} of {rounds}, {load.title}, {kind.heading}"
+                try:
+                    with started(kind) as server:
+                        measured = load.measure(server)
+                except (LoadFailedError, ServerFailedError, subprocess.TimeoutExpired) as problem:
+                    problems.append(f"{label}: {problem}")
+                    print(problems[-1], flush=True)
+                else:
+                    results.add(kind, measured)
+                    print(f"{label}: {_summary(measured)}", flush=True)
+    return results, problems
+
+
+def _summary(measured: dict[Figure, float]) -> str:
+    return "; ".join(f"{figure.heading} {report.format_number(value)}" for figure, value in measured.items())
+
+
+def _body(
+    results: Results,
+    problems: Sequence[str],
+    kinds: Sequence[Kind],
+    rounds: int,
+    minutes: float,
+    arguments: Sequence[str],
+) -> str:
+    versions = ", ".join(version for version in map(version_of, kinds) if version is not None)
+    command = shlex.join(["python", "-m", "benchmarks.run", *arguments])
+    facts = [
+        f"- {machine.today()}: medians of {rounds} interleaved rounds, in {minutes:.1f} minutes, by `{command}`",
+        f"- {machine.describe_machine()}",
+        f"- {versions}",
+        *(f"- failed: {problem.splitlines()[0]}" for problem in problems),
+    ]
+    parts = ["\n".join(facts), report.results_table(results), report.goals_table(results)]
+    return "\n\n".join(filter(None, parts))
+
+
+def _as_json(results: Results) -> str:
+    samples = {
+        figure.heading: {kind.value: values for kind, values in by_kind.items()}
+        for figure, by_kind in results.samples.items()
+    }
+    return json.dumps(samples, indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

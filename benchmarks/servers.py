@@ -1,0 +1,245 @@
+"""The servers that are compared: how each is started, on free ports, with a directory of its own."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from benchmarks.processes import Running, ServerFailedError, running
+from tests.harness.ports import free_port
+
+import holdfast
+
+PROJECT = Path(__file__).resolve().parents[1]
+PROGRAMS = PROJECT / "benchmarks" / "bin"
+
+_MAX_CLIENTS = 16_000
+_PROXYING_TIMEOUT_S = 10.0
+_NGINX = "/usr/sbin/nginx"  # not in everybody's PATH
+
+# Both GRIP proxies get this file. No message_rate and no message_hwm: Pushpin then delivers without a limit.
+_GRIP_CONF = """\
+[global]
+{pushpin_global}rundir={directory}/run
+ipc_prefix=bench-
+
+[runner]
+{pushpin_runner}http_port=127.0.0.1:{port}
+logdir={directory}/log
+log_level=1
+client_maxconn={max_clients}
+
+[proxy]
+routesfile=routes
+sig_iss=bench
+sig_key=changeme
+{pushpin_proxy}
+[handler]
+push_in_http_addr=127.0.0.1
+push_in_http_port={control_port}
+"""
+
+_PUSHPIN_PROXY = """\
+zurl_out_specs=ipc://{rundir}/{ipc_prefix}zurl-in
+zurl_out_stream_specs=ipc://{rundir}/{ipc_prefix}zurl-in-stream
+zurl_in_specs=ipc://{rundir}/{ipc_prefix}zurl-out
+updates_check=off
+"""
+
+_NGINX_CONF = """\
+daemon off;
+worker_processes 1;
+pid {directory}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    keepalive_requests 1000000000;
+    client_body_temp_path {directory}/run;
+    proxy_temp_path {directory}/run;
+    fastcgi_temp_path {directory}/run;
+    uwsgi_temp_path {directory}/run;
+    scgi_temp_path {directory}/run;
+    upstream origin {{ server 127.0.0.1:{origin_port}; keepalive 64; keepalive_requests 1000000000; }}
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+    }}
+}}
+"""
+
+
+class Kind(StrEnum):
+    """The servers, by the names of the command line, in the order of the table's columns."""
+
+    HOLDFAST = "holdfast"
+    PUSHPIN = "pushpin"
+    FLOOR = "floor"
+    NGINX = "nginx"
+    DIRECT = "direct"
+
+    @property
+    def heading(self) -> str:
+        """What the table calls it."""
+        return _HEADINGS[self]
+
+    @property
+    def can_hold(self) -> bool:
+        """Whether it holds streams and takes publishes."""
+        return self in (Kind.HOLDFAST, Kind.PUSHPIN, Kind.FLOOR)
+
+    @property
+    def is_grip_proxy(self) -> bool:
+        """Whether it speaks GRIP with a backend."""
+        return self in (Kind.HOLDFAST, Kind.PUSHPIN)
+
+    @property
+    def can_proxy(self) -> bool:
+        """Whether an ordinary request gets the origin's answer through it."""
+        return self is not Kind.FLOOR
+
+
+_HEADINGS: Mapping[Kind, str] = {
+    Kind.HOLDFAST: "Holdfast",
+    Kind.PUSHPIN: "Pushpin",
+    Kind.FLOOR: "C `send()` loop",
+    Kind.NGINX: "nginx",
+    Kind.DIRECT: "origin, no proxy",
+}
+
+
+_PROGRAMS_OF: Mapping[Kind, tuple[str, ...]] = {Kind.PUSHPIN: ("pushpin", "zurl"), Kind.NGINX: (_NGINX,)}
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is ready, with the origin behind it.
+
+    Args:
+        kind: which one.
+        port: where clients connect.
+        control_port: where publishes go; 0 if it takes none.
+        origin_port: where the origin can be asked directly; 0 if there is none.
+        running: the server's process (not the origin's, unless the origin is what is measured).
+    """
+
+    kind: Kind
+    port: int
+    control_port: int
+    origin_port: int
+    running: Running
+
+
+def missing_program(kind: Kind) -> str | None:
+    """The program that ``kind`` needs and this machine does not have, or None."""
+    return next((program for program in _PROGRAMS_OF.get(kind, ()) if shutil.which(program) is None), None)
+
+
+def version_of(kind: Kind) -> str | None:
+    """Name and version for the record, or None for the programs of this directory."""
+    match kind:
+        case Kind.HOLDFAST:
+            return f"Holdfast {holdfast.__version__} on Python {platform.python_version()}"
+        case Kind.PUSHPIN:
+            return f"Pushpin {_output_of('pushpin', '--version').split()[-1]}"
+        case Kind.NGINX:
+            return _output_of(_NGINX, "-v").rpartition(" ")[2]
+        case _:
+            return None
+
+
+@contextmanager
+def started(kind: Kind) -> Iterator[Server]:
+    """Run a server, and the origin it needs, while the block runs."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-bench-")))
+        for name in ("run", "log"):
+            (directory / name).mkdir()
+        if kind is Kind.FLOOR:
+            yield stack.enter_context(_floor(directory))
+            return
+        origin_port = free_port()
+        origin = stack.enter_context(_program("origin", directory, origin_port))
+        if kind is Kind.DIRECT:
+            yield Server(kind, origin_port, 0, origin_port, origin)
+        elif kind is Kind.NGINX:
+            yield stack.enter_context(_nginx_proxy(directory, origin_port))
+        else:
+            yield stack.enter_context(_grip_proxy(kind, directory, origin_port))
+
+
+def _program(name: str, directory: Path, *ports: int) -> AbstractContextManager[Running]:
+    command = [str(PROGRAMS / name), *map(str, ports)]
+    return running(command, directory / f"{name}.log", ports)
+
+
+@contextmanager
+def _floor(directory: Path) -> Iterator[Server]:
+    port, control_port = free_port(), free_port()
+    with _program("floor", directory, port, control_port) as process:
+        yield Server(Kind.FLOOR, port, control_port, 0, process)
+
+
+@contextmanager
+def _nginx_proxy(directory: Path, origin_port: int) -> Iterator[Server]:
+    port = free_port()
+    config_file = directory / "nginx.conf"
+    config_file.write_text(_NGINX_CONF.format(directory=directory, port=port, origin_port=origin_port))
+    command = [_NGINX, "-p", str(directory), "-c", str(config_file)]
+    with running(command, directory / "nginx.log", [port]) as process:
+        _wait_until_proxying(port)
+        yield Server(Kind.NGINX, port, 0, origin_port, process)
+
+
+@contextmanager
+def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Server]:
+    port, control_port = free_port(), free_port()
+    is_pushpin = kind is Kind.PUSHPIN
+    (directory / "routes").write_text(f"* 127.0.0.1:{origin_port}\n")
+    config_file = directory / "pushpin.conf"
+    config_file.write_text(
+        _GRIP_CONF.format(
+            directory=directory,
+            pushpin_global="include={libdir}/internal.conf\n" if is_pushpin else "",
+            pushpin_runner="services=condure,zurl,pushpin-proxy,pushpin-handler\n" if is_pushpin else "",
+            pushpin_proxy=_PUSHPIN_PROXY if is_pushpin else "",
+            port=port,
+            control_port=control_port,
+            max_clients=_MAX_CLIENTS,
+        )
+    )
+    program = ["pushpin", "--merge-output"] if is_pushpin else [sys.executable, "-m", "holdfast"]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
+    command = [*program, "--config", str(config_file)]
+    with running(command, directory / f"{kind}.log", [port, control_port], environment) as process:
+        _wait_until_proxying(port)
+        yield Server(kind, port, control_port, origin_port, process)
+
+
+def _wait_until_proxying(port: int) -> None:
+    """Wait until an ordinary request is answered: a proxy of several processes opens its ports before it works."""
+    deadline = time.monotonic() + _PROXYING_TIMEOUT_S
+    while time.monotonic() < deadline:
+        with suppress(OSError, HTTPException), closing(HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
+            connection.request("GET", "/plain")
+            if connection.getresponse().status == HTTPStatus.OK:
+                return
+        time.sleep(0.05)
+    raise ServerFailedError(f"the proxy on port {port} does not answer an ordinary request")
+
+
+def _output_of(*command: str) -> str:
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
+    return result.stdout.strip()

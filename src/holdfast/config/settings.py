@@ -1,0 +1,223 @@
+"""The settings that Holdfast has, each declared once with everything there is to say about it (routes spec §2.4).
+
+Invariants: values are typed and checked; the defaults of the classes are Pushpin's shipped configuration, so that a
+start without any file equals it. Keys have the names and sections of `pushpin.conf`; `[holdfast]` is ours.
+"""
+
+# ruff: noqa: RUF009 -- `option` makes a dataclass field, which is what the rule asks for
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from holdfast.config import kinds
+from holdfast.config.kinds import LogFormat, choice, integer, ports
+from holdfast.config.listen import ANY_ADDRESS, Listen
+from holdfast.config.log_levels import LogLevels
+from holdfast.config.options import option
+from holdfast.routing.forward import SetForwardedProto
+from holdfast.routing.xff import XffRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GlobalSettings:
+    """`[global]`: where things are."""
+
+    include: str = option(
+        kinds.PATH, "", "One more file with settings, for keys that are not in this one; relative to this one."
+    )
+    libdir: str = option(kinds.PATH, "/usr/lib/pushpin", "What `{libdir}` in other settings stands for.")
+    rundir: str = option(
+        kinds.PATH, "run", "What `{rundir}` in other settings stands for: the directory of sockets made at run time."
+    )
+    ipc_prefix: str = option(kinds.TEXT, "pushpin-", "What `{ipc_prefix}` in other settings stands for.")
+    port_offset: int = option(
+        integer(0, 65535), "0", "Added to `push_in_http_port` and to the port of every `tcp://` address."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerSettings:
+    """`[runner]`: the client side."""
+
+    http_port: tuple[Listen, ...] = option(
+        ports("http"), "7999", "Where to accept clients; a bare port listens on all IPv4 addresses.", absent=""
+    )
+    log_level: LogLevels = option(
+        kinds.LOG_LEVELS,
+        "2",
+        "How much to log: 0 errors, 1 warnings, 2 information, 3 debug, 4 trace; `proxy:3` and the like for the part "
+        "of the work that a component of Pushpin (`runner`, `connmgr`, `proxy`, `handler`) has.",
+    )
+    client_buffer_size: int = option(
+        integer(256, 2**24), "8192", "A client's whole request header must fit into this.", unit="bytes"
+    )
+    client_maxconn: int = option(
+        integer(1), "50000", "Client connections at once, held ones included; more are not accepted."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxySettings:
+    """`[proxy]`: what happens between client and backend."""
+
+    routesfile: str = option(kinds.PATH, "routes", "The routes file, relative to the directory of this file.")
+    debug: bool = option(kinds.BOOLEAN, "false", "Tell clients in error responses what went wrong, for every route.")
+    accept_x_forwarded_protocol: bool = option(
+        kinds.BOOLEAN, "false", "Believe a client's X-Forwarded-Proto header that it came by TLS."
+    )
+    set_x_forwarded_protocol: SetForwardedProto = option(
+        kinds.SET_FORWARDED_PROTO,
+        "proto-only",
+        "Tell the backend about TLS clients: `proto-only` sets X-Forwarded-Proto, `true` X-Forwarded-Protocol as well.",
+        absent="",
+    )
+    x_forwarded_for: XffRule = option(
+        kinds.XFF, "", "X-Forwarded-For: `truncate:N` keeps the last N addresses, `append` adds that of the client."
+    )
+    x_forwarded_for_trusted: XffRule = option(
+        kinds.XFF, "", "The same for requests that `upstream_key` shows to come from a trusted proxy."
+    )
+    orig_headers_need_mark: tuple[str, ...] = option(
+        kinds.TEXTS, "", "Headers that a route with `orig_headers` takes for original only if they came marked."
+    )
+    accept_pushpin_route: bool = option(
+        kinds.BOOLEAN, "false", "Let a Pushpin-Route header choose the route by its id."
+    )
+    cdn_loop: str = option(kinds.TEXT, "", "Name of this proxy, added to the CDN-Loop header; empty for none.")
+    log_from: bool = option(kinds.BOOLEAN, "false", "Log the address of the client with each request.")
+    log_user_agent: bool = option(kinds.BOOLEAN, "false", "Log the User-Agent of the client with each request.")
+    sig_iss: str = option(kinds.TEXT, "pushpin", "Issuer in the Grip-Sig header that proves to backends who asks.")
+    sig_key: str = option(
+        kinds.TEXT,
+        "changeme",
+        "Key that signs Grip-Sig: the secret itself, `base64:TEXT`, or `file:PATH` of a PEM key or a hexadecimal "
+        "secret; empty for no Grip-Sig.",
+        absent="",
+        is_secret=True,
+    )
+    upstream_key: str = option(
+        kinds.TEXT,
+        "",
+        "Key, written like `sig_key`, by which a GRIP proxy in front of this one is trusted; empty to trust nobody.",
+        is_secret=True,
+    )
+    max_open_requests: int | None = option(
+        kinds.POSITIVE, "", "Requests that are worked on at once, at most `client_maxconn`; later ones wait."
+    )
+    prometheus_port: Listen | None = option(
+        kinds.LISTEN, "", "Where to serve metrics for Prometheus, unless [handler] says so; a bare port listens on all."
+    )
+    prometheus_prefix: str = option(kinds.TEXT, "", "Put before the names of metrics.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerSettings:
+    """`[handler]`: publishing and held connections."""
+
+    push_in_http_addr: str = option(
+        kinds.TEXT, "127.0.0.1", "Address to accept publishing over HTTP at; empty for all.", absent=""
+    )
+    push_in_http_port: int | None = option(
+        kinds.PORT_NUMBER, "5561", "Port to accept publishing over HTTP at; `port_offset` is added.", absent=""
+    )
+    push_in_http_max_headers_size: int = option(
+        integer(256), "10000", "Largest header of a publishing request.", unit="bytes"
+    )
+    push_in_http_max_body_size: int = option(
+        integer(1), "1000000", "Largest body of a publishing request.", unit="bytes"
+    )
+    message_rate: int | None = option(
+        kinds.POSITIVE,
+        "",
+        "Deliveries to clients per second, no limit if empty; Pushpin's shipped pair of 2500 and a `message_hwm` of "
+        "25000 also means no limit.",
+        unit="per second",
+    )
+    message_hwm: int | None = option(
+        kinds.POSITIVE,
+        "",
+        "Deliveries that may wait for their turn under `message_rate`; more are dropped, counted and reported.",
+    )
+    connection_subscription_max: int = option(integer(1), "20", "Channels that one connection may subscribe to.")
+    prometheus_port: Listen | None = option(
+        kinds.LISTEN, "", "Where to serve metrics for Prometheus; a bare port listens on all IPv4 addresses."
+    )
+    prometheus_prefix: str = option(kinds.TEXT, "", "Put before the names of metrics.")
+
+
+class OutboxPolicy(Enum):
+    """What happens to a held client that reads too slowly, once its outbox is full."""
+
+    DISCONNECT = "disconnect"
+    DROP = "drop"  # what does not fit is lost to this client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldfastSettings:
+    """`[holdfast]`: what Pushpin has no setting for."""
+
+    header_timeout: float = option(
+        kinds.SECONDS, "30", "A client must send its whole request header in this time.", unit="seconds"
+    )
+    idle_timeout: float = option(
+        kinds.SECONDS, "75", "A connection without a request is closed after this time.", unit="seconds"
+    )
+    body_timeout: float = option(
+        kinds.SECONDS, "60", "How long a client may be silent in the middle of a request body.", unit="seconds"
+    )
+    send_timeout: float = option(
+        kinds.SECONDS, "60", "How long a client may take nothing of a response that is being proxied.", unit="seconds"
+    )
+    outbox_max_bytes: int = option(
+        integer(1024), "262144", "What may wait for one held client that reads slowly.", unit="bytes"
+    )
+    outbox_policy: OutboxPolicy = option(
+        choice(OutboxPolicy),
+        "disconnect",
+        "When more than `outbox_max_bytes` would wait: `disconnect` the client, or `drop` the message for it.",
+    )
+    backend_connect_timeout: float = option(
+        kinds.SECONDS, "10", "How long a connection to a backend may take.", unit="seconds"
+    )
+    backend_timeout: float = option(
+        kinds.SECONDS, "600", "How long a backend may be silent during a request.", unit="seconds"
+    )
+    backend_idle_timeout: float = option(
+        kinds.SECONDS, "55", "How long an idle connection to a backend is kept for the next request.", unit="seconds"
+    )
+    backend_max_idle: int = option(integer(0), "256", "Idle connections that are kept for one backend.")
+    stop_timeout: float = option(
+        kinds.SECONDS, "10", "How long requests in progress may take to end when the server stops.", unit="seconds"
+    )
+    log_format: LogFormat = option(
+        kinds.LOG_FORMAT, "text", "Log lines for people (`text`) or one JSON object a line (`json`)."
+    )
+    publish_max_connections: int = option(integer(1), "1024", "Connections of publishers at once.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, by section."""
+
+    global_: GlobalSettings = field(default_factory=GlobalSettings)
+    runner: RunnerSettings = field(default_factory=RunnerSettings)
+    proxy: ProxySettings = field(default_factory=ProxySettings)
+    handler: HandlerSettings = field(default_factory=HandlerSettings)
+    holdfast: HoldfastSettings = field(default_factory=HoldfastSettings)
+
+    @property
+    def publish_listen(self) -> Listen | None:
+        """Where publishing over HTTP is accepted; None for nowhere."""
+        port = self.handler.push_in_http_port
+        return None if port is None else Listen(self.handler.push_in_http_addr or ANY_ADDRESS, port)
+
+    @property
+    def prometheus_listen(self) -> Listen | None:
+        """Where metrics are served, `[handler]` before `[proxy]`; None for nowhere."""
+        return self.handler.prometheus_port or self.proxy.prometheus_port
+
+    @property
+    def metrics_prefix(self) -> str:
+        """What the names of metrics begin with, `[handler]` before `[proxy]`."""
+        return self.handler.prometheus_prefix or self.proxy.prometheus_prefix

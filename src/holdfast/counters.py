@@ -1,0 +1,74 @@
+"""What Holdfast counts: one slotted record of plain integers, incremented where things happen.
+
+The doors (metrics, statistics, JSON answers) only render it. Counters never go down; what can is a gauge and is asked
+of the part that owns it. An increment is the whole cost, so the fan-out counts per group, not per receiver.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(slots=True, eq=False)
+class Counters:
+    """Totals since the start of the process. Field names are the metric names; docs are in `HELP`."""
+
+    connections_accepted: int = 0
+    connections_refused: int = 0
+    client_timeouts: int = 0
+    requests_received: int = 0
+    requests_malformed: int = 0
+    request_errors: int = 0
+    backend_requests: int = 0
+    backend_failures: int = 0
+    backend_retries: int = 0
+    backend_failovers: int = 0
+    responses_truncated: int = 0
+    instruct_errors: int = 0
+    holds_opened: int = 0
+    holds_timed_out: int = 0
+    holds_abandoned: int = 0
+    keep_alives_sent: int = 0
+    items_received: int = 0
+    publishes_refused: int = 0
+    deliveries: int = 0
+    deliveries_filtered: int = 0
+    drops_outbox_full: int = 0
+    drops_message_hwm: int = 0
+    drops_filter_failed: int = 0
+    slow_clients_disconnected: int = 0
+    subscriptions_refused: int = 0
+
+
+HELP: dict[str, str] = {
+    "connections_accepted": "Client connections accepted",
+    "connections_refused": "Client connections closed at once because client_maxconn was reached",
+    "client_timeouts": "Client connections closed because they were silent or too slow",
+    "requests_received": "Requests received from clients",
+    "requests_malformed": "Requests refused because they were not valid HTTP",
+    "request_errors": "Requests answered with an error made by the proxy",
+    "backend_requests": "Requests sent to backends",
+    "backend_failures": "Requests that no backend answered",
+    "backend_retries": "Requests sent again because a pooled connection had gone stale",
+    "backend_failovers": "Attempts that moved on to the next target of a route",
+    "responses_truncated": "Responses that a backend broke off in the middle",
+    "instruct_errors": "Instructs that were not understood",
+    "holds_opened": "Holds opened",
+    "holds_timed_out": "Response holds answered because their time was up",
+    "holds_abandoned": "Holds whose client left first",
+    "keep_alives_sent": "Keep-alive writes to stream holds",
+    "items_received": "Published items accepted",
+    "publishes_refused": "Publish calls refused because they were not valid",
+    "deliveries": "Deliveries of items to clients",
+    "deliveries_filtered": "Deliveries that a filter of the hold dropped on purpose",
+    "drops_outbox_full": "Deliveries lost because the outbox of a slow client was full",
+    "drops_message_hwm": "Deliveries lost because more than message_hwm were queued",
+    "drops_filter_failed": "Deliveries lost because a filter of the hold failed",
+    "slow_clients_disconnected": "Held clients disconnected because their outbox was full",
+    "subscriptions_refused": "Channels of instructs left out because of connection_subscription_max",
+}
+
+
+def counter_values(counters: Counters) -> dict[str, int]:
+    """Every counter by name, in the order of declaration."""
+    return {field.name: getattr(counters, field.name) for field in fields(counters)}

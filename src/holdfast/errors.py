@@ -1,0 +1,70 @@
+"""The one exception tree of Holdfast.
+
+HoldfastError
+├── WireError        a peer sent bytes that are not valid; carries the status to answer
+├── GripError        a backend's instruct or a publisher's item is not valid
+├── RouteError       a line of the routes file is not valid
+├── ConfigError      a setting is unknown or has a bad value
+├── KeyMaterialError a signing key cannot be read or used
+└── BackendError     a backend failed us
+    ├── ConnectError     it could not be connected to (another target may be tried)
+    ├── BackendTimeout   it was silent for too long
+    └── BadResponse      it closed early or sent something that is not an HTTP response
+
+The message of an exception says what was got, what was expected and, where there is one, the limit. It is meant for
+logs and for debug mode; what a client may see is decided where the answer is made.
+"""
+
+from __future__ import annotations
+
+
+class HoldfastError(Exception):
+    """Base of every error that Holdfast raises on purpose."""
+
+
+class WireError(HoldfastError):
+    """A peer sent bytes that do not follow the protocol.
+
+    Args:
+        status: the HTTP status to answer with, 400-599.
+        text: the body of that answer, one line without a newline; it names no internals and may be shown to the peer.
+        fault: what was wrong in a few fixed words, for doors that have texts of their own.
+    """
+
+    def __init__(self, status: int, text: str, fault: str = "") -> None:
+        super().__init__(text)
+        self.status = status
+        self.text = text
+        self.fault = fault
+
+
+class GripError(HoldfastError):
+    """An instruct or a published item is not valid; the text is the protocol's own (grip spec §3, §4, §8)."""
+
+
+class RouteError(HoldfastError):
+    """One line of the routes file is not valid; the text does not repeat file and line."""
+
+
+class ConfigError(HoldfastError):
+    """A setting is unknown or has a bad value; the text names its place (file and line, or variable)."""
+
+
+class KeyMaterialError(HoldfastError):
+    """Key material cannot be read, or does not fit its algorithm."""
+
+
+class BackendError(HoldfastError):
+    """A backend failed before or while it answered."""
+
+
+class ConnectError(BackendError):
+    """No connection to the backend could be made: refused, unreachable, unresolvable, TLS failure."""
+
+
+class BackendTimeout(BackendError):
+    """The backend was silent for longer than the limit."""
+
+
+class BadResponse(BackendError):
+    """The backend closed early or sent something that is not an HTTP response."""

@@ -1,0 +1,321 @@
+"""The backend side of HTTP/1.1: one connection to a backend, and one request with its response on it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from holdfast.errors import BackendError, BackendTimeout, BadResponse, WireError
+from holdfast.net.runtime import Runtime
+from holdfast.timers import Deadline
+from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody, UntilCloseBody
+from holdfast.wire.http1.head import HeadLimits, ResponseHead, parse_response_head
+
+BODY_BUFFER_BYTES = 65536
+"""Response body bytes kept before the backend is no longer read from."""
+
+MAX_INTERIM_RESPONSES = 16
+"""1xx responses skipped before one answer; a backend that sends more is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a backend connection goes; connections with equal endpoints are interchangeable.
+
+    Args:
+        server_name: name for SNI and certificate, or None for plain HTTP.
+        is_verified: whether the certificate is checked.
+    """
+
+    host: str
+    port: int
+    server_name: str | None = None
+    is_verified: bool = True
+
+
+class BackendConnection(asyncio.Protocol):
+    """A connection to a backend; at most one request at a time.
+
+    After `send_request`, `read_head` returns the head of the response, then `read` its content piece by piece. Errors
+    (BackendTimeout, BadResponse) are raised to whoever waits, or to the next one who does.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_chunks",
+        "_deadline",
+        "_decoder",
+        "_drain_waiter",
+        "_error",
+        "_head",
+        "_interim",
+        "_is_awaiting_head",
+        "_is_lost",
+        "_is_reading",
+        "_is_write_paused",
+        "_limits",
+        "_method",
+        "_pending_bytes",
+        "_runtime",
+        "_timeout_s",
+        "_transport",
+        "_waiter",
+        "endpoint",
+        "has_received",
+        "is_reused",
+        "on_idle_close",
+    )
+
+    def __init__(self, runtime: Runtime, endpoint: Endpoint, limits: HeadLimits, timeout_s: float) -> None:
+        self.endpoint = endpoint
+        self.is_reused = False
+        self.has_received = False
+        self.on_idle_close: BackendIdleListener | None = None
+        self._runtime = runtime
+        self._limits = limits
+        self._timeout_s = timeout_s
+        self._transport: asyncio.Transport
+        self._is_lost = False
+        self._is_reading = True
+        self._is_write_paused = False
+        self._drain_waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._deadline = Deadline(runtime.wheel, self)
+        self._reset(b"")
+
+    def _reset(self, method: bytes) -> None:
+        self._method = method
+        self._buffer = b""
+        self._head: ResponseHead | None = None
+        self._is_awaiting_head = bool(method)
+        self._decoder: BodyDecoder | None = None
+        self._chunks: list[bytes] = []
+        self._pending_bytes = 0
+        self._interim = 0
+        self._error: BackendError | None = None
+        self.has_received = False
+
+    # --- asyncio.Protocol ------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.has_received = True
+        if self._is_awaiting_head:
+            self._deadline.at_s = self._runtime.now() + self._timeout_s
+            self._receive_head(data)
+        elif self._decoder is not None and not self._decoder.is_complete:
+            self._deadline.at_s = self._runtime.now() + self._timeout_s
+            self._receive_body(data)
+        else:
+            # Bytes that nobody asked for: the connection can no longer be trusted (RFC 9112 §9.2).
+            self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._is_write_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost = True
+        self._deadline.cancel()
+        self.resume_writing()
+        if self._is_awaiting_head:
+            self._fail(BadResponse("backend closed the connection before answering"))
+        elif self._decoder is not None and not self._decoder.is_complete:
+            if exc is not None or not self._decoder.feed_eof():
+                self._fail(BadResponse("backend broke off its response"))
+            else:
+                self._wake()
+        elif self.on_idle_close is not None:
+            self.on_idle_close.idle_connection_closed(self)
+
+    # --- a request and its response --------------------------------------------------------------------------------
+
+    def send_request(self, method: bytes, data: bytes) -> None:
+        """Send the head, with the body or its beginning, of a request."""
+        self._reset(method)
+        if self._is_lost:
+            self._fail(BadResponse("backend closed the connection before answering"))
+            return
+        self._deadline.set(self._runtime.now() + self._timeout_s)
+        self._transport.write(data)
+
+    async def write(self, data: bytes) -> None:
+        """Send more of the request body, as fast as the backend takes it."""
+        if not self._is_lost:
+            self._transport.write(data)
+        while self._is_write_paused and not self._is_lost:
+            self._drain_waiter = self._runtime.loop.create_future()
+            await self._drain_waiter
+
+    async def read_head(self) -> ResponseHead:
+        """The head of the final response. Raises BackendTimeout or BadResponse."""
+        while self._head is None:
+            await self._wait()
+        return self._head
+
+    async def read(self) -> bytes:
+        """The next content bytes, empty at the end. Raises BackendTimeout or BadResponse."""
+        while not self._chunks:
+            if self._error is not None:
+                raise self._error
+            if self._decoder is None or self._decoder.is_complete:
+                return b""
+            await self._wait()
+        return self.take()
+
+    def take(self) -> bytes:
+        """The content bytes that are here already."""
+        content = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._pending_bytes = 0
+        if not self._is_reading and not self._is_lost:
+            self._is_reading = True
+            self._transport.resume_reading()
+        return content
+
+    @property
+    def is_response_complete(self) -> bool:
+        """Whether the whole response has arrived, read or not."""
+        return self._head is not None and (self._decoder is None or self._decoder.is_complete)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another request can be sent on this connection."""
+        return (
+            not self._is_lost
+            and not self._transport.is_closing()
+            and self._error is None
+            and (self._head is None or (self._head.is_persistent and self.is_response_complete))
+            and not self._is_awaiting_head
+            and (self._decoder is None or not self._decoder.rest)
+        )
+
+    def park_idle(self, timeout_s: float, listener: BackendIdleListener) -> None:
+        """Wait for another request, at most `timeout_s`."""
+        self._reset(b"")
+        self.is_reused = True
+        self.on_idle_close = listener
+        self._deadline.set(self._runtime.now() + timeout_s)
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._transport.abort()
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _receive_head(self, data: bytes) -> None:
+        self._buffer = self._buffer + data if self._buffer else data
+        try:
+            parsed = parse_response_head(self._buffer, self._limits)
+            while parsed is not None and parsed[0].code < 200:
+                self._skip_interim(*parsed)
+                parsed = parse_response_head(self._buffer, self._limits)
+        except WireError as error:
+            self._fail(BadResponse(error.text))
+            self._transport.abort()
+            return
+        if parsed is None:
+            return
+        head, length = parsed
+        rest, self._buffer = self._buffer[length:], b""
+        self._is_awaiting_head = False
+        self._decoder = self._frame(head)
+        self._head = head
+        if self._decoder is not None:
+            self._receive_body(rest)
+        elif rest:
+            self._transport.abort()
+        self._wake()
+
+    def _skip_interim(self, head: ResponseHead, length: int) -> None:
+        """1xx responses are not for us (RFC 9110 §15.2); 101 would need an Upgrade that we did not send."""
+        self._interim += 1
+        if head.code == 101 or self._interim > MAX_INTERIM_RESPONSES:
+            raise WireError(502, f"Failed to parse response: unexpected status {head.code}")
+        self._buffer = self._buffer[length:]
+
+    def _frame(self, head: ResponseHead) -> BodyDecoder | None:
+        """RFC 9112 §6.3."""
+        if self._method == b"HEAD" or head.code in (204, 304):
+            return None
+        if head.is_chunked:
+            return ChunkedBody("response")
+        if head.content_length is not None:
+            return SizedBody(head.content_length)
+        head.is_persistent = False
+        return UntilCloseBody()
+
+    def _receive_body(self, data: bytes) -> None:
+        assert self._decoder is not None
+        try:
+            content = self._decoder.feed(data)
+        except WireError as error:
+            self._fail(BadResponse(error.text))
+            self._transport.abort()
+            return
+        if content:
+            self._chunks.append(content)
+            self._pending_bytes += len(content)
+            if self._pending_bytes > BODY_BUFFER_BYTES and self._is_reading:
+                self._is_reading = False
+                self._transport.pause_reading()
+        self._wake()
+
+    async def _wait(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._waiter = self._runtime.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _fail(self, error: BackendError) -> None:
+        """Remember the error for whoever reads; what arrived before it can still be read."""
+        self._is_awaiting_head = False
+        self._error = error
+        if self._waiter is not None and not self._waiter.done():
+            if self._chunks or self._head is not None:
+                self._waiter.set_result(None)
+            else:
+                self._waiter.set_exception(error)
+
+    def on_deadline(self, now_s: float) -> None:
+        """The backend was silent for too long, or the connection idle."""
+        if not self._is_reading:
+            # Not the backend's silence: the client is slow, and we do not read.
+            self._deadline.set(now_s + self._timeout_s)
+            return
+        if self._is_awaiting_head or (self._head is not None and not self.is_response_complete):
+            self._fail(BackendTimeout(f"backend was silent for {self._timeout_s:g} seconds"))
+        self._transport.abort()
+
+
+class BackendIdleListener(Protocol):
+    """Who is told that an idle connection was closed."""
+
+    def idle_connection_closed(self, connection: BackendConnection) -> None:
+        """The connection must not be used any more."""
+        ...
+
+
+def make_tls_context(*, is_verified: bool) -> ssl.SSLContext:
+    """TLS 1.2 or later towards backends; verified against the system's roots unless the target is `insecure`."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not is_verified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

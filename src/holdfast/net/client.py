@@ -1,0 +1,370 @@
+"""The client side of HTTP/1.1: one connection, its requests in order, its timeouts.
+
+A request is parsed only when the one before it has been answered: pipelined requests wait as bytes, and the client is
+no longer read from when too many wait. A held client leaves this class altogether: see `holdfast.net.parking`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import socket
+from typing import TYPE_CHECKING, cast
+
+from holdfast.errors import WireError
+from holdfast.net.edge import Edge
+from holdfast.net.exchange import ClientExchange
+from holdfast.timers import Deadline
+from holdfast.wire.http1.encode import encode_response_head
+from holdfast.wire.http1.head import parse_request_head
+
+if TYPE_CHECKING:
+    from holdfast.net.outlets import ConnectionOutlet
+
+log = logging.getLogger("holdfast.net.edge")
+
+PIPELINE_BUFFER_BYTES = 65536
+"""Bytes of further requests kept while one is being answered."""
+
+LINGER_S = 2.0
+"""How long input is read and thrown away after a last response, so that a reset does not destroy it (RFC 9112 §9.6)."""
+
+
+class _State(enum.Enum):
+    WAITING = "waiting for a request"
+    SERVING = "serving a request"
+    LINGERING = "discarding input after the last response"
+    PARKED = "handed to the parking lot"
+    CLOSED = "closed"
+
+
+class ClientConnection(asyncio.Protocol):
+    """A client connection that is awake.
+
+    Args:
+        edge: what the listener's connections share.
+        is_new: False for a parked client that has been woken, which is counted already.
+        early: bytes that were read before it was parked.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_deadline",
+        "_drain_waiter",
+        "_exchange",
+        "_is_advancing",
+        "_is_head_started",
+        "_is_new",
+        "_is_reading",
+        "_is_write_paused",
+        "_outlet",
+        "_state",
+        "_task",
+        "_transport",
+        "_unsent_bytes",
+        "edge",
+        "peer_address",
+        "peer_port",
+    )
+
+    def __init__(self, edge: Edge, *, is_new: bool = True, early: bytes = b"") -> None:
+        self.edge = edge
+        self.peer_address = ""
+        self.peer_port = 0
+        self._is_new = is_new
+        self._buffer = early
+        self._state = _State.WAITING
+        self._exchange: ClientExchange | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._outlet: ConnectionOutlet | None = None
+        self._transport: asyncio.Transport
+        self._is_reading = True
+        self._is_advancing = False
+        self._is_head_started = False
+        self._is_write_paused = False
+        self._drain_waiter: asyncio.Future[None] | None = None
+        self._unsent_bytes = 0
+        self._deadline = Deadline(edge.runtime.wheel, self)
+
+    # --- asyncio.Protocol ------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self.peer_address, self.peer_port = peer[0], peer[1]
+        self.edge.connections.add(self)
+        if self._is_new:
+            prepare_client_socket(transport.get_extra_info("socket"))
+            self.edge.opened()
+        self._set_deadline(self.edge.limits.idle_timeout_s)
+        if self._buffer:
+            self._advance()
+
+    def data_received(self, data: bytes) -> None:
+        if self._state is _State.SERVING:
+            self._receive_while_serving(data)
+        elif self._state is _State.WAITING:
+            self._buffer = self._buffer + data if self._buffer else data
+            self._advance()
+
+    def pause_writing(self) -> None:
+        self._is_write_paused = True
+        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._set_deadline(self.edge.limits.send_timeout_s)
+
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        if self._state is _State.SERVING:
+            self._deadline.clear()
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._state is _State.PARKED:
+            return
+        self._state = _State.CLOSED
+        self._leave_edge()
+        self.edge.closed()
+        self.resume_writing()
+        if self._outlet is not None:
+            self._outlet.client_gone()
+        if self._task is not None:
+            self._task.cancel()
+
+    # --- requests --------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Serve requests from the buffer until one must be waited for; a loop, because pipelines are long."""
+        if self._is_advancing:
+            return
+        self._is_advancing = True
+        try:
+            while self._state is _State.WAITING and self._buffer:
+                try:
+                    parsed = parse_request_head(self._buffer, self.edge.service.limits)
+                except WireError as error:
+                    self._refuse(error)
+                    return
+                if parsed is None:
+                    self._await_rest_of_head()
+                    return
+                head, length = parsed
+                rest, self._buffer = self._buffer[length:], b""
+                self._serve(ClientExchange(self, head), rest)
+        finally:
+            self._is_advancing = False
+
+    def _await_rest_of_head(self) -> None:
+        if not self._is_head_started:
+            self._is_head_started = True
+            self._set_deadline(self.edge.limits.header_timeout_s)
+
+    def _serve(self, exchange: ClientExchange, rest: bytes) -> None:
+        self._state = _State.SERVING
+        self._is_head_started = False
+        self._deadline.clear()
+        self._exchange = exchange
+        self.edge.runtime.counters.requests_received += 1
+        if rest:
+            self._receive_while_serving(rest)
+        if self._state is _State.SERVING:
+            coroutine = self.edge.service.serve(exchange)
+            if coroutine is not None:
+                self._task = self.edge.runtime.spawn(coroutine, "exchange")
+
+    def _receive_while_serving(self, data: bytes) -> None:
+        assert self._exchange is not None
+        try:
+            rest = self._exchange.receive(data)
+        except WireError as error:
+            self._refuse_body(error)
+            return
+        if rest:
+            self._buffer += rest
+            if len(self._buffer) > PIPELINE_BUFFER_BYTES:
+                self.pause_reading()
+
+    def _refuse(self, error: WireError) -> None:
+        """Answer a request that could not be parsed, and close: what follows it cannot be trusted."""
+        log.info("client %s: request refused: %s", self.describe(), error.text)
+        self.edge.runtime.counters.requests_malformed += 1
+        code, reason, headers, body = self.edge.service.describe_refusal(error)
+        head = encode_response_head(code, reason, headers, is_persistent=False, content_length=len(body))
+        self._transport.write(head + body)
+        self.linger()
+
+    def _refuse_body(self, error: WireError) -> None:
+        """The framing of a request body broke: end the exchange, and answer unless its response has begun."""
+        assert self._exchange is not None
+        has_started = self._exchange.has_started
+        self._cancel_exchange()
+        if has_started:
+            log.info("client %s: request body refused: %s", self.describe(), error.text)
+            self._transport.abort()
+        else:
+            self._refuse(error)
+
+    def _cancel_exchange(self) -> None:
+        self._exchange = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    # --- for the exchange ------------------------------------------------------------------------------------------
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the client has left or was cut off."""
+        return self._state is _State.CLOSED or self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Write bytes of a response; ignored when the client has left."""
+        if self._state is _State.SERVING:
+            self._transport.write(data)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that the system has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    async def drain(self) -> None:
+        """Wait while the transport has too much unsent."""
+        while self._is_write_paused and self._state is _State.SERVING:
+            self._drain_waiter = self.edge.runtime.loop.create_future()
+            await self._drain_waiter
+
+    def expect_body(self) -> None:
+        """The exchange waits for body bytes: the client must not be silent for long."""
+        self._set_deadline(self.edge.limits.body_timeout_s)
+
+    def expect_nothing(self) -> None:
+        """The exchange no longer waits for the client."""
+        if not self._is_write_paused:
+            self._deadline.clear()
+
+    def end_exchange(self, *, is_persistent: bool) -> None:
+        """The response is written: go on with the next request, or close."""
+        if self._state is not _State.SERVING:
+            return
+        assert self._exchange is not None
+        is_input_read = self._exchange.is_body_complete and not self._buffer
+        self._exchange = None
+        self._task = None
+        self._outlet = None
+        if is_persistent:
+            self._state = _State.WAITING
+            self._set_deadline(self.edge.limits.idle_timeout_s)
+            self.resume_reading()
+            self._advance()
+        elif is_input_read:
+            self._transport.close()
+        else:
+            self.linger()
+
+    def abort_exchange(self) -> None:
+        """Close so that the client sees a truncated response: what was written goes out, nothing ends it."""
+        self._exchange = None
+        self._task = None
+        self._transport.close()
+
+    def pause_reading(self) -> None:
+        """Stop reading from the client."""
+        if self._is_reading:
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read from the client again."""
+        if not self._is_reading and not self._transport.is_closing():
+            self._is_reading = True
+            self._transport.resume_reading()
+
+    # --- holds -----------------------------------------------------------------------------------------------------
+
+    async def flushed(self) -> None:
+        """Wait until every byte written has been handed to the system."""
+        if self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(0)
+            await self.drain()
+
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """Give up the socket for parking: a duplicate descriptor, and the bytes read beyond the request.
+
+        The transport must have been flushed. After this the connection object is dead and is not told of anything.
+        """
+        duplicate = self._transport.get_extra_info("socket").dup()
+        self._state = _State.PARKED
+        self._leave_edge()
+        self._exchange = None
+        self._task = None
+        self._transport.abort()
+        return duplicate, self._buffer
+
+    def keep_as_outlet(self, outlet: ConnectionOutlet) -> None:
+        """Keep the transport for a hold, where it cannot be parked."""
+        self._task = None
+        self._outlet = outlet
+
+    # --- closing ---------------------------------------------------------------------------------------------------
+
+    def describe(self) -> str:
+        """Address and port of the peer, for logs."""
+        return f"{self.peer_address}:{self.peer_port}" if self.peer_address else "unix"
+
+    def close_when_idle(self) -> None:
+        """For an orderly stop: end what is held, close now if no request is being served, else after it."""
+        if self._outlet is not None:
+            self._outlet.end_hold()
+        elif self._state is _State.WAITING:
+            self._transport.close()
+
+    def linger(self) -> None:
+        """Send no more, read and discard what still comes for a moment, then close."""
+        self._state = _State.LINGERING
+        self._buffer = b""
+        self._set_deadline(LINGER_S)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self.resume_reading()
+
+    def _leave_edge(self) -> None:
+        self.edge.connections.discard(self)
+        self._deadline.cancel()
+
+    # --- timeouts --------------------------------------------------------------------------------------------------
+
+    def _set_deadline(self, seconds: float) -> None:
+        self._deadline.set(self.edge.runtime.now() + seconds)
+
+    def on_deadline(self, now_s: float) -> None:
+        """The client was silent, or took nothing, for too long."""
+        if self._is_write_paused and self._transport.get_write_buffer_size() < self._unsent_bytes:
+            self.pause_writing()
+        else:
+            self._time_out()
+
+    def _time_out(self) -> None:
+        if self._state is _State.WAITING and self._is_head_started:
+            self.edge.runtime.counters.client_timeouts += 1
+            limit_s = self.edge.limits.header_timeout_s
+            self._refuse(WireError(408, f"Request header not complete after {limit_s:g} seconds."))
+        elif self._state is _State.WAITING:
+            self._transport.close()
+        elif self._state is _State.LINGERING:
+            self._transport.abort()
+        elif self._is_write_paused:
+            self.edge.runtime.counters.client_timeouts += 1
+            log.info("client %s: takes nothing of its response, closed", self.describe())
+            self._transport.abort()
+        else:
+            self.edge.runtime.counters.client_timeouts += 1
+            self._refuse_body(WireError(408, f"No request body bytes for {self.edge.limits.body_timeout_s:g} seconds."))
+
+
+def prepare_client_socket(sock: socket.socket) -> None:
+    """Options of an accepted TCP socket: no Nagle delay, and dead peers are noticed by the system."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

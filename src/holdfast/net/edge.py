@@ -1,0 +1,99 @@
+"""What all client connections of one listener share: its service, limits, timeouts and the set of open connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast.net.exchange import Service
+from holdfast.net.outlets import OutboxLimits
+from holdfast.net.runtime import Runtime
+
+if TYPE_CHECKING:
+    from holdfast.net.client import ClientConnection
+    from holdfast.net.parking import ParkingLot
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """Bounds of one listener's connections.
+
+    Args:
+        max_connections: open connections, held ones included.
+        header_timeout_s: from the first byte of a request head to its last.
+        idle_timeout_s: between requests.
+        body_timeout_s: silence while a request body is expected.
+        send_timeout_s: a client that takes nothing of its response.
+    """
+
+    max_connections: int
+    header_timeout_s: float
+    idle_timeout_s: float
+    body_timeout_s: float
+    send_timeout_s: float
+
+
+class Edge:
+    """One kind of listener (client ports, or a control door), whatever number of sockets it listens on.
+
+    Attributes:
+        on_capacity: called when the number of open connections reaches the limit (True) or falls below it (False).
+        emptied: set when the last connection has ended during an orderly stop.
+
+    Args:
+        parking: where held clients are parked, or None where there is no epoll.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        runtime: Runtime,
+        service: Service,
+        limits: EdgeLimits,
+        outbox_limits: OutboxLimits,
+        *,
+        parking: ParkingLot | None = None,
+        is_tls: bool = False,
+    ) -> None:
+        self.name = name
+        self.runtime = runtime
+        self.service = service
+        self.limits = limits
+        self.outbox_limits = outbox_limits
+        self.parking = parking
+        self.is_tls = is_tls
+        self.is_draining = False
+        self.connections: set[ClientConnection] = set()
+        self.on_capacity: Callable[[bool], None] | None = None
+        self.emptied = asyncio.Event()
+        self._open = 0
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open now, awake and parked."""
+        return self._open
+
+    def opened(self) -> None:
+        """A connection was accepted."""
+        self._open += 1
+        self.runtime.counters.connections_accepted += 1
+        if self._open == self.limits.max_connections and self.on_capacity is not None:
+            self.on_capacity(True)
+
+    def closed(self) -> None:
+        """A connection has ended."""
+        self._open -= 1
+        if self.is_draining and not self._open:
+            self.emptied.set()
+        if self._open == self.limits.max_connections - 1 and self.on_capacity is not None:
+            self.on_capacity(False)
+
+    def drain(self) -> None:
+        """Begin an orderly stop: every connection closes after what it is doing now; `emptied` is set after the last."""
+        self.is_draining = True
+        if not self._open:
+            self.emptied.set()
+        for connection in list(self.connections):
+            connection.close_when_idle()

@@ -1,0 +1,254 @@
+"""One request with its response, as the code that answers it sees it.
+
+A `ClientExchange` is the narrow door between a client connection and whoever serves its requests: the request head, the
+body as it arrives, and the response with its framing (RFC 9112 §6, routes spec §3.10). It never looks at meaning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+from holdfast.errors import WireError
+from holdfast.net.outlets import ConnectionOutlet, Outlet, OutletOwner
+from holdfast.wire.headers import Headers
+from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody
+from holdfast.wire.http1.encode import CONTINUE, LAST_CHUNK, encode_chunk, encode_response_head
+from holdfast.wire.http1.head import HeadLimits, RequestHead
+
+if TYPE_CHECKING:
+    from holdfast.net.client import ClientConnection
+
+BODY_BUFFER_BYTES = 65536
+"""Request body bytes kept before the client is no longer read from."""
+
+
+class Service(Protocol):
+    """Who answers the requests of a listener: the proxy, or a control door."""
+
+    limits: HeadLimits
+
+    def serve(self, exchange: ClientExchange) -> Coroutine[Any, Any, None] | None:
+        """Answer at once and return None, or return the coroutine that will answer."""
+        ...
+
+    def describe_refusal(self, error: WireError) -> tuple[int, bytes, Headers, bytes]:
+        """Code, reason, headers and body for a request that could not be parsed."""
+        ...
+
+
+class ClientGone(Exception):
+    """The client left while its request body was being read."""
+
+
+class ClientExchange:
+    """A request being answered.
+
+    Attributes:
+        head: the request head.
+        body_bytes_sent: content bytes written so far, for the request log.
+        has_started: whether the response head was written.
+    """
+
+    __slots__ = (
+        "_awaits_continue",
+        "_chunks",
+        "_connection",
+        "_decoder",
+        "_is_chunked",
+        "_is_persistent",
+        "_pending_bytes",
+        "_waiter",
+        "body_bytes_sent",
+        "has_started",
+        "head",
+    )
+
+    def __init__(self, connection: ClientConnection, head: RequestHead) -> None:
+        self.head = head
+        self.body_bytes_sent = 0
+        self.has_started = False
+        self._connection = connection
+        self._decoder: BodyDecoder | None = None
+        if head.is_chunked:
+            self._decoder = ChunkedBody()
+        elif head.content_length:
+            self._decoder = SizedBody(head.content_length)
+        self._awaits_continue = head.expects_continue and self._decoder is not None
+        self._chunks: list[bytes] = []
+        self._pending_bytes = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_persistent = head.is_persistent
+        self._is_chunked = False
+
+    # --- the client, and the request body -------------------------------------------------------------------------
+
+    @property
+    def client_address(self) -> str:
+        """IP address of the peer, or empty text on a Unix socket."""
+        return self._connection.peer_address
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the client connection itself is TLS."""
+        return self._connection.edge.is_tls
+
+    @property
+    def is_body_complete(self) -> bool:
+        """Whether the whole request body has arrived (it may still be unread)."""
+        return self._decoder is None or self._decoder.is_complete
+
+    def receive(self, data: bytes) -> bytes:
+        """Take body bytes from the connection; returns what follows the body. Raises WireError."""
+        if self._decoder is None or self._decoder.is_complete:
+            return data
+        content = self._decoder.feed(data)
+        if content:
+            self._chunks.append(content)
+            self._pending_bytes += len(content)
+            self._awaits_continue = False
+            if self._pending_bytes > BODY_BUFFER_BYTES:
+                self._connection.pause_reading()
+        self._wake()
+        return self._decoder.rest if self._decoder.is_complete else b""
+
+    async def read_prefix(self, size: int) -> bytes:
+        """The first `size` bytes of the body or more, or all of a shorter one; asks the client to go on if it waits."""
+        while self._pending_bytes < size and not self.is_body_complete:
+            await self._more_body()
+        return self.take()
+
+    async def read_chunk(self) -> bytes:
+        """The next piece of the body, empty at its end."""
+        while not self._chunks and not self.is_body_complete:
+            await self._more_body()
+        return self.take()
+
+    def take(self) -> bytes:
+        """The body bytes that are here already."""
+        content = b"".join(self._chunks)
+        self._chunks.clear()
+        self._pending_bytes = 0
+        if not self.is_body_complete:
+            self._connection.resume_reading()
+        return content
+
+    async def _more_body(self) -> None:
+        if self._connection.is_lost:
+            raise ClientGone
+        if self._awaits_continue:
+            self._awaits_continue = False
+            self._connection.write(CONTINUE)
+        self._connection.expect_body()
+        self._waiter = self._connection.edge.runtime.loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            self._connection.expect_nothing()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # --- the response ----------------------------------------------------------------------------------------------
+
+    @property
+    def is_head_request(self) -> bool:
+        """Whether the response must not have a body because the method is HEAD."""
+        return self.head.method == b"HEAD"
+
+    @property
+    def is_persistent(self) -> bool:
+        """Whether the connection can carry another request after this response."""
+        return self._is_persistent and self.is_body_complete and not self._connection.edge.is_draining
+
+    def respond(
+        self,
+        code: int,
+        reason: bytes,
+        headers: Headers,
+        body: bytes,
+        *,
+        length: int | None = None,
+        is_head_only: bool = False,
+    ) -> None:
+        """Write a whole response in one go and end the exchange.
+
+        Args:
+            length: Content-Length when it is not the length of `body`: what a backend stated in answer to HEAD.
+            is_head_only: leave Content-Length out, because the length of a body that is not sent is not known.
+        """
+        self._is_persistent = self.is_persistent
+        is_bodyless = code < 200 or code in (204, 304)
+        head = encode_response_head(
+            code,
+            reason,
+            headers,
+            is_http11=self.head.is_http11,
+            is_persistent=self._is_persistent,
+            content_length=None if is_bodyless or is_head_only else len(body) if length is None else length,
+        )
+        if is_bodyless or self.is_head_request:
+            body = b""
+        self.has_started = True
+        self.body_bytes_sent += len(body)
+        self._connection.write(head + body)
+        self._connection.end_exchange(is_persistent=self._is_persistent)
+
+    def start_response(self, code: int, reason: bytes, headers: Headers, content_length: int | None) -> None:
+        """Write the head of a response whose body follows; without a length it is chunked or ends by closing."""
+        self._is_chunked = content_length is None and self.head.is_http11
+        self._is_persistent = self.is_persistent and (self._is_chunked or content_length is not None)
+        self.has_started = True
+        self._connection.write(
+            encode_response_head(
+                code,
+                reason,
+                headers,
+                is_http11=self.head.is_http11,
+                is_persistent=self._is_persistent,
+                content_length=content_length,
+                is_chunked=self._is_chunked,
+            )
+        )
+
+    def write(self, content: bytes) -> None:
+        """Write body bytes; wait for `drain` before the next piece."""
+        if content and not self.is_head_request:
+            self.body_bytes_sent += len(content)
+            self._connection.write(encode_chunk(content) if self._is_chunked else content)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough for more to be written."""
+        await self._connection.drain()
+
+    def end_response(self) -> None:
+        """End a response that `start_response` began."""
+        if self._is_chunked and not self.is_head_request:
+            self._connection.write(LAST_CHUNK)
+        self._connection.end_exchange(is_persistent=self._is_persistent)
+
+    async def hold(self, owner: OutletOwner, first: bytes) -> Outlet | None:
+        """Hand the client over to a hold, after sending `first`; the exchange is over for its coroutine.
+
+        Returns:
+            Where the hold writes to: a parked descriptor, or the connection where it cannot be parked. None when the
+            client has left. Between the return and whatever the caller does next, nothing else can happen.
+        """
+        await self._connection.flushed()
+        if self._connection.is_lost:
+            return None
+        self.has_started = True
+        edge = self._connection.edge
+        if edge.parking is not None and not edge.is_tls:
+            return edge.parking.park(self._connection, owner, first)
+        outlet = ConnectionOutlet(self._connection, owner, edge.outbox_limits)
+        self._connection.keep_as_outlet(outlet)
+        outlet.write_first(first)
+        return outlet
+
+    def abort(self) -> None:
+        """Close without ending the response, so that the client can tell that it is truncated (RFC 9112 §8)."""
+        self._connection.abort_exchange()

@@ -1,0 +1,154 @@
+"""What a hold writes to: the rules that parked descriptors and awake connections have in common."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from holdfast.counters import Counters
+
+if TYPE_CHECKING:
+    from holdfast.net.client import ClientConnection
+
+log = logging.getLogger("holdfast.net.outlets")
+
+
+class OutboxPolicy(enum.Enum):
+    """What happens when the outbox of a slow client is full."""
+
+    DISCONNECT = "disconnect"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLimits:
+    """Bound and policy of every outbox.
+
+    Args:
+        max_bytes: bytes that one client may owe before the policy applies.
+    """
+
+    max_bytes: int
+    policy: OutboxPolicy
+
+
+class OutletOwner(Protocol):
+    """The hold behind an outlet."""
+
+    def on_client_gone(self) -> None:
+        """The client left, or was disconnected. The outlet must not be used any more."""
+        ...
+
+    def end(self) -> None:
+        """The process stops: end the response in good order."""
+        ...
+
+    def describe(self) -> str:
+        """Channels of the hold, for logs."""
+        ...
+
+
+class Outlet(Protocol):
+    """Where the bytes of a held response go."""
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the client has not yet taken what was written."""
+        ...
+
+    def write(self, data: bytes) -> bool | None:
+        """Send or queue bytes; False: lost because the client is slow, None: it is gone."""
+        ...
+
+    def finish(self, data: bytes, *, is_reusable: bool) -> None:
+        """Send the end of the response; the owner is not told of anything after this."""
+        ...
+
+    def describe(self) -> str:
+        """Address and port of the client, for logs."""
+        ...
+
+
+def reject_when_full(
+    client: str, owner: OutletOwner, limits: OutboxLimits, counters: Counters, pending_bytes: int
+) -> bool:
+    """Apply the policy to a delivery that does not fit; returns whether the client must be disconnected."""
+    counters.drops_outbox_full += 1
+    if limits.policy is OutboxPolicy.DROP:
+        log.warning(
+            "client %s on %s is slow: %d bytes are waiting, limit %d; delivery dropped",
+            client,
+            owner.describe(),
+            pending_bytes,
+            limits.max_bytes,
+        )
+        return False
+    counters.slow_clients_disconnected += 1
+    log.warning(
+        "client %s on %s is too slow: %d bytes are waiting, limit %d; disconnected",
+        client,
+        owner.describe(),
+        pending_bytes,
+        limits.max_bytes,
+    )
+    return True
+
+
+class ConnectionOutlet:
+    """The outlet of a hold whose client keeps its transport: TLS clients, and systems without epoll."""
+
+    __slots__ = ("_connection", "_limits", "_owner")
+
+    def __init__(self, connection: ClientConnection, owner: OutletOwner, limits: OutboxLimits) -> None:
+        self._connection = connection
+        self._owner: OutletOwner | None = owner
+        self._limits = limits
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the client has not yet taken what was written."""
+        return self._connection.unsent_bytes > 0
+
+    def write(self, data: bytes) -> bool | None:
+        """Send or queue bytes of the held response; False: lost because the client is slow, None: it is gone."""
+        if self._owner is None:
+            return None
+        waiting = self._connection.unsent_bytes
+        if waiting and waiting + len(data) > self._limits.max_bytes:
+            return self._reject(waiting)
+        self._connection.write(data)
+        return True
+
+    def write_first(self, data: bytes) -> None:
+        """Send the beginning of a response, whatever its size."""
+        self._connection.write(data)
+
+    def finish(self, data: bytes, *, is_reusable: bool) -> None:
+        """Send the end of the response; the owner is not told of anything after this."""
+        self._owner = None
+        self._connection.write(data)
+        self._connection.end_exchange(is_persistent=is_reusable and not self._connection.edge.is_draining)
+
+    def describe(self) -> str:
+        """Address and port of the client, for logs."""
+        return self._connection.describe()
+
+    def end_hold(self) -> None:
+        """The process stops."""
+        if self._owner is not None:
+            self._owner.end()
+
+    def client_gone(self) -> None:
+        """The connection was lost."""
+        if self._owner is not None:
+            owner, self._owner = self._owner, None
+            owner.on_client_gone()
+
+    def _reject(self, waiting: int) -> bool:
+        assert self._owner is not None
+        counters = self._connection.edge.runtime.counters
+        if reject_when_full(self.describe(), self._owner, self._limits, counters, waiting):
+            self._connection.abort_exchange()
+        return False

@@ -1,0 +1,65 @@
+"""The running process as the network layer sees it: loop, clock, timers, the one door to new tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from holdfast.counters import Counters
+from holdfast.timers import TimerWheel
+
+log = logging.getLogger("holdfast.net.runtime")
+
+TICK_S = 0.1
+"""Precision of all timeouts and keep-alives. Ten wake-ups a second are not measurable; finer ones would be."""
+
+
+class Runtime:
+    """What every part that talks to the network shares.
+
+    Args:
+        loop: the running event loop.
+        counters: the process's counters.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, counters: Counters) -> None:
+        self.loop = loop
+        self.counters = counters
+        self.now: Callable[[], float] = loop.time
+        self.wheel = TimerWheel(TICK_S)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tick = loop.call_later(TICK_S, self._on_tick)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Start a task that is referenced until it ends and whose failure is logged: the only place tasks are made."""
+        task = self.loop.create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_done)
+        return task
+
+    @property
+    def task_count(self) -> int:
+        """Tasks that have not ended."""
+        return len(self._tasks)
+
+    async def cancel_tasks(self) -> None:
+        """Cancel every task and wait until all have ended."""
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        """Stop the clock tick."""
+        self._tick.cancel()
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("%s failed: %r", task.get_name(), exc, exc_info=exc)
+
+    def _on_tick(self) -> None:
+        has_more = self.wheel.advance(self.now())
+        self._tick = self.loop.call_later(0 if has_more else TICK_S, self._on_tick)

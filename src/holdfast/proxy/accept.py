@@ -1,0 +1,234 @@
+"""Acting on an instruct: answer, or hold the client (grip spec §1, §5.1, §6.1)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from holdfast.errors import GripError
+from holdfast.grip.filters import FilterError, filter_response, unsupported_filters
+from holdfast.grip.instruct import (
+    can_stream_body,
+    parse_instruct,
+    parse_instruct_head,
+    parse_streamed_response,
+)
+from holdfast.grip.values import BackendResponse, HoldMode, Instruct
+from holdfast.net.exchange import ClientExchange
+from holdfast.proxy.answers import ACCEPT_UNAVAILABLE, TOO_LARGE_FOR_GRIP, ErrorAnswer, origin_error
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.reply import Reply
+from holdfast.push.holds import Framing, ResponseHold, StreamHold
+from holdfast.push.plan import HoldPlan, RouteTerms
+from holdfast.routing.rules import Rule, Target
+from holdfast.wire.http1.encode import encode_chunk, encode_response_head
+
+log = logging.getLogger("holdfast.proxy")
+
+MAX_BODY_BYTES = 100_000
+"""Of a request that may be held, and of an instruct (grip spec §1.4)."""
+
+_HEAD_ONLY_CODES = frozenset({204, 304})
+
+_FRAMINGS = {
+    (is_http11, is_persistent, is_bodyless): Framing(is_http11, is_persistent, is_bodyless)
+    for is_http11 in (False, True)
+    for is_persistent in (False, True)
+    for is_bodyless in (False, True)
+}
+
+
+class Acceptor:
+    """Turns a backend's instruct into an answer or a hold.
+
+    Attributes:
+        status: status of the answer, for the request log; None when the client is held.
+    """
+
+    __slots__ = ("_client", "_proxy", "_rule", "_target", "status")
+
+    def __init__(self, proxy: ProxyContext, client: ClientExchange, rule: Rule, target: Target) -> None:
+        self._proxy = proxy
+        self._client = client
+        self._rule = rule
+        self._target = target
+        self.status: int | None = None
+
+    async def run(self, reply: Reply, request_body_bytes: int) -> bool:
+        """Act on the instruct; returns whether the client is held.
+
+        Raises:
+            ErrorAnswer: the instruct is not valid, or too large.
+        """
+        if request_body_bytes > MAX_BODY_BYTES or (self._client.head.content_length or 0) > MAX_BODY_BYTES:
+            raise ErrorAnswer(400, TOO_LARGE_FOR_GRIP)
+        body = await _read_body(reply)
+        if len(body) > MAX_BODY_BYTES:
+            if can_stream_body(reply.headers):
+                return await self._stream_body(reply, body)
+            raise self._refuse(f"GRIP instruct response too large from {self._target.text}")
+        try:
+            instruct = parse_instruct(reply.code, reply.reason, reply.headers, body)
+            _refuse_unsupported(instruct)
+        except GripError as exc:
+            raise self._refuse(f"Failed to parse accept instructions: {exc}") from exc
+        if instruct.mode is None:
+            self._answer(instruct)
+            return False
+        if instruct.mode is HoldMode.RESPONSE:
+            return await self._hold_response(instruct)
+        return await self._begin_stream(instruct)
+
+    # --- without a hold --------------------------------------------------------------------------------------------
+
+    def _answer(self, instruct: Instruct) -> None:
+        """Neither hold nor link: an ordinary, complete response (grip spec §1.6)."""
+        response = self._filtered(instruct)
+        self.status = response.code
+        self._client.respond(response.code, response.reason, response.headers, response.body)
+
+    # --- long polls ------------------------------------------------------------------------------------------------
+
+    async def _hold_response(self, instruct: Instruct) -> bool:
+        """Keep the response, and send nothing (grip spec §5.1)."""
+        hold = ResponseHold(self._proxy.holds, self._plan(instruct), self._framing())
+        outlet = await self._client.hold(hold, b"")
+        if outlet is not None:
+            hold.open(outlet)
+        return True
+
+    # --- streams ---------------------------------------------------------------------------------------------------
+
+    async def _begin_stream(self, instruct: Instruct) -> bool:
+        """Send the initial response, then hold (grip spec §6.1)."""
+        failure: ErrorAnswer | None = None
+        try:
+            response = self._filtered(instruct)
+        except ErrorAnswer as answer:
+            response, failure = instruct.response, answer
+        if self._client.is_head_request or response.code in _HEAD_ONLY_CODES:
+            self.status = response.code
+            self._client.respond(response.code, response.reason, response.headers, b"", is_head_only=True)
+            return False
+        framing = self._framing()
+        head = encode_response_head(
+            response.code,
+            response.reason,
+            response.headers,
+            is_http11=framing.is_http11,
+            is_persistent=framing.is_persistent and framing.is_http11,
+            is_chunked=framing.is_http11,
+        )
+        if failure is not None:
+            return await self._open_stream(instruct, head, self._debug_text(failure))
+        body = encode_chunk(response.body) if framing.is_http11 and response.body else response.body
+        return await self._open_stream(instruct, head + body, _missing_link(instruct))
+
+    async def _stream_body(self, reply: Reply, beginning: bytes) -> bool:
+        """A body over the limit goes to the client as it comes, and the hold starts when it ends (grip spec §1.4)."""
+        client = self._client
+        try:
+            head = parse_streamed_response(reply.code, reply.reason, reply.headers)
+        except GripError as exc:
+            self._proxy.counters.instruct_errors += 1
+            raise ErrorAnswer(500, ACCEPT_UNAVAILABLE) from exc
+        self.status = head.code
+        client.start_response(head.code, head.reason, head.headers, None)
+        content = beginning
+        while content:
+            client.write(content)
+            await client.drain()
+            content = await reply.read()
+        try:
+            instruct = parse_instruct_head(reply.code, reply.reason, reply.headers)
+            _refuse_unsupported(instruct)
+        except GripError as exc:
+            failure = self._refuse(f"Failed to parse accept instructions: {exc}")
+            client.write(self._debug_text(failure).encode())
+            client.end_response()
+            return False
+        if client.is_head_request:
+            client.end_response()
+            return False
+        return await self._open_stream(instruct, b"", _missing_link(instruct))
+
+    async def _open_stream(self, instruct: Instruct, first: bytes, failure: str | None) -> bool:
+        """Send `first`, subscribe; `failure`, when not None, ends the stream at once (shown in debug mode)."""
+        hold = StreamHold(self._proxy.holds, self._plan(instruct), self._framing())
+        outlet = await self._client.hold(hold, first)
+        if outlet is None:
+            return True
+        hold.open(outlet)
+        if failure is not None:
+            hold.end(failure if self._rule.debug else "")
+        return True
+
+    # --- shared ----------------------------------------------------------------------------------------------------
+
+    def _plan(self, instruct: Instruct) -> HoldPlan:
+        """The shared part of the hold; channels over the limit are left out (grip spec §3.2)."""
+        terms = RouteTerms(
+            key=self._rule.id if self._rule.has_explicit_id else "",
+            prefix=self._rule.prefix,
+            is_debug=self._rule.debug,
+            implicit_channels=self._target.subs,
+        )
+        plan, left_out = self._proxy.plans.plan(instruct, terms)
+        if left_out:
+            self._proxy.counters.subscriptions_refused += left_out
+            log.warning("instruct from %s names %d channels too many, left out", self._target.text, left_out)
+        return plan
+
+    def _framing(self) -> Framing:
+        head = self._client.head
+        return _FRAMINGS[head.is_http11, self._client.is_persistent, head.method == b"HEAD"]
+
+    def _filtered(self, instruct: Instruct) -> BackendResponse:
+        """The response after the response filters of its channels (grip spec §11.3)."""
+        response = instruct.response
+        try:
+            body = filter_response(instruct.subscriptions, instruct.meta, response.body)
+        except FilterError as exc:
+            raise self._refuse(str(exc)) from exc
+        return replace(response, body=body) if body is not response.body else response
+
+    def _refuse(self, debug_text: str) -> ErrorAnswer:
+        """502 because of the instruct (grip spec §1.5)."""
+        self._proxy.counters.instruct_errors += 1
+        log.warning("target %s: %s", self._target.text, debug_text)
+        return origin_error(debug_text)
+
+    def _debug_text(self, failure: ErrorAnswer) -> str:
+        return f"\n\n{failure.debug_text}\n" if self._rule.debug else ""
+
+
+async def _read_body(reply: Reply) -> bytes:
+    """The whole body, or a beginning of it that is longer than the limit."""
+    if reply.is_complete:
+        return reply.take()
+    pieces: list[bytes] = []
+    size = 0
+    while size <= MAX_BODY_BYTES and (piece := await reply.read()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+def _refuse_unsupported(instruct: Instruct) -> None:
+    """Refuse by name what the protocol knows and this version does not do."""
+    for subscription in instruct.subscriptions:
+        for name in unsupported_filters(subscription.filters):
+            raise GripError(f"filter '{name}' is not supported yet")
+    if instruct.mode is None and instruct.next_link is not None:
+        raise GripError("a next link without a hold is not supported yet")
+    if instruct.gone_link is not None:
+        raise GripError("gone links are not supported yet")
+
+
+def _missing_link(instruct: Instruct) -> str | None:
+    """A stream that must be gapless needs a link to recover by (grip spec §6.1)."""
+    if instruct.next_link is None:
+        for subscription in instruct.subscriptions:
+            if subscription.prev_id is not None:
+                return f"\n\nchannel '{subscription.channel}' specifies prev-id, but no next link found\n"
+    return None

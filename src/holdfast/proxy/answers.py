@@ -1,0 +1,51 @@
+"""Answers that the proxy makes itself, and their texts (routes spec §3.11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast.wire.headers import Headers
+from holdfast.wire.reasons import reason_phrase
+
+TEXT_PLAIN: Headers = [(b"Content-Type", b"text/plain")]
+
+ROUTE_NOT_FOUND = "Route not found"
+ORIGIN_ERROR = "Error while proxying to origin."
+TOO_LARGE_FOR_GRIP = "Request too large to accept GRIP instruct."
+EVENTS_FORBIDDEN = "Client not allowed to send WebSocket events directly."
+BAD_UPGRADE = (
+    'Request contained an Upgrade header with value "websocket" but the request was not a valid WebSocket request.'
+)
+NO_WEBSOCKETS = "WebSocket connections are not supported yet."
+INTERNAL_ERROR = "Failed to process request."
+ACCEPT_UNAVAILABLE = "Accept service unavailable."
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer(Exception):
+    """Ends an exchange with an answer of our own.
+
+    Args:
+        code: status.
+        text: one line for the client.
+        debug_text: the line instead of `text` when the route is in debug mode.
+    """
+
+    code: int
+    text: str
+    debug_text: str | None = None
+
+    def body(self, *, is_debug: bool) -> bytes:
+        """The body, with its newline."""
+        text = self.debug_text if is_debug and self.debug_text is not None else self.text
+        return f"{text}\n".encode()
+
+    @property
+    def reason(self) -> bytes:
+        """The reason phrase of the status."""
+        return reason_phrase(self.code)
+
+
+def origin_error(debug_text: str | None = None) -> ErrorAnswer:
+    """502 because of the backend; what happened is shown in debug mode only."""
+    return ErrorAnswer(502, ORIGIN_ERROR, debug_text)

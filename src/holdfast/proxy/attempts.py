@@ -1,0 +1,140 @@
+"""Getting an answer: the targets of a route in order, a stale connection once more, the request body sent along.
+
+routes spec §1.9 says when the next target is tried: only while no response bytes have come, and only because of the
+connection. Here a request also moves on when a name does not resolve or a network cannot be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError
+from holdfast.net.backend import BackendConnection, Endpoint
+from holdfast.net.exchange import ClientExchange
+from holdfast.proxy.answers import origin_error
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.reply import BackendReply, Reply
+from holdfast.proxy.test_target import answer_test_request
+from holdfast.routing.forward import OriginRequest, connect_address, encode_origin_head, origin_authority
+from holdfast.routing.rules import Rule, Target, TargetKind
+from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk
+
+log = logging.getLogger("holdfast.proxy")
+
+PREFIX_BYTES = 10_000
+"""Body bytes that must have arrived, or the whole body, before a backend is contacted (routes spec §3.8)."""
+
+_BODYLESS_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+_IDEMPOTENT_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+"""RFC 9110 §9.2.2: may be sent again when it is unknown whether the backend saw them."""
+
+
+class Attempts:
+    """One request on its way to one of a rule's targets.
+
+    Attributes:
+        target: the target chosen last.
+        body_bytes: request body bytes read from the client so far.
+        is_body_sent: whether the backend got the whole request body.
+    """
+
+    __slots__ = ("_client", "_prefix", "_proxy", "_pump", "_request", "body_bytes", "is_body_sent", "target")
+
+    def __init__(self, proxy: ProxyContext, client: ClientExchange, request: OriginRequest, prefix: bytes) -> None:
+        self.target: Target | None = None
+        self.body_bytes = len(prefix)
+        self.is_body_sent = client.is_body_complete
+        self._proxy = proxy
+        self._client = client
+        self._request = request
+        self._prefix = prefix
+        self._pump: asyncio.Task[None] | None = None
+
+    async def run(self, rule: Rule) -> Reply:
+        """The answer of the first target that can be connected to.
+
+        Raises:
+            ErrorAnswer: no target could be connected to, or the one that was did not answer properly.
+        """
+        for number, target in enumerate(rule.targets):
+            self.target = target
+            if number:
+                self._proxy.counters.backend_failovers += 1
+            try:
+                return await self._ask(rule, target)
+            except (ConnectError, BackendTimeout) as exc:
+                log.info("target %s: %s", target.text, exc)
+                if self._has_streamed:
+                    break
+            except BadResponse as exc:
+                log.info("target %s: %s", target.text, exc)
+                self._proxy.counters.backend_failures += 1
+                raise origin_error() from exc
+        self._proxy.counters.backend_failures += 1
+        tried = ", ".join(target.text for target in rule.targets)
+        raise origin_error(f"Unable to connect to any targets. Tried: {tried}")
+
+    def stop(self) -> None:
+        """Stop sending the request body."""
+        if self._pump is not None:
+            self._pump.cancel()
+
+    @property
+    def _has_streamed(self) -> bool:
+        """Whether body bytes beyond the prefix have been consumed, so that the request cannot be sent again."""
+        return self._pump is not None
+
+    async def _ask(self, rule: Rule, target: Target) -> Reply:
+        if target.kind is TargetKind.TEST:
+            return answer_test_request(self._request.path_and_query, rule.path_beg, self.body_bytes)
+        endpoint = self._endpoint(target)
+        connection = self._proxy.pool.take_idle(endpoint)
+        if connection is not None:
+            try:
+                return await self._exchange(connection, target)
+            except BadResponse:
+                if connection.has_received or not self._is_repeatable:
+                    raise
+                self._proxy.counters.backend_retries += 1
+        return await self._exchange(await self._proxy.pool.connect(endpoint), target)
+
+    @property
+    def _is_repeatable(self) -> bool:
+        return self._request.method in _IDEMPOTENT_METHODS and not self._has_streamed
+
+    def _endpoint(self, target: Target) -> Endpoint:
+        host, port = connect_address(self._request, target)
+        if not target.ssl:
+            return Endpoint(host, port)
+        name = host if target.trust_connect_host else origin_authority(self._request, target).host.strip("[]")
+        return Endpoint(host, port, server_name=name, is_verified=not target.insecure)
+
+    async def _exchange(self, connection: BackendConnection, target: Target) -> Reply:
+        """Send the request on `connection` and wait for the head of the response."""
+        self._proxy.counters.backend_requests += 1
+        is_whole = self._client.is_body_complete
+        length = self._client.head.content_length
+        if length is None and is_whole and (self._prefix or self._request.method not in _BODYLESS_METHODS):
+            length = len(self._prefix)
+        is_chunked = length is None and not is_whole
+        head = encode_origin_head(self._request, target, content_length=length, is_chunked=is_chunked)
+        body = encode_chunk(self._prefix) if is_chunked and self._prefix else self._prefix
+        try:
+            connection.send_request(self._request.method, head + body)
+            if not is_whole:
+                self._pump = self._proxy.runtime.spawn(self._send_body(connection, is_chunked), "request body")
+            return BackendReply(connection, self._proxy.pool, await connection.read_head())
+        except (BackendError, asyncio.CancelledError):
+            self.stop()
+            connection.abort()
+            raise
+
+    async def _send_body(self, connection: BackendConnection, is_chunked: bool) -> None:
+        """Send what follows the prefix, as fast as the backend takes it."""
+        while content := await self._client.read_chunk():
+            self.body_bytes += len(content)
+            await connection.write(encode_chunk(content) if is_chunked else content)
+        if is_chunked:
+            await connection.write(LAST_CHUNK)
+        self.is_body_sent = True

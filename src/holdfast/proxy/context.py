@@ -1,0 +1,43 @@
+"""What every proxied exchange uses: routes, policies, pools and the places that holds are kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from holdfast.counters import Counters
+from holdfast.grip.signature import Verifier
+from holdfast.logs import RequestLog
+from holdfast.net.pool import BackendPool
+from holdfast.net.runtime import Runtime
+from holdfast.push.holds import HoldContext
+from holdfast.push.plan import PlanTable
+from holdfast.routing.forward import ForwardPolicy
+from holdfast.routing.table import RouteTable
+
+
+@dataclass(slots=True, eq=False)
+class ProxyContext:
+    """The parts that the composition root puts together for the proxy.
+
+    Args:
+        routes: the table in force; replaced as a whole when the routes are reloaded.
+        verifier: recognises requests of a GRIP proxy in front of us; None when there is no `upstream_key`.
+        wall_clock: seconds since 1970, for signatures.
+    """
+
+    runtime: Runtime
+    routes: RouteTable
+    policy: ForwardPolicy
+    pool: BackendPool
+    holds: HoldContext
+    plans: PlanTable
+    verifier: Verifier | None
+    request_log: RequestLog
+    is_debug: bool
+    wall_clock: Callable[[], float]
+
+    @property
+    def counters(self) -> Counters:
+        """The counters of the process."""
+        return self.runtime.counters

@@ -1,0 +1,187 @@
+"""One proxied HTTP request, from its head to its last byte or to its hold (routes spec §3.1)."""
+
+from __future__ import annotations
+
+import logging
+
+from holdfast.errors import BackendError, WireError
+from holdfast.grip.instruct import is_instruct
+from holdfast.logs import Outcome, RequestRecord
+from holdfast.net.exchange import ClientExchange, ClientGone
+from holdfast.proxy.accept import Acceptor
+from holdfast.proxy.answers import (
+    BAD_UPGRADE,
+    INTERNAL_ERROR,
+    NO_WEBSOCKETS,
+    ROUTE_NOT_FOUND,
+    TEXT_PLAIN,
+    ErrorAnswer,
+)
+from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.reply import Reply
+from holdfast.routing.forward import build_origin_request, is_tls_by_header, relayed_headers
+from holdfast.routing.rules import Proto, Rule
+from holdfast.routing.uri import ClientUri, parse_client_uri
+from holdfast.wire.headers import Headers, get_first
+
+log = logging.getLogger("holdfast.proxy")
+
+
+class HttpExchange:
+    """A request on its way through the proxy. `run` reads top to bottom; everything else is a step of it."""
+
+    __slots__ = ("_attempts", "_client", "_is_trusted", "_proxy", "_rule", "_status", "_uri")
+
+    def __init__(self, proxy: ProxyContext, client: ClientExchange) -> None:
+        self._proxy = proxy
+        self._client = client
+        self._uri: ClientUri | None = None
+        self._rule: Rule | None = None
+        self._attempts: Attempts | None = None
+        self._is_trusted = False
+        self._status: int | None = None
+
+    async def run(self) -> None:
+        """Answer the request, whatever happens."""
+        outcome = Outcome.ERROR
+        try:
+            outcome = await self._forward()
+        except ErrorAnswer as answer:
+            outcome = self._answer(answer)
+        except WireError as error:
+            outcome = self._answer(ErrorAnswer(error.status, error.text))
+        except BackendError as exc:
+            self._truncate(exc)
+        except ClientGone:
+            pass
+        except Exception:
+            log.exception("request for %s failed", self._uri.text if self._uri else "an unparsable URI")
+            outcome = self._answer(ErrorAnswer(500, INTERNAL_ERROR))
+        finally:
+            self._log(outcome)
+
+    async def _forward(self) -> Outcome:
+        proxy, client = self._proxy, self._client
+        head = client.head
+        is_tls = client.is_tls or is_tls_by_header(head.headers, proxy.policy)
+        self._uri = uri = parse_client_uri(head.target, head.host, is_tls=is_tls)
+        if head.upgrade == b"websocket":
+            raise _refuse_websocket(client)
+        self._rule = rule = proxy.routes.find(
+            uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=self._wanted_route(head.headers)
+        )
+        if rule is None:
+            raise ErrorAnswer(502, ROUTE_NOT_FOUND)
+        self._is_trusted = self._check_trust(head.headers)
+        prefix = await client.read_prefix(PREFIX_BYTES)
+        request = build_origin_request(
+            rule,
+            uri,
+            head.method,
+            head.headers,
+            policy=proxy.policy,
+            is_tls=is_tls,
+            is_trusted=self._is_trusted,
+            client_address=client.client_address,
+            now_s=proxy.wall_clock(),
+        )
+        if rule.sig is not None and rule.sig.error is not None:
+            log.error("failed to sign request: %s", rule.sig.error)
+        self._attempts = attempts = Attempts(proxy, client, request, prefix)
+        reply = await attempts.run(rule)
+        try:
+            if not self._is_trusted and not rule.no_grip and is_instruct(reply.headers):
+                return await self._accept(reply, rule, attempts)
+            await self._relay(reply)
+            return Outcome.RESPONSE
+        finally:
+            attempts.stop()
+            reply.close(is_request_sent=attempts.is_body_sent)
+
+    def _wanted_route(self, headers: Headers) -> str | None:
+        """The id that a client asks for, where that is allowed (routes spec §1.8)."""
+        if not self._proxy.policy.accept_pushpin_route:
+            return None
+        value = get_first(headers, b"pushpin-route")
+        return value.decode("utf-8", "replace") if value is not None else None
+
+    def _check_trust(self, headers: Headers) -> bool:
+        """Whether the client is a GRIP proxy that knows our upstream key (routes spec §3.7)."""
+        if self._proxy.verifier is None:
+            return False
+        token = get_first(headers, b"grip-sig")
+        return token is not None and self._proxy.verifier.is_trusted(token, self._proxy.wall_clock())
+
+    async def _relay(self, reply: Reply) -> None:
+        """Pass the answer through (routes spec §3.10)."""
+        client = self._client
+        self._status = reply.code
+        headers = [header for header in relayed_headers(reply.headers) if header[0].lower() != b"content-length"]
+        if reply.is_complete:
+            length = reply.content_length if client.is_head_request else None
+            client.respond(reply.code, reply.reason, headers, reply.take(), length=length)
+            return
+        client.start_response(reply.code, reply.reason, headers, reply.content_length)
+        while content := await reply.read():
+            client.write(content)
+            await client.drain()
+        client.end_response()
+
+    async def _accept(self, reply: Reply, rule: Rule, attempts: Attempts) -> Outcome:
+        assert attempts.target is not None
+        acceptor = Acceptor(self._proxy, self._client, rule, attempts.target)
+        is_held = await acceptor.run(reply, attempts.body_bytes)
+        self._status = acceptor.status
+        return Outcome.ACCEPT if is_held else Outcome.RESPONSE
+
+    def _answer(self, answer: ErrorAnswer) -> Outcome:
+        """Answer with an error of our own, or cut the response off if it has begun."""
+        self._proxy.counters.request_errors += 1
+        if self._client.has_started:
+            self._client.abort()
+            return Outcome.ERROR
+        self._status = answer.code
+        body = answer.body(is_debug=self._is_debug)
+        self._client.respond(answer.code, answer.reason, TEXT_PLAIN, body)
+        return Outcome.RESPONSE
+
+    def _truncate(self, exc: BackendError) -> None:
+        """The backend broke off in the middle: the client must be able to tell (routes spec §3.10, Target)."""
+        log.warning("response to %s truncated: %s", self._uri.text if self._uri else "", exc)
+        self._proxy.counters.responses_truncated += 1
+        self._client.abort()
+
+    @property
+    def _is_debug(self) -> bool:
+        return self._rule.debug if self._rule is not None else self._proxy.is_debug
+
+    def _log(self, outcome: Outcome) -> None:
+        head, rule, attempts = self._client.head, self._rule, self._attempts
+        self._proxy.request_log.finished(
+            RequestRecord(
+                method=head.method,
+                uri=self._uri.text if self._uri is not None else head.target.decode("latin-1"),
+                target=attempts.target.text if attempts is not None and attempts.target is not None else None,
+                client_address=self._client.client_address,
+                referer=get_first(head.headers, b"referer"),
+                route_id=rule.id if rule is not None and rule.has_explicit_id else None,
+                status=self._status,
+                body_bytes=self._client.body_bytes_sent,
+                outcome=outcome,
+                is_retry=False,
+                user_agent=get_first(head.headers, b"user-agent"),
+            )
+        )
+
+
+def _refuse_websocket(client: ClientExchange) -> ErrorAnswer:
+    """RFC 6455 §4.1: what a handshake must have; a valid one meets a machinery that does not exist yet."""
+    head = client.head
+    is_valid = (
+        head.method == b"GET"
+        and head.is_http11
+        and get_first(head.headers, b"sec-websocket-key") is not None
+        and get_first(head.headers, b"sec-websocket-version") is not None
+    )
+    return ErrorAnswer(501, NO_WEBSOCKETS) if is_valid else ErrorAnswer(400, BAD_UPGRADE)

@@ -1,0 +1,357 @@
+"""The fan-out: accepted items become writes to the holds of their channel.
+
+Sending costs a system call per receiver, so what arrives together leaves together: items for one channel that are
+accepted before their delivery has begun form a *run*, are joined once, and are written once per client. Each receiver
+is a plain call. A large channel is written in slices, one per turn of the loop; other channels get turns in between.
+
+Order. A client sees the items of one channel in the order of acceptance, because a channel's deliveries are finished
+one after the other. Holds on several channels see all their items in the order of acceptance too: a delivery remembers
+which of its shared holds it has not reached yet, and whoever reaches such a hold first brings it up to date.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from holdfast.counters import Counters
+from holdfast.grip.item import Action, Item
+from holdfast.push.channels import Channel, Registry
+from holdfast.push.pacing import Pacer
+from holdfast.wire.http1.encode import encode_chunk
+
+if TYPE_CHECKING:
+    from holdfast.push.channels import Hold
+
+log = logging.getLogger("holdfast.push")
+
+SLICE = 200
+"""Writes per turn of the loop: about two milliseconds."""
+
+BACKLOG_WRITES = 1_000_000
+"""Writes that may be outstanding before publishers have to wait; each holds one pointer."""
+
+
+@dataclass(slots=True, eq=False)
+class Receipt:
+    """What became of one published item: how many clients it was written to, and how many of them lost it."""
+
+    channel: str
+    receivers: int = 0
+    dropped: int = 0
+
+
+class Delivery:
+    """One run of items on its way to the holds that were subscribed when it was accepted.
+
+    Attributes:
+        home: its channel, which may have lost its last subscriber meanwhile; `channel` is the name.
+        entries: the items with their receipts, in order.
+        stream_content, stream_chunk: what plain stream holds get, for HTTP/1.0 and HTTP/1.1; ready once it has begun.
+        closes_streams: the run ends with a `close`.
+        streams_sent, streams_lost: plain stream holds written to, and those that lost it.
+        encoded: responses made in this run, for holds with equal plans.
+        unreached: shared holds that have not been reached.
+    """
+
+    __slots__ = (
+        "_holds",
+        "_position",
+        "channel",
+        "closes_streams",
+        "encoded",
+        "entries",
+        "has_content_filters",
+        "home",
+        "now_s",
+        "number",
+        "on_settled",
+        "stream_chunk",
+        "stream_content",
+        "streams_lost",
+        "streams_sent",
+        "unreached",
+        "version",
+    )
+
+    def __init__(self, number: int, home: Channel, holds: list[Hold], unreached: set[Hold]) -> None:
+        self.number = number
+        self.home = home
+        self.channel = home.name
+        self.version = home.version
+        self.entries: list[tuple[Item, Receipt]] = []
+        self.unreached = unreached
+        self.on_settled: list[Callable[[], None]] = []
+        self.stream_content = b""
+        self.stream_chunk = b""
+        self.closes_streams = False
+        self.has_content_filters = False
+        self.streams_sent = 0
+        self.streams_lost = 0
+        self.encoded: dict[tuple[object, ...], bytes] = {}
+        self.now_s = 0.0
+        self._holds = holds
+        self._position = -1
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run is closed to further items."""
+        return self._position >= 0
+
+    @property
+    def remaining(self) -> int:
+        """Holds that have not had their turn."""
+        return len(self._holds) - max(self._position, 0)
+
+    def begin(self, now_s: float) -> None:
+        """Join the run: everything that all plain receivers share is made here, once."""
+        self._position = 0
+        self.now_s = now_s
+        pieces = []
+        for item, _ in self.entries:
+            for fmt in (item.http_response, item.http_stream):
+                if fmt is not None and fmt.content_filters is not None:
+                    self.has_content_filters = True
+            if item.http_stream is None or self.closes_streams:
+                continue
+            if item.http_stream.action is Action.SEND:
+                pieces.append(item.http_stream.content)
+            elif item.http_stream.action is Action.CLOSE:
+                self.closes_streams = True
+        self.stream_content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self.stream_content:
+            self.stream_chunk = encode_chunk(self.stream_content)
+
+    def write_slice(self, limit: int, catch_up: Callable[[Hold, Delivery], None]) -> int:
+        """Deliver to the next `limit` holds; returns how many there were."""
+        holds = self._holds[self._position : self._position + limit]
+        self._position += len(holds)
+        if not self.unreached:
+            for hold in holds:
+                if hold.is_open:
+                    hold.receive(self)
+            return len(holds)
+        for hold in holds:
+            if len(hold.plan.channels) > 1:
+                catch_up(hold, self)
+            elif hold.is_open:
+                hold.receive(self)
+        return len(holds)
+
+    def settle(self, counters: Counters) -> None:
+        """Write the results into the receipts. Runs that all plain streams shared are counted here, once."""
+        if self.streams_sent or self.streams_lost:
+            for item, receipt in self.entries:
+                if item.http_stream is not None and item.http_stream.action is Action.SEND:
+                    receipt.receivers += self.streams_sent
+                    receipt.dropped += self.streams_lost
+                    counters.deliveries += self.streams_sent
+        for item, receipt in self.entries:
+            log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
+        self._holds = []
+        self.encoded.clear()
+
+
+class Fanout:
+    """Accepts items and writes them.
+
+    Args:
+        schedule: runs a callback in the next turn of the loop.
+        pacer: when deliveries are limited per second (grip spec §13), who spreads them; None means no limit.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        counters: Counters,
+        *,
+        now: Callable[[], float],
+        schedule: Callable[[Callable[[], None]], object],
+        pacer: Pacer | None = None,
+    ) -> None:
+        self._registry = registry
+        self._counters = counters
+        self._now = now
+        self._schedule = schedule
+        self._pacer = pacer
+        self._number = 0
+        self._ready: deque[Delivery] = deque()
+        self._is_scheduled = False
+        self._backlog = 0
+        self._waiting: list[Callable[[], None]] = []
+
+    @property
+    def backlog(self) -> int:
+        """Writes that have been accepted and not made."""
+        return self._backlog
+
+    @property
+    def paced(self) -> int:
+        """Deliveries, in units, that wait for their turn under a rate limit."""
+        return self._pacer.waiting if self._pacer is not None else 0
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether publishers should wait: see `when_clear`."""
+        return self._backlog > BACKLOG_WRITES
+
+    def when_clear(self, callback: Callable[[], None]) -> None:
+        """Call back when the backlog is well below its bound."""
+        self._waiting.append(callback)
+
+    def publish(
+        self,
+        items: Sequence[Item],
+        receipts: list[Receipt] | None = None,
+        on_settled: Callable[[], None] | None = None,
+    ) -> None:
+        """Accept items, in order.
+
+        Args:
+            receipts: gets one receipt per item.
+            on_settled: called once, when the receipts are final; at once if nobody is subscribed.
+        """
+        deliveries: dict[Delivery, None] = {}
+        for item in items:
+            self._counters.items_received += 1
+            receipt = Receipt(item.channel)
+            if receipts is not None:
+                receipts.append(receipt)
+            channel = self._registry.find(item.channel)
+            if channel is None:
+                log.info("publish channel=%s receivers=0", item.channel)
+                continue
+            delivery = self._accept(channel, item, receipt)
+            if delivery is not None:
+                deliveries[delivery] = None
+        if on_settled is not None:
+            _call_when_settled(list(deliveries), on_settled)
+
+    def _accept(self, channel: Channel, item: Item, receipt: Receipt) -> Delivery | None:
+        if self._pacer is not None:
+            self._pace(self._pacer, channel, item, receipt)
+            return None
+        last = channel.deliveries[-1] if channel.deliveries else None
+        if last is None or not self._can_join(last):
+            last = self._make_delivery(channel)
+            channel.deliveries.append(last)
+            if len(channel.deliveries) == 1:
+                self._ready.append(last)
+            self._backlog += last.remaining
+            self._wake()
+        last.entries.append((item, receipt))
+        return last
+
+    def _can_join(self, last: Delivery) -> bool:
+        """Whether another item may travel in the run `last` without changing what anyone gets, or in which order."""
+        is_newest = last.number == self._number
+        return not last.has_begun and last.version == last.home.version and (is_newest or not last.unreached)
+
+    def _make_delivery(self, channel: Channel) -> Delivery:
+        self._number += 1
+        holds: list[Hold] = [*channel.responses, *channel.streams]
+        return Delivery(self._number, channel, holds, set(channel.shared))
+
+    def _wake(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._schedule(self._turn)
+
+    def _turn(self) -> None:
+        """Write one slice, shared by the channels that have something to write."""
+        self._is_scheduled = False
+        budget = SLICE
+        while self._ready and budget > 0:
+            delivery = self._ready.popleft()
+            if not delivery.has_begun:
+                delivery.begin(self._now())
+            written = delivery.write_slice(budget, self._catch_up)
+            self._backlog -= written
+            budget -= max(written, 1)
+            if delivery.remaining:
+                self._ready.append(delivery)
+            else:
+                self._finish(delivery)
+        if self._ready:
+            self._wake()
+        if self._waiting and self._backlog < BACKLOG_WRITES // 2:
+            waiting, self._waiting = self._waiting, []
+            for callback in waiting:
+                callback()
+
+    def _finish(self, delivery: Delivery) -> None:
+        delivery.settle(self._counters)
+        queue = delivery.home.deliveries
+        del queue[0]
+        if queue:
+            self._ready.append(queue[0])
+        for callback in delivery.on_settled:
+            callback()
+
+    def _catch_up(self, hold: Hold, delivery: Delivery) -> None:
+        """Give a hold on several channels everything accepted up to `delivery` that it has not got, in order."""
+        if hold not in delivery.unreached:
+            return
+        missed = [delivery]
+        for name in hold.plan.channels if hold.is_open else ():
+            channel = self._registry.find(name)
+            if channel is not None and channel is not delivery.home:
+                missed += [d for d in channel.deliveries if d.number < delivery.number and hold in d.unreached]
+        for earlier in sorted(missed, key=_number_of):
+            earlier.unreached.discard(hold)
+            if not earlier.has_begun:
+                earlier.begin(self._now())
+            if hold.is_open:
+                hold.receive(earlier)
+
+    def _pace(self, pacer: Pacer, channel: Channel, item: Item, receipt: Receipt) -> None:
+        """Queue one write per hold instead of making it (grip spec §13); what does not fit is lost, and said so."""
+        holds: list[Hold] = [hold for hold in channel.responses if item.http_response is not None]
+        holds += [hold for hold in channel.streams if item.http_stream is not None]
+        delivery = Delivery(0, channel, [], set())
+        delivery.entries.append((item, Receipt(item.channel)))
+        delivery.begin(self._now())
+        for hold in holds:
+            if pacer.submit(hold.plan.route.key, item, partial(_deliver_late, hold, delivery, self._counters)):
+                receipt.receivers += 1
+            else:
+                receipt.dropped += 1
+        if receipt.dropped:
+            self._counters.drops_message_hwm += receipt.dropped
+            log.warning(
+                "exceeded publish hwm (%d), dropping message: channel=%s clients=%d",
+                pacer.hwm,
+                item.channel,
+                receipt.dropped,
+            )
+        log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
+
+
+def _deliver_late(hold: Hold, delivery: Delivery, counters: Counters) -> None:
+    if hold.is_open:
+        before = delivery.streams_sent
+        hold.receive(delivery)
+        counters.deliveries += delivery.streams_sent - before
+
+
+def _number_of(delivery: Delivery) -> int:
+    return delivery.number
+
+
+def _call_when_settled(deliveries: list[Delivery], callback: Callable[[], None]) -> None:
+    outstanding = len(deliveries)
+    if not outstanding:
+        callback()
+
+    def settled() -> None:
+        nonlocal outstanding
+        outstanding -= 1
+        if not outstanding:
+            callback()
+
+    for delivery in deliveries:
+        delivery.on_settled.append(settled)

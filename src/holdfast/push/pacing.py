@@ -1,0 +1,117 @@
+"""Pacing: deliveries limited per second, and a bound on how many may wait (grip spec §13).
+
+Off by default. Deliveries are queued per key (the id of an explicit route), keys take turns, and within a key the order
+is kept. A batch leaves every 25 ms, or for low rates one delivery at a time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+from holdfast.grip.item import Item
+
+BATCH_INTERVAL_S = 0.025
+_MIN_BATCHED_RATE = 40
+
+
+class Pacer:
+    """Queues of deliveries that leave at a rate.
+
+    Args:
+        rate: deliveries per second, over all keys; None means no limit.
+        hwm: units that may wait per key; None means no limit.
+        block_size: bytes that count as one unit; None means that every delivery is one unit.
+        call_later: runs a callback after some seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate: int | None,
+        hwm: int | None,
+        block_size: int | None,
+        call_later: Callable[[float, Callable[[], None]], object],
+    ) -> None:
+        self.hwm = hwm if hwm is not None else math.inf
+        self._block_size = block_size
+        self._call_later = call_later
+        self._queues: dict[str, _Queue] = {}
+        self._is_running = False
+        if rate is None:
+            self._batch: float = math.inf
+            self._interval_s = BATCH_INTERVAL_S
+        elif rate >= _MIN_BATCHED_RATE:
+            self._batch = math.ceil(rate * BATCH_INTERVAL_S)
+            self._interval_s = BATCH_INTERVAL_S
+        else:
+            self._batch = 1
+            self._interval_s = (1000 // rate) / 1000
+
+    @property
+    def waiting(self) -> int:
+        """Units queued now, over all keys."""
+        return sum(queue.units for queue in self._queues.values())
+
+    def submit(self, key: str, item: Item, deliver: Callable[[], None]) -> bool:
+        """Queue one delivery of `item`; False when the key already holds as many units as may wait."""
+        units = self._units(item)
+        queue = self._queues.setdefault(key, _Queue())
+        if queue.units + units > self.hwm:
+            if not queue.jobs:
+                del self._queues[key]
+            return False
+        queue.jobs.append((units, deliver))
+        queue.units += units
+        if not self._is_running:
+            self._is_running = True
+            self._call_later(0, self._run_batch)
+        return True
+
+    def _units(self, item: Item) -> int:
+        """Weight of a delivery (grip spec §13.3)."""
+        if self._block_size is None:
+            return 1
+        size = item.size
+        if size is None:
+            size = max(
+                len(item.http_stream.content) if item.http_stream else 0,
+                len(item.http_response.body or b"") if item.http_response else 0,
+            )
+        return max(math.ceil(size / self._block_size), 1)
+
+    def _run_batch(self) -> None:
+        """Let one batch go. A delivery of several units takes as many turns of its key, this one and following ones."""
+        left = self._batch
+        while left > 0 and self._queues:
+            key, queue = next(iter(self._queues.items()))
+            del self._queues[key]
+            left -= 1
+            queue.take_turn()
+            if queue.jobs or queue.debt:
+                self._queues[key] = queue
+        if self._queues:
+            self._call_later(self._interval_s, self._run_batch)
+        else:
+            self._is_running = False
+
+
+class _Queue:
+    """The deliveries of one key. `debt` is what the last delivery has still to pay in turns."""
+
+    __slots__ = ("debt", "jobs", "units")
+
+    def __init__(self) -> None:
+        self.jobs: deque[tuple[int, Callable[[], None]]] = deque()
+        self.units = 0
+        self.debt = 0
+
+    def take_turn(self) -> None:
+        if self.debt:
+            self.debt -= 1
+            return
+        units, deliver = self.jobs.popleft()
+        self.units -= units
+        self.debt = units - 1
+        deliver()

@@ -1,0 +1,91 @@
+"""An item as one hold gets it: content filters checked, filters applied, body patched (grip spec §10.5, §11, §12)."""
+
+from __future__ import annotations
+
+from holdfast.errors import GripError
+from holdfast.grip.filters import FilterContext, FilterError, apply_message_filters
+from holdfast.grip.item import Action, Item, ResponseFormat
+from holdfast.grip.patch import apply_body_patch
+from holdfast.grip.responses import published_response
+from holdfast.grip.values import BackendResponse
+from holdfast.push.plan import HoldPlan
+
+ORIGIN_ERROR = "Error while proxying to origin."
+
+
+class ItemSkipped(Exception):
+    """The item is not delivered to this hold.
+
+    Attributes:
+        is_failure: something went wrong; otherwise a filter dropped the item on purpose.
+        is_fatal: the hold must end with an error, in debug mode or not.
+    """
+
+    def __init__(self, text: str = "", *, is_failure: bool = False, is_fatal: bool = False) -> None:
+        super().__init__(text)
+        self.is_failure = is_failure
+        self.is_fatal = is_fatal
+
+    def as_response(self, is_debug: bool) -> BackendResponse:
+        """The answer for a response hold that ends because of it (grip spec §5.10)."""
+        text = str(self) if is_debug else ORIGIN_ERROR
+        return BackendResponse(502, b"Bad Gateway", [(b"Content-Type", b"text/plain")], f"{text}\n".encode())
+
+
+def render_stream(plan: HoldPlan, channel: str, item: Item) -> bytes | None:
+    """The bytes that a stream hold with filters appends for `item`; None when the item closes the stream.
+
+    Raises:
+        ItemSkipped: nothing is appended.
+    """
+    fmt = item.http_stream
+    assert fmt is not None
+    content = _filter(plan, channel, item, fmt.content, fmt.content_filters)
+    if fmt.action is Action.CLOSE:
+        return None
+    if fmt.action is not Action.SEND:
+        raise ItemSkipped
+    return content
+
+
+def render_response(plan: HoldPlan, channel: str, item: Item, fmt: ResponseFormat) -> BackendResponse | None:
+    """The response that `item` makes of the kept one; None when its action is not for response holds.
+
+    Raises:
+        ItemSkipped: the hold goes on, or ends with an error.
+    """
+    if fmt.action is not Action.SEND:
+        return None
+    assert plan.kept is not None
+    try:
+        body = apply_body_patch(plan.kept.body, fmt.body_patch) if fmt.body_patch is not None else fmt.body or b""
+    except GripError as exc:
+        raise ItemSkipped(str(exc), is_failure=True, is_fatal=True) from exc
+    return published_response(plan.kept, fmt, _filter(plan, channel, item, body, fmt.content_filters))
+
+
+def _filter(plan: HoldPlan, channel: str, item: Item, content: bytes, wanted: tuple[str, ...] | None) -> bytes:
+    if wanted is not None and wanted != plan.content_filters(channel):
+        ours = ",".join(plan.content_filters(channel))
+        raise ItemSkipped(
+            f"content filter mismatch: subscription={ours} message={','.join(wanted)}",
+            is_failure=True,
+        )
+    names = plan.filters.get(channel)
+    if not names:
+        return content
+    context = FilterContext(
+        hold_meta=plan.meta,
+        item_meta=item.meta,
+        channels=plan.bare_channels,
+        prev_ids={subscription.channel: subscription.prev_id for subscription in plan.subscriptions},
+        channel=plan.bare_name(channel),
+        item_id=item.id,
+    )
+    try:
+        filtered = apply_message_filters(names, context, content)
+    except FilterError as exc:
+        raise ItemSkipped(str(exc), is_failure=True) from exc
+    if filtered is None:
+        raise ItemSkipped
+    return filtered

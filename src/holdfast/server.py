@@ -1,0 +1,244 @@
+"""One worker: everything is made here, put together, started and stopped. Nothing looks anything up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from pathlib import Path
+
+from holdfast.config.listen import Listen
+from holdfast.config.load import Start
+from holdfast.config.settings import Settings
+from holdfast.control.metrics import Gauge, MetricsDoor
+from holdfast.control.publish_http import PublishDoor
+from holdfast.counters import Counters
+from holdfast.errors import ConfigError, KeyMaterialError
+from holdfast.grip.signature import Key, Verifier, parse_key
+from holdfast.logs import RequestLog
+from holdfast.net.edge import Edge, EdgeLimits
+from holdfast.net.exchange import Service
+from holdfast.net.listener import Listener
+from holdfast.net.outlets import OutboxLimits, OutboxPolicy
+from holdfast.net.parking import ParkingLot, can_park
+from holdfast.net.pool import BackendPool
+from holdfast.net.runtime import Runtime
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.service import ProxyService
+from holdfast.push.channels import Registry
+from holdfast.push.fanout import Fanout
+from holdfast.push.holds import HoldContext
+from holdfast.push.pacing import Pacer
+from holdfast.push.plan import PlanTable
+from holdfast.routes_source import RoutesSource
+from holdfast.routing.forward import ForwardPolicy
+from holdfast.routing.parse import RouteDefaults
+from holdfast.routing.table import RouteTable
+from holdfast.wire.http1.head import HeadLimits
+
+log = logging.getLogger("holdfast.server")
+
+METRICS_MAX_CONNECTIONS = 16
+
+
+class Server:
+    """A running Holdfast.
+
+    Args:
+        start: settings, routes and where they came from.
+        request_log: where the line of each finished request goes.
+    """
+
+    def __init__(self, start: Start, loop: asyncio.AbstractEventLoop, request_log: RequestLog) -> None:
+        settings = start.loaded.settings
+        self._settings = settings
+        self._runtime = runtime = Runtime(loop, Counters())
+        self._registry = Registry()
+        self._fanout = _make_fanout(settings, runtime, self._registry)
+        self._pool = _make_pool(settings, runtime)
+        self._plans = PlanTable(settings.handler.connection_subscription_max)
+        self._proxy = ProxyContext(
+            runtime=runtime,
+            routes=RouteTable([]),
+            policy=_make_policy(settings),
+            pool=self._pool,
+            holds=HoldContext(self._registry, runtime.wheel, runtime.counters, runtime.now, random.random),
+            plans=self._plans,
+            verifier=_make_verifier(start),
+            request_log=request_log,
+            is_debug=settings.proxy.debug,
+            wall_clock=time.time,
+        )
+        self._routes = RoutesSource(
+            start.loaded.routes_path, start.route_lines, _make_route_defaults(start), self._apply_routes
+        )
+        self._outbox_limits = OutboxLimits(
+            settings.holdfast.outbox_max_bytes, OutboxPolicy(settings.holdfast.outbox_policy.value)
+        )
+        self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
+        self._clients = Edge(
+            "clients",
+            runtime,
+            ProxyService(self._proxy, HeadLimits(settings.runner.client_buffer_size)),
+            _make_limits(settings, settings.runner.client_maxconn),
+            self._outbox_limits,
+            parking=self._parking,
+        )
+        self._listeners: list[Listener] = []
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Load the routes and listen on every port.
+
+        Raises:
+            ConfigError: an address cannot be listened on.
+        """
+        self._routes.load()
+        await self._listen(self._clients, self._settings.runner.http_port)
+        await self._open_doors()
+        self._runtime.spawn(self._routes.watch(), "routes watcher")
+
+    def reload(self) -> None:
+        """Read the routes again at once."""
+        self._routes.load()
+
+    async def stop(self) -> None:
+        """Stop in good order: accept nobody, end what is held, let running requests finish within `stop_timeout`."""
+        for listener in self._listeners:
+            listener.close()
+        self._clients.drain()
+        if self._parking is not None:
+            self._parking.end_holds()
+        try:
+            async with asyncio.timeout(self._settings.holdfast.stop_timeout):
+                await self._clients.emptied.wait()
+        except TimeoutError:
+            log.warning("%d clients did not finish in time", self._clients.open_connections)
+        await self._runtime.cancel_tasks()
+        if self._parking is not None:
+            self._parking.close()
+        self._pool.close()
+        self._runtime.close()
+
+    # --- doors -----------------------------------------------------------------------------------------------------
+
+    async def _open_doors(self) -> None:
+        settings, counters = self._settings, self._runtime.counters
+        if settings.publish_listen is not None:
+            door = PublishDoor(
+                self._fanout,
+                counters,
+                HeadLimits(settings.handler.push_in_http_max_headers_size),
+                settings.handler.push_in_http_max_body_size,
+            )
+            await self._open_door(
+                "publishers", door, settings.publish_listen, settings.holdfast.publish_max_connections
+            )
+        if settings.prometheus_listen is not None:
+            metrics = MetricsDoor(counters, self._gauges(), settings.metrics_prefix)
+            await self._open_door("metrics", metrics, settings.prometheus_listen, METRICS_MAX_CONNECTIONS)
+
+    async def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
+        limits = _make_limits(self._settings, max_connections)
+        await self._listen(Edge(name, self._runtime, service, limits, self._outbox_limits), [listen])
+
+    async def _listen(self, edge: Edge, addresses: tuple[Listen, ...] | list[Listen]) -> None:
+        listener = Listener(self._runtime, edge)
+        self._listeners.append(listener)
+        for host, port in addresses:
+            await listener.listen(host, port)
+            log.info("listening for %s on %s", edge.name, Listen(host, port))
+
+    def _gauges(self) -> list[Gauge]:
+        """What is asked at each scrape; the first is Pushpin's `connection_connected` too."""
+        parking = self._parking
+        return [
+            Gauge("open_connections", "Client connections open now", lambda: self._clients.open_connections),
+            Gauge("parked_clients", "Held clients without a transport", lambda: len(parking) if parking else 0),
+            Gauge("channels", "Channels with a subscriber", lambda: len(self._registry)),
+            Gauge("hold_plans", "Distinct instructs among the holds", lambda: len(self._plans)),
+            Gauge("fanout_backlog", "Accepted deliveries that are not written yet", lambda: self._fanout.backlog),
+            Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
+            Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
+            Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
+        ]
+
+    def _apply_routes(self, table: RouteTable) -> None:
+        self._proxy.routes = table
+
+
+def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry) -> Fanout:
+    handler = settings.handler
+    pacer = None
+    if handler.message_rate is not None or handler.message_hwm is not None:
+        pacer = Pacer(
+            rate=handler.message_rate,
+            hwm=handler.message_hwm,
+            block_size=None,
+            call_later=runtime.loop.call_later,
+        )
+    return Fanout(registry, runtime.counters, now=runtime.now, schedule=runtime.loop.call_soon, pacer=pacer)
+
+
+def _make_pool(settings: Settings, runtime: Runtime) -> BackendPool:
+    return BackendPool(
+        runtime,
+        limits=HeadLimits(settings.runner.client_buffer_size),
+        connect_timeout_s=settings.holdfast.backend_connect_timeout,
+        timeout_s=settings.holdfast.backend_timeout,
+        idle_timeout_s=settings.holdfast.backend_idle_timeout,
+        max_idle=settings.holdfast.backend_max_idle,
+    )
+
+
+def _make_policy(settings: Settings) -> ForwardPolicy:
+    proxy = settings.proxy
+    return ForwardPolicy(
+        accept_x_forwarded_protocol=proxy.accept_x_forwarded_protocol,
+        set_x_forwarded_protocol=proxy.set_x_forwarded_protocol,
+        x_forwarded_for=proxy.x_forwarded_for,
+        x_forwarded_for_trusted=proxy.x_forwarded_for_trusted,
+        orig_headers_need_mark=frozenset(name.lower().encode() for name in proxy.orig_headers_need_mark),
+        accept_pushpin_route=proxy.accept_pushpin_route,
+        cdn_loop=proxy.cdn_loop.encode(),
+    )
+
+
+def _make_limits(settings: Settings, max_connections: int) -> EdgeLimits:
+    ours = settings.holdfast
+    return EdgeLimits(
+        max_connections=max_connections,
+        header_timeout_s=ours.header_timeout,
+        idle_timeout_s=ours.idle_timeout,
+        body_timeout_s=ours.body_timeout,
+        send_timeout_s=ours.send_timeout,
+    )
+
+
+def _make_route_defaults(start: Start) -> RouteDefaults:
+    proxy = start.loaded.settings.proxy
+    return RouteDefaults(
+        sig_iss=proxy.sig_iss,
+        sig_key=_read_key(start, "sig_key", proxy.sig_key),
+        debug=proxy.debug,
+        keys_dir=str(start.loaded.routes_path.parent),
+        read_file=_read_file,
+    )
+
+
+def _make_verifier(start: Start) -> Verifier | None:
+    key = _read_key(start, "upstream_key", start.loaded.settings.proxy.upstream_key)
+    return Verifier(key) if key is not None else None
+
+
+def _read_key(start: Start, name: str, text: str) -> Key | None:
+    try:
+        return parse_key(text, str(start.loaded.base_dir), _read_file)
+    except KeyMaterialError as exc:
+        raise ConfigError(f"proxy/{name}: {exc}") from exc
+
+
+def _read_file(path: str) -> bytes:
+    return Path(path).read_bytes()

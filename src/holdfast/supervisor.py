@@ -1,0 +1,111 @@
+"""The process around the server: signals, log files, limits of the system, exit code.
+
+There is one worker, in this process. Several would be started and restarted from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import resource
+import signal
+import sys
+from functools import partial
+
+import uvloop
+
+from holdfast.config.load import Start
+from holdfast.errors import ConfigError
+from holdfast.logs import LogSink, RequestLog, configure_logging
+from holdfast.server import Server
+
+log = logging.getLogger("holdfast.supervisor")
+
+GC_THRESHOLDS = (20_000, 20, 50)
+"""Fewer collections than Python's 700, 10, 10: a proxy makes and drops many objects, nearly all without cycles, and a
+full collection over a hundred thousand holds would be felt by every client."""
+
+
+def serve(start: Start) -> int:
+    """Run until told to stop.
+
+    Returns:
+        The exit code: 0 when stopped by SIGTERM or SIGINT, 1 when it could not start (routes spec §2.7).
+    """
+    settings = start.loaded.settings
+    levels = settings.runner.log_level
+    try:
+        sink = configure_logging(
+            levels.level, settings.holdfast.log_format, start.log_file, components=levels.components
+        )
+    except ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    try:
+        _raise_file_limit()
+        return uvloop.run(_run(start, sink))
+    except ConfigError as exc:
+        for line in str(exc).splitlines():
+            log.error("%s", line)
+        return 1
+    finally:
+        sink.flush()
+
+
+async def _run(start: Start, sink: LogSink) -> int:
+    loop = asyncio.get_running_loop()
+    for note in start.loaded.notes:
+        log.log(note.level, "%s", note.text)
+    settings = start.loaded.settings
+    request_log = RequestLog(
+        sink,
+        log_format=settings.holdfast.log_format,
+        log_from=settings.proxy.log_from,
+        log_user_agent=settings.proxy.log_user_agent,
+    )
+    server = Server(start, loop, request_log)
+    await server.start()
+    sink.on_first_line = partial(_flush_soon, loop, sink)
+    stop = asyncio.Event()
+    _handle_signals(loop, server, sink, stop)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    log.info("started")
+    await stop.wait()
+    log.info("stopping...")
+    await server.stop()
+    return 0
+
+
+def _flush_soon(loop: asyncio.AbstractEventLoop, sink: LogSink) -> None:
+    """Write the log lines of one turn of the loop together, in one call."""
+    loop.call_soon(sink.flush)
+
+
+def _handle_signals(loop: asyncio.AbstractEventLoop, server: Server, sink: LogSink, stop: asyncio.Event) -> None:
+    """routes spec §2.8. A signal that was ignored when the process started stays ignored, as `nohup` wants it."""
+
+    def terminate() -> None:
+        if stop.is_set():
+            raise SystemExit(0)
+        stop.set()
+
+    def reload() -> None:
+        log.info("reloading")
+        sink.reopen()
+        server.reload()
+
+    for number, handler in ((signal.SIGTERM, terminate), (signal.SIGINT, terminate), (signal.SIGHUP, reload)):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, handler)
+
+
+def _raise_file_limit() -> None:
+    """Every client is a descriptor: use all that the system allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,70 @@
+"""Fixtures of the black-box tests: backends and proxies that live as long as their module, clients as long as a test.
+
+A module of end-to-end tests defines a fixture ``proxy`` (usually with `launch`) and then has `stage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.harness.backend import ScriptedBackend
+from tests.harness.client import Connect, RawClient
+from tests.harness.grip import Stage
+from tests.harness.proxy import Launch, ProxyConfig, ProxyUnderTest
+
+
+def _launcher() -> Iterator[Launch]:
+    running: list[ProxyUnderTest] = []
+
+    def launch(*routes: str, **fields: Any) -> ProxyUnderTest:
+        proxy = ProxyUnderTest(ProxyConfig(routes=routes, **fields))
+        running.append(proxy)
+        proxy.start()
+        return proxy
+
+    yield launch
+    for proxy in running:
+        proxy.stop()
+
+
+@pytest.fixture(scope="module")
+def launch() -> Iterator[Launch]:
+    """Start proxies that are shared by the tests of a module: ``launch("* 127.0.0.1:80", settings=...)``."""
+    yield from _launcher()
+
+
+@pytest.fixture
+def launch_once() -> Iterator[Launch]:
+    """Start proxies that belong to one test, because it signals them, reconfigures them or reads their whole log."""
+    yield from _launcher()
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[ScriptedBackend]:
+    """The backend of a module; its paths are per test."""
+    server = ScriptedBackend()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Open client connections that are closed when the test ends: ``connect(port)``."""
+    clients: list[RawClient] = []
+
+    def open_client(port: int, **options: Any) -> RawClient:
+        client = RawClient(port, **options)
+        clients.append(client)
+        return client
+
+    yield open_client
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def stage(proxy: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> Stage:
+    """The module's proxy and backend, with clients that are closed when the test ends."""
+    return Stage(proxy, backend, connect)

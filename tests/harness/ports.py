@@ -1,0 +1,32 @@
+"""Free loopback ports, chosen outside the range from which the kernel takes the ports of outgoing connections.
+
+A port from bind(0) could be given to an outgoing connection of a test in another process before the server binds it;
+one below the ephemeral range cannot. Ports are drawn at random, so that parallel test runs do not meet.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+
+_LOWEST, _HIGHEST = 10_000, 32_000
+_random = random.SystemRandom()
+_given: set[int] = set()
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port on ``host`` that nobody listens on and that this process has not given out before."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(1000):
+        port = _random.randrange(_LOWEST, _HIGHEST)
+        if port in _given:
+            continue
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+        _given.add(port)
+        return port
+    raise RuntimeError(f"no free port on {host}")

@@ -1,0 +1,290 @@
+"""The proxy under test as a subprocess, behind one interface for Holdfast and for Debian's Pushpin.
+
+``HOLDFAST_TEST_PROXY=pushpin`` selects Pushpin, so that the same tests show that what they call compatible is what
+Pushpin 1.36 does. Everything of a proxy (configuration, routes, run files, logs) lives in one temporary directory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol, TypeVar
+
+import pytest
+from tests.harness.ports import free_port
+from tests.harness.timing import eventually, scaled
+
+Settings = Mapping[str, Mapping[str, object]]
+AnyTest = TypeVar("AnyTest", bound=Callable[..., object])
+
+DRIVER_NAME = os.environ.get("HOLDFAST_TEST_PROXY", "holdfast")
+IS_PUSHPIN = DRIVER_NAME == "pushpin"
+PROJECT = Path(__file__).resolve().parents[2]
+
+# What the tests rely on in both proxies; the rest is the program's own "if absent" (routes spec §2.4).
+_BASE: dict[str, dict[str, object]] = {
+    "global": {"rundir": "{directory}/run", "ipc_prefix": "t-"},
+    "runner": {"logdir": "{directory}/log", "log_level": 2, "client_buffer_size": 8192, "client_maxconn": 2000},
+    "proxy": {
+        "routesfile": "routes",
+        "set_x_forwarded_protocol": "proto-only",
+        "sig_iss": "pushpin",
+        "sig_key": "changeme",
+    },
+    "handler": {"push_in_http_addr": "127.0.0.1"},
+}
+
+_ZURL: dict[str, dict[str, object]] = {
+    "global": {"include": "{{libdir}}/internal.conf"},
+    "runner": {"services": "condure,zurl,pushpin-proxy,pushpin-handler"},
+    "proxy": {
+        "zurl_out_specs": "ipc://{{rundir}}/{{ipc_prefix}}zurl-in",
+        "zurl_out_stream_specs": "ipc://{{rundir}}/{{ipc_prefix}}zurl-in-stream",
+        "zurl_in_specs": "ipc://{{rundir}}/{{ipc_prefix}}zurl-out",
+        "updates_check": "off",
+    },
+}
+
+
+def differs(reason: str) -> pytest.MarkDecorator:
+    """A mark for behaviour that is chosen to differ from Pushpin 1.36; ``reason`` names the difference."""
+    return pytest.mark.skipif(IS_PUSHPIN, reason=f"differs from Pushpin 1.36: {reason}")
+
+
+def holdfast_only(reason: str) -> Callable[[AnyTest], AnyTest]:
+    """`differs` as a typed decorator for tests and test classes."""
+
+    def decorate(test: AnyTest) -> AnyTest:
+        marked: AnyTest = differs(reason)(test)
+        return marked
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class ProxyConfig:
+    """How a proxy is started.
+
+    Args:
+        routes: lines of the routes file.
+        settings: section -> key -> value, written to pushpin.conf over the tests' defaults; None leaves a key out.
+        environment: extra environment variables.
+        arguments: extra command line arguments.
+        http_ports: text for ``http_port``, with ``{port}`` for the client port.
+    """
+
+    routes: Sequence[str] = ()
+    settings: Settings = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    arguments: Sequence[str] = ()
+    http_ports: str = "127.0.0.1:{port}"
+
+
+class Driver(Protocol):
+    """What differs between the programs."""
+
+    settings: Settings
+
+    def command(self, config_file: Path, arguments: Sequence[str]) -> list[str]:
+        """The command line that runs the program in the foreground, logging to its standard output."""
+
+    def environment(self) -> dict[str, str]:
+        """The environment it needs."""
+
+
+class HoldfastDriver:
+    """Runs the Holdfast of this checkout."""
+
+    settings: Settings = MappingProxyType({})
+
+    def command(self, config_file: Path, arguments: Sequence[str]) -> list[str]:
+        """See `Driver`."""
+        return [sys.executable, "-m", "holdfast", "--config", str(config_file), *arguments]
+
+    def environment(self) -> dict[str, str]:
+        """See `Driver`."""
+        return {**os.environ, "PYTHONPATH": str(PROJECT / "src"), "PYTHONUNBUFFERED": "1"}
+
+
+class PushpinDriver:
+    """Runs Debian's Pushpin 1.36 with a private zurl, which its runner starts."""
+
+    settings: Settings = _ZURL
+
+    def command(self, config_file: Path, arguments: Sequence[str]) -> list[str]:
+        """See `Driver`."""
+        return ["pushpin", "--config", str(config_file), "--merge-output", *arguments]
+
+    def environment(self) -> dict[str, str]:
+        """See `Driver`."""
+        return dict(os.environ)
+
+
+def selected_driver() -> Driver:
+    """The driver that the environment selects."""
+    return PushpinDriver() if IS_PUSHPIN else HoldfastDriver()
+
+
+def _merged(*layers: Settings) -> dict[str, dict[str, object]]:
+    result: dict[str, dict[str, object]] = {}
+    for layer in layers:
+        for section, values in layer.items():
+            result.setdefault(section, {}).update(values)
+    return result
+
+
+def _as_ini(settings: Mapping[str, Mapping[str, object]]) -> str:
+    lines: list[str] = []
+    for section, values in settings.items():
+        lines.append(f"[{section}]")
+        lines += [f"{key}={value}" for key, value in values.items() if value is not None]
+    return "\n".join(lines) + "\n"
+
+
+class ProxyUnderTest:
+    """One running proxy."""
+
+    def __init__(self, config: ProxyConfig, driver: Driver | None = None) -> None:
+        self._driver = driver or selected_driver()
+        self.config = config
+        self.port = free_port()
+        self.control_port = free_port()
+        self.directory = Path(tempfile.mkdtemp(prefix="holdfast-test-"))
+        self._log_file = self.directory / "output"
+        self._process: subprocess.Popen[bytes] | None = None
+        for name in ("run", "log"):
+            (self.directory / name).mkdir()
+        self.write_routes(config.routes)
+        (self.directory / "pushpin.conf").write_text(self._config_text())
+
+    def _config_text(self) -> str:
+        ports: Settings = {
+            "runner": {"http_port": self.config.http_ports.format(port=self.port)},
+            "handler": {"push_in_http_port": self.control_port},
+        }
+        base = {
+            section: {
+                key: value.format(directory=self.directory) if isinstance(value, str) else value
+                for key, value in values.items()
+            }
+            for section, values in _merged(_BASE, self._driver.settings).items()
+        }
+        return _as_ini(_merged(base, ports, self.config.settings))
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    def start(self, wait: bool = True) -> None:
+        """Start the program and wait until it accepts clients and publishers."""
+        command = self._driver.command(self.directory / "pushpin.conf", self.config.arguments)
+        with self._log_file.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                env={**self._driver.environment(), **self.config.environment},
+                start_new_session=True,
+            )
+        if wait:
+            self._wait_until_ready()
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + scaled(15)
+        for port in (self.port, self.control_port):
+            while not _accepts(port):
+                if self.exit_code() is not None:
+                    raise AssertionError(f"the proxy ended with {self.exit_code()}:\n{self.log()}")
+                if time.monotonic() > deadline:
+                    raise AssertionError(f"port {port} is not open:\n{self.log()}")
+                time.sleep(0.02)
+        if IS_PUSHPIN:  # its ports open before its parts are connected
+            self.wait_log(r"\[proxy\] started")
+            self.wait_log(r"\[handler\] started")
+            self.wait_log(r"\[zurl\] started")
+            time.sleep(0.5)
+
+    @property
+    def pid(self) -> int:
+        """The process id of the (main) process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        """The exit code, or None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
+
+    def wait_exit(self, timeout_s: float = 8.0) -> int:
+        """Wait until the program ends and return its exit code."""
+        assert self._process is not None
+        return self._process.wait(scaled(timeout_s))
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to the main process."""
+        os.kill(self.pid, number)
+
+    def stop(self) -> None:
+        """End the program (its whole process group, if it does not end when asked) and remove the directory."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(scaled(6))
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    @property
+    def routes_file(self) -> Path:
+        """The routes file."""
+        return self.directory / "routes"
+
+    def write_routes(self, lines: Sequence[str]) -> None:
+        """Rewrite the routes file in place."""
+        self.routes_file.write_text("".join(f"{line}\n" for line in lines))
+
+    def log(self) -> str:
+        """All output of the program so far."""
+        return self._log_file.read_text(errors="replace")
+
+    def log_lines(self, pattern: str) -> list[str]:
+        """The lines of the output in which ``pattern`` (a regular expression) is found."""
+        return [line for line in self.log().splitlines() if re.search(pattern, line)]
+
+    def wait_log(self, pattern: str, count: int = 1, timeout_s: float = 5.0) -> list[str]:
+        """Wait until ``pattern`` is found in at least ``count`` lines of the output and return those lines."""
+        eventually(
+            lambda: len(self.log_lines(pattern)) >= count, f"{count} × {pattern!r} in the log", timeout_s=timeout_s
+        )
+        return self.log_lines(pattern)
+
+    def wait_held(self, path: str, count: int = 1) -> None:
+        """Wait until ``count`` requests for ``path`` are held and subscribed."""
+        self.wait_log(rf"{re.escape(path)}\b.* accept\b", count)
+        time.sleep(0.05 if IS_PUSHPIN else 0.01)  # the line is written just before the subscription
+
+
+Launch = Callable[..., ProxyUnderTest]
+"""Starts a proxy that is stopped by its fixture: ``launch(*routes, **fields of ProxyConfig)``."""
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

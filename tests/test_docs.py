@@ -1,0 +1,179 @@
+"""The documentation tells the truth: blocks of the README are executed, and links lead somewhere.
+
+A fenced block is marked in its info string. Within one `##` section, in order:
+
+- `file=NAME`: the text of a file,
+- `demo`: the command that serves the demo (`make run`, which is `holdfast demo` after an installation),
+- `serve`: a command that goes on; the next block waits until its port is open,
+- `follow`: a command that goes on reading; every `run` after it must reach it,
+- `run`: a command that ends well.
+
+Ports in the text are replaced by free ones, so that the tests can run beside each other and beside a running Holdfast.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.harness.ports import free_port
+from tests.harness.timing import eventually, scaled
+
+PROJECT = Path(__file__).resolve().parents[1]
+README = PROJECT / "README.md"
+DOCUMENTS = [README, *sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md"))]
+KINDS = {"demo", "serve", "follow", "run"}
+PORTS = ("7999", "5561", "8000", "8001", "8002")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A marked block: its section, `mark` (a kind, or `file=NAME`), and text."""
+
+    section: str
+    mark: str
+    text: str
+
+
+def marked_blocks(text: str) -> Iterator[Block]:
+    """The blocks of a document that carry a mark."""
+    for section in re.split(r"^## ", text, flags=re.MULTILINE):
+        for mark, body in re.findall(r"^```\w+ (\S+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
+            yield Block(section.partition("\n")[0], mark, body)
+
+
+BLOCKS = list(marked_blocks(README.read_text()))
+SECTIONS = list(dict.fromkeys(block.section for block in BLOCKS))
+
+
+class Reader:
+    """The workplace of someone who follows one section: a directory, free ports, and what is running."""
+
+    def __init__(self, directory: Path, resources: ExitStack) -> None:
+        self.directory = directory
+        self._resources = resources
+        self._ports = {port: str(free_port()) for port in PORTS}
+        self._followed: list[Path] = []
+        self._environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(PROJECT / "src"),
+            "PYTHONUNBUFFERED": "1",
+            "HOLDFAST_RUNNER_HTTP_PORT": self._ports["7999"],
+            "HOLDFAST_HANDLER_PUSH_IN_HTTP_PORT": self._ports["5561"],
+            "GRIP_URL": f"http://localhost:{self._ports['5561']}",
+        }
+
+    def do(self, block: Block) -> None:
+        """Do what a block says."""
+        text = re.sub(r"\b(" + "|".join(PORTS) + r")\b", lambda found: self._ports[found[1]], block.text)
+        match block.mark.partition("="):
+            case ("file", "=", name):
+                (self.directory / name).write_text(text)
+            case ("demo", *_):
+                assert text == "make run\n"
+                self._serve(f"holdfast demo --port {self._ports['7999']} --control-port {self._ports['5561']}")
+            case ("serve", *_):
+                self._serve(text)
+            case ("follow", *_):
+                self._follow(text)
+            case ("run", *_):
+                self._run(text)
+            case _:
+                pytest.fail(f"unknown mark {block.mark!r}: {sorted(KINDS)} or file=NAME")
+
+    def _start(self, command: str, output: Path) -> subprocess.Popen[bytes]:
+        with output.open("wb") as file:
+            process = subprocess.Popen(
+                ["bash", "-c", f"exec {command}"],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                cwd=self.directory,
+                env=self._environment,
+            )
+        self._resources.callback(process.wait)
+        self._resources.callback(process.terminate)
+        return process
+
+    def _serve(self, command: str) -> None:
+        output = self.directory / f"{self._count()}.serve"
+        process = self._start(command, output)
+        ports = [self._ports["8000"]] if "backend.py" in command else [self._ports["7999"], self._ports["5561"]]
+
+        def is_open(port: str) -> bool:
+            assert process.poll() is None, f"{command}\n{output.read_text()}"
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", int(port))) == 0
+
+        eventually(lambda: all(map(is_open, ports)), f"{command} to listen", timeout_s=15)
+
+    def _follow(self, command: str) -> None:
+        output = self.directory / f"{self._count()}.follow"
+        self._start(command.replace("curl ", "curl -sS ", 1), output)
+        eventually(output.read_bytes, f"the first bytes of {command}")
+        self._followed.append(output)
+
+    def _run(self, command: str) -> None:
+        before = [output.stat().st_size for output in self._followed]
+        result = subprocess.run(
+            ["bash", "-ec", command],
+            cwd=self.directory,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=scaled(20),
+        )
+        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+
+        def has_reached_all() -> bool:
+            return all(output.stat().st_size > size for output, size in zip(self._followed, before, strict=True))
+
+        eventually(has_reached_all, f"{command} to reach every follower")
+
+    def _count(self) -> int:
+        return len(list(self.directory.iterdir()))
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    with ExitStack() as resources:
+        yield Reader(tmp_path, resources)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_readme_section(section: str, reader: Reader) -> None:
+    for block in BLOCKS:
+        if block.section == section:
+            reader.do(block)
+
+
+def test_the_first_screen_is_among_them() -> None:
+    assert SECTIONS[0] == "Try it"
+    assert [block.mark for block in BLOCKS if block.section == "Try it"] == ["demo", "follow", "run"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text())
+    missing = [target for target in targets if "://" not in target and not (document.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_named_source_files_exist(document: Path) -> None:
+    names = re.findall(r"`((?:src|tests|scripts|docs|benchmarks|changes)/[\w./-]+)`", document.read_text())
+    assert not [name for name in names if not (PROJECT / name).exists()]
+
+
+def test_blocks_are_found_by_section() -> None:
+    text = "# T\n```sh\nnot marked\n```\n## A\n```sh run\none\n```\n```text file=x\ntwo\nthree\n```\n## B\n"
+    assert list(marked_blocks(text)) == [Block("A", "run", "one\n"), Block("A", "file=x", "two\nthree\n")]

@@ -1,0 +1,56 @@
+"""Routes for tests, written as in the file."""
+
+from __future__ import annotations
+
+from holdfast.grip.signature import Key
+from holdfast.routing.lines import parse_line
+from holdfast.routing.parse import RouteDefaults, RouteProblem, parse_routes
+from holdfast.routing.rules import Rule
+from holdfast.routing.table import RouteTable
+from holdfast.wire.jwt import Algorithm
+
+KEY = Key(Algorithm.HS256, b"changeme")
+
+
+def read_nothing(path: str) -> bytes:
+    raise FileNotFoundError(2, "No such file or directory", path)
+
+
+def make_defaults(
+    *, sig_iss: str = "pushpin", sig_key: Key | None = KEY, debug: bool = False, files: dict[str, bytes] | None = None
+) -> RouteDefaults:
+    def read_file(path: str) -> bytes:
+        return files[path] if files and path in files else read_nothing(path)
+
+    return RouteDefaults(sig_iss=sig_iss, sig_key=sig_key, debug=debug, keys_dir="/etc/holdfast", read_file=read_file)
+
+
+def load(text: str, defaults: RouteDefaults | None = None) -> tuple[RouteTable, list[str]]:
+    """The table, and the problems as they are logged."""
+    table, problems = parse_routes(text, "routes", defaults or make_defaults())
+    return table, [str(problem) for problem in problems]
+
+
+def load_raw(text: str, defaults: RouteDefaults | None = None) -> tuple[RouteTable, list[RouteProblem]]:
+    return parse_routes(text, "routes", defaults or make_defaults())
+
+
+def make_table(text: str) -> RouteTable:
+    """The table of a text in which every line is accepted."""
+    table, problems = load(text)
+    assert problems == []
+    return table
+
+
+def make_rule(line: str, defaults: RouteDefaults | None = None) -> Rule:
+    """The rule of one accepted line."""
+    table, problems = load(line, defaults)
+    assert problems == []
+    (rule,) = table
+    return rule
+
+
+def sections_of(line: str) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    sections = parse_line(line)
+    assert sections is not None
+    return [tuple(section) for section in sections]  # type: ignore[misc]  # a Section is such a pair
