@@ -22,7 +22,7 @@ test: $(VENV)/.installed-test ## Run the whole test suite (JOBS=..., ARGS="-k ho
 check: $(VENV)/.installed-test $(VENV)/.installed-dev ## Check format, lint, types and import rules
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy src tests
+	$(VENV)/bin/mypy src tests benchmarks
 	$(PYTHON_IN_VENV) -m pytest -q tests/test_imports.py
 
 e2e: $(VENV)/.installed-test ## Run only the tests with real sockets, clients and a browser

@@ -37,7 +37,7 @@ class Figure:
         return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
-LOST = Figure("Deliveries lost or publishes refused, worst run", summary=Summary.WORST)
+LOST = Figure("Deliveries lost, publishes or holds refused, worst run", summary=Summary.WORST)
 REQUEST_RATE = Figure("Proxied requests, 50 connections", "requests/s")
 REQUEST_CPU = Figure("CPU per proxied request", "µs")
 REQUEST_LATENCY = Figure("Proxied request, 99th percentile", "ms")

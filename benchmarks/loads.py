@@ -14,6 +14,7 @@ from benchmarks.servers import PROGRAMS, Kind, Server
 
 _LOAD_TIMEOUT_S = 120.0
 _WARM_UP_CLIENTS = 20
+_LEAVE_S = 2
 
 
 class LoadFailedError(Exception):
@@ -73,7 +74,7 @@ class Streams:
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""
         _hold(server, _WARM_UP_CLIENTS, [Publishing(2, 1)])
-        answer = _hold(server, self.clients, self.publishing, "--idle", str(self.idle_s))
+        answer = _hold(server, self.clients, self.publishing, "--idle", str(self.idle_s), "--leave", str(_LEAVE_S))
         measured = {
             figures.delivery_cpu(self.clients, phase["burst"]): phase["cpu_us_per_delivery"]
             for phase in answer["phases"]
@@ -170,6 +171,7 @@ def _run(program: str, server: Server, *arguments: str) -> dict[str, Any]:
 
 
 def _failures(answer: dict[str, Any]) -> int:
-    """Deliveries and publishes that did not go as they should."""
+    """Deliveries, publishes and requests for a hold that did not go as they should."""
     kinds = ("lost", "unexpected", "refused", "unanswered")
-    return sum(phase[kind] for phase in answer["phases"] for kind in kinds)
+    failures: int = answer["opens_refused"]
+    return failures + sum(phase[kind] for phase in answer["phases"] for kind in kinds)

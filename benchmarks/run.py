@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from benchmarks import machine, report
 from benchmarks.figures import Figure, Results
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, record; the exit status is 1 when a measurement failed."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = parse_options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, so the servers are ended
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _unwind)
     build_programs()
     _allow_open_files()
     kinds = _available(options.servers)
@@ -47,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json is not None:
         options.json.write_text(_as_json(results))
     return 1 if problems else 0
+
+
+def _unwind(number: int, _frame: FrameType | None) -> None:
+    """End by an exception, so that all servers are ended too, and let nothing interrupt that."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def parse_options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -26,7 +26,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 PROGRAMS = PROJECT / "benchmarks" / "bin"
 
 _MAX_CLIENTS = 16_000
-_PROXYING_TIMEOUT_S = 10.0
+_ANSWER_TIMEOUT_S = 10.0
 _NGINX = "/usr/sbin/nginx"  # not in everybody's PATH
 
 # Both GRIP proxies get this file. No message_rate and no message_hwm: Pushpin then delivers without a limit.
@@ -199,7 +199,7 @@ def _nginx_proxy(directory: Path, origin_port: int) -> Iterator[Server]:
     config_file.write_text(_NGINX_CONF.format(directory=directory, port=port, origin_port=origin_port))
     command = [_NGINX, "-p", str(directory), "-c", str(config_file)]
     with running(command, directory / "nginx.log", [port]) as process:
-        _wait_until_proxying(port)
+        _wait_until_answering(port, "/plain")
         yield Server(Kind.NGINX, port, 0, origin_port, process)
 
 
@@ -224,20 +224,20 @@ def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Serve
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
     command = [*program, "--config", str(config_file)]
     with running(command, directory / f"{kind}.log", [port, control_port], environment) as process:
-        _wait_until_proxying(port)
+        _wait_until_answering(port, "/stream?channel=ready")
         yield Server(kind, port, control_port, origin_port, process)
 
 
-def _wait_until_proxying(port: int) -> None:
-    """Wait until an ordinary request is answered: a proxy of several processes opens its ports before it works."""
-    deadline = time.monotonic() + _PROXYING_TIMEOUT_S
+def _wait_until_answering(port: int, path: str) -> None:
+    """Wait until ``path`` is answered with 200: a proxy of several processes opens its ports before they all work."""
+    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
     while time.monotonic() < deadline:
         with suppress(OSError, HTTPException), closing(HTTPConnection("127.0.0.1", port, timeout=2)) as connection:
-            connection.request("GET", "/plain")
+            connection.request("GET", path)
             if connection.getresponse().status == HTTPStatus.OK:
                 return
         time.sleep(0.05)
-    raise ServerFailedError(f"the proxy on port {port} does not answer an ordinary request")
+    raise ServerFailedError(f"the proxy on port {port} does not answer {path}")
 
 
 def _output_of(*command: str) -> str:

@@ -29,7 +29,7 @@ from tests.harness.timing import eventually, scaled
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / "README.md"
-DOCUMENTS = [README, *sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md"))]
 KINDS = {"demo", "serve", "follow", "run"}
 PORTS = ("7999", "5561", "8000", "8001", "8002")
 
@@ -172,6 +172,23 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_named_source_files_exist(document: Path) -> None:
     names = re.findall(r"`((?:src|tests|scripts|docs|benchmarks|changes)/[\w./-]+)`", document.read_text())
     assert not [name for name in names if not (PROJECT / name).exists()]
+
+
+TOUR = PROJECT / "docs" / "tour.md"
+PACKAGE = PROJECT / "src" / "holdfast"
+
+
+def test_the_tour_names_only_what_is_there() -> None:
+    names = set(re.findall(r"`((?:\w+/)*\w+\.py)`", TOUR.read_text()))
+    there = {str(path.relative_to(folder)) for path in PACKAGE.rglob("*.py") for folder in path.parents}
+    assert sorted(name for name in names - there if not name.startswith("tests/")) == []
+
+
+def test_the_tour_visits_every_part() -> None:
+    parts = {path.name + "/" * path.is_dir() for path in PACKAGE.iterdir() if path.name[0] not in "_."}
+    expected = {part for part in parts - {"py.typed"} if not part.startswith("cli_")}
+    text = TOUR.read_text()
+    assert sorted(part for part in expected if f"`{part}`" not in text) == []
 
 
 def test_blocks_are_found_by_section() -> None:

@@ -34,7 +34,9 @@ struct clients {
     int poller;
     size_t count;
     struct client *all;
+    const struct opening *opening;
     size_t opened, held, closed;
+    size_t refused;                     /* answers with an error, after which the client asked again */
     uint32_t round_first, round_count;  /* the messages that are being published */
     const uint64_t *published_at;       /* by message number, in ns */
     uint64_t received;                  /* messages of their round, over all clients */
@@ -42,7 +44,7 @@ struct clients {
     struct samples latencies;
 };
 
-/* Open all clients and return when all are held. Gives up when one is refused, or none is held for 15 s. */
+/* Open all clients and return when all are held. Gives up when many are refused, or none is held for 10 s. */
 void clients_open(struct clients *clients, const struct opening *opening);
 
 /* Read what has arrived for one client. */

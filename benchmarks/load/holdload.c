@@ -1,22 +1,24 @@
 /* holdload: hold many HTTP clients on a GRIP proxy, publish to them, and check and measure what arrives.
  *
  *   holdload --port PORT --control-port PORT --clients N [--path /stream?channel=bench] [--channel bench] [--window 100]
- *            [--publish ROUNDSxBURST]... [--size 100] [--idle SECONDS] [--stall SECONDS] [--pids PID,PID]
- *            [--polls-of ORIGIN-PORT]
+ *            [--publish ROUNDSxBURST]... [--size 100] [--idle SECONDS] [--stall SECONDS] [--leave SECONDS]
+ *            [--pids PID,PID] [--polls-of ORIGIN-PORT]
  *
  * The origin behind the proxy must answer PATH with a hold on CHANNEL: as a stream whose first response contains
  * "welcome", or, with --polls-of, as a long poll; then ORIGIN-PORT is the origin's own, where /polls tells how many it has
  * answered, and only one message can arrive.
  *
  * Each --publish is a phase of ROUNDS rounds; a round publishes BURST messages at once, each over a keep-alive connection
- * of its own, and ends when every client has received all of them and every publish is answered. After --stall seconds without progress the rest counts as lost.
+ * of its own, and ends when every client has received all of them and every publish is answered. After --stall seconds without progress the missing ones count as lost, and the phase
+ * ends.
  *
  * Prints one line of JSON:
  *   opens_per_s, cpu_us_per_open    holds opened, through the backend
+ *   opens_refused                   requests for a hold that got an error, and were made again
  *   memory                          growth of the server's RSS and PSS, in bytes per held client; `left` is what remains
- *                                   of the RSS growth 2 s after all have closed
+ *                                   of the RSS growth --leave seconds after all have closed
  *   idle_cpu_percent                of one core, over --idle seconds in which nothing happens
- *   phases                          for each --publish: deliveries, lost and unexpected ones (twice, or too late), publishes
+ *   phases                          for each --publish: rounds made, deliveries, lost and unexpected ones (twice, or too late), publishes
  *                                   refused or not answered, the server's CPU time per delivery, and the latency from handing the
  *                                   publish to the kernel until the client has read the message
  * CPU and memory are those of the processes in --pids. The exit status is 1 when anything was lost or refused.
@@ -33,7 +35,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_PHASES = 8, EVENTS = 1024, TRAILING_WORK_US = 20000, LEAVE_US = 2000000 };
+enum { MAX_PHASES = 8, EVENTS = 1024, TRAILING_WORK_US = 20000 };
 enum { QUIET_PERIOD_US = 250000, QUIET_PERCENT = 5, QUIET_PERIODS = 60 };
 
 struct phase {
@@ -50,6 +52,7 @@ struct settings {
     size_t phase_count;
     long idle_s;
     long stall_s;
+    long leave_s;
     struct processes processes;
 };
 
@@ -99,9 +102,10 @@ static bool wait_until(struct load *load, uint64_t received, uint64_t answered)
     return true;
 }
 
-static void run_rounds(struct load *load, const struct phase *phase)
+/* Returns the number of rounds made: all, unless one of them stalled. */
+static uint32_t run_rounds(struct load *load, const struct phase *phase)
 {
-    for (uint32_t round = 0; round < phase->rounds; round++) {
+    for (uint32_t round = 1; round <= phase->rounds; round++) {
         uint64_t received = load->clients.received + (uint64_t)phase->burst * load->clients.count;
         uint64_t answered = load->publisher.answered + phase->burst;
 
@@ -110,26 +114,30 @@ static void run_rounds(struct load *load, const struct phase *phase)
         publish(&load->publisher, load->published, phase->burst, load->published_at);
         load->published += phase->burst;
         if (!wait_until(load, received, answered))
-            return;
+            return round;
     }
+    return phase->rounds;
 }
 
 static void run_phase(struct load *load, const struct phase *phase)
 {
     struct clients *clients = &load->clients;
     struct publisher *publisher = &load->publisher;
-    uint64_t published = (uint64_t)phase->rounds * phase->burst, expected = published * clients->count;
+    uint64_t published, expected;
     uint64_t received = clients->received, unexpected = clients->unexpected;
     uint64_t answered = publisher->answered, failed = publisher->failed;
     uint64_t cpu_ns = cpu_used_ns(&load->settings.processes), elapsed_ns = now_ns();
+    uint32_t rounds;
     double cpu_us;
 
     samples_free(&clients->latencies);
-    run_rounds(load, phase);
+    rounds = run_rounds(load, phase);
     elapsed_ns = now_ns() - elapsed_ns;
     usleep(TRAILING_WORK_US);
     cpu_us = (double)(cpu_used_ns(&load->settings.processes) - cpu_ns) / 1e3;
 
+    published = (uint64_t)rounds * phase->burst;
+    expected = published * clients->count;
     received = clients->received - received;
     unexpected = clients->unexpected - unexpected;
     answered = publisher->answered - answered;
@@ -137,7 +145,7 @@ static void run_phase(struct load *load, const struct phase *phase)
     printf("{\"rounds\": %u, \"burst\": %u, \"deliveries\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"unexpected\": %" PRIu64
            ", \"refused\": %" PRIu64 ", \"unanswered\": %" PRIu64
            ", \"seconds\": %.3f, \"cpu_us_per_delivery\": %.3f, \"latency_us\": ",
-           phase->rounds, phase->burst, received, expected - received, unexpected, failed, published - answered,
+           rounds, phase->burst, received, expected - received, unexpected, failed, published - answered,
            (double)elapsed_ns / NS_PER_S, received ? cpu_us / (double)received : 0.0);
     samples_print(&clients->latencies, stdout);
     putchar('}');
@@ -173,8 +181,10 @@ static void open_clients(struct load *load)
     clients_open(&load->clients, &settings->opening);
     elapsed_ns = now_ns() - elapsed_ns;
     cpu_ns = cpu_used_ns(&settings->processes) - cpu_ns;
-    printf("\"opens_per_s\": %.1f, \"cpu_us_per_open\": %.2f, ", count * NS_PER_S / (double)elapsed_ns,
-           (double)cpu_ns / 1e3 / count);
+    printf("\"opens_per_s\": %.1f, \"cpu_us_per_open\": %.2f, \"opens_refused\": %zu, ", count * NS_PER_S / (double)elapsed_ns,
+           (double)cpu_ns / 1e3 / count, load->clients.refused);
+    if (load->clients.refused > 0)
+        load->has_failed = true;
 }
 
 /* A server of several processes may still be busy with clients that look held from outside. */
@@ -219,7 +229,7 @@ static void measure(struct load *load)
     stay_idle(settings);
     run_phases(load);
     clients_close(&load->clients);
-    usleep(LEAVE_US);
+    sleep((unsigned)settings->leave_s);
     left = memory_used(&settings->processes);
     printf("\"closed\": %zu, \"memory\": {\"rss_bytes\": %.1f, \"pss_bytes\": %.1f, \"left_bytes\": %.1f}}\n",
            load->clients.closed, (double)(held.rss_bytes - before.rss_bytes) / count,
@@ -250,7 +260,7 @@ static void add_phase(struct settings *settings, const char *text)
 
 static struct settings parse_settings(int argc, char **argv)
 {
-    enum { PORT = 1, CONTROL_PORT, CLIENTS, PATH, CHANNEL, WINDOW, PUBLISH, SIZE, IDLE, STALL, PIDS, POLLS_OF };
+    enum { PORT = 1, CONTROL_PORT, CLIENTS, PATH, CHANNEL, WINDOW, PUBLISH, SIZE, IDLE, STALL, LEAVE, PIDS, POLLS_OF };
     static const struct option options[] = {
         {"port", required_argument, NULL, PORT},
         {"control-port", required_argument, NULL, CONTROL_PORT},
@@ -262,12 +272,13 @@ static struct settings parse_settings(int argc, char **argv)
         {"size", required_argument, NULL, SIZE},
         {"idle", required_argument, NULL, IDLE},
         {"stall", required_argument, NULL, STALL},
+        {"leave", required_argument, NULL, LEAVE},
         {"pids", required_argument, NULL, PIDS},
         {"polls-of", required_argument, NULL, POLLS_OF},
         {0},
     };
     struct settings settings = {.opening = {.path = "/stream?channel=bench", .count = 100, .window = 100},
-                                .channel = "bench", .content_size = 100, .stall_s = 15};
+                                .channel = "bench", .content_size = 100, .stall_s = 5};
     struct opening *opening = &settings.opening;
 
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -282,6 +293,7 @@ static struct settings parse_settings(int argc, char **argv)
         case SIZE: settings.content_size = (size_t)parse_number("--size", optarg, STAMP_LENGTH + 1, 60000); break;
         case IDLE: settings.idle_s = parse_number("--idle", optarg, 0, 3600); break;
         case STALL: settings.stall_s = parse_number("--stall", optarg, 1, 3600); break;
+        case LEAVE: settings.leave_s = parse_number("--leave", optarg, 0, 3600); break;
         case PIDS: settings.processes = parse_processes(optarg); break;
         case POLLS_OF: opening->origin_port = (int)parse_number("--polls-of", optarg, 1, 65535); break;
         default: give_up("the options are listed at the top of holdload.c");

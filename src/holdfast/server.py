@@ -40,6 +40,8 @@ from holdfast.wire.http1.head import HeadLimits
 log = logging.getLogger("holdfast.server")
 
 METRICS_MAX_CONNECTIONS = 16
+RESERVED_FILES = 512
+"""Descriptors kept for backends, publishers and log files."""
 
 
 class Server:
@@ -48,9 +50,10 @@ class Server:
     Args:
         start: settings, routes and where they came from.
         request_log: where the line of each finished request goes.
+        max_files: descriptors that the system allows the process.
     """
 
-    def __init__(self, start: Start, loop: asyncio.AbstractEventLoop, request_log: RequestLog) -> None:
+    def __init__(self, start: Start, loop: asyncio.AbstractEventLoop, request_log: RequestLog, max_files: int) -> None:
         settings = start.loaded.settings
         self._settings = settings
         self._runtime = runtime = Runtime(loop, Counters())
@@ -80,8 +83,8 @@ class Server:
         self._clients = Edge(
             "clients",
             runtime,
-            ProxyService(self._proxy, HeadLimits(settings.runner.client_buffer_size)),
-            _make_limits(settings, settings.runner.client_maxconn),
+            ProxyService(self._proxy, HeadLimits(settings.runner.client_buffer_size), settings.proxy.max_open_requests),
+            _make_limits(settings, _client_capacity(settings.runner.client_maxconn, max_files)),
             self._outbox_limits,
             parking=self._parking,
         )
@@ -95,10 +98,11 @@ class Server:
         Raises:
             ConfigError: an address cannot be listened on.
         """
+        self._runtime.spawn(self._routes.watch(), "routes watcher")
+        await asyncio.sleep(0)  # the watch stands before the file is read: no change can fall between
         self._routes.load()
         await self._listen(self._clients, self._settings.runner.http_port)
         await self._open_doors()
-        self._runtime.spawn(self._routes.watch(), "routes watcher")
 
     def reload(self) -> None:
         """Read the routes again at once."""
@@ -167,6 +171,14 @@ class Server:
 
     def _apply_routes(self, table: RouteTable) -> None:
         self._proxy.routes = table
+
+
+def _client_capacity(wanted: int, max_files: int) -> int:
+    """How many clients can be accepted, each with a descriptor, when some must be left for everything else."""
+    possible = max(max_files - RESERVED_FILES, max_files // 2)
+    if wanted > possible:
+        log.warning("client_maxconn is %d, but with %d open files allowed only %d fit", wanted, max_files, possible)
+    return min(wanted, possible)
 
 
 def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry) -> Fanout:

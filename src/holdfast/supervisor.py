@@ -6,7 +6,6 @@ There is one worker, in this process. Several would be started and restarted fro
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import resource
@@ -44,8 +43,7 @@ def serve(start: Start) -> int:
         print(exc, file=sys.stderr)
         return 1
     try:
-        _raise_file_limit()
-        return uvloop.run(_run(start, sink))
+        return uvloop.run(_run(start, sink, _raise_file_limit()))
     except ConfigError as exc:
         for line in str(exc).splitlines():
             log.error("%s", line)
@@ -54,7 +52,7 @@ def serve(start: Start) -> int:
         sink.flush()
 
 
-async def _run(start: Start, sink: LogSink) -> int:
+async def _run(start: Start, sink: LogSink, max_files: int) -> int:
     loop = asyncio.get_running_loop()
     for note in start.loaded.notes:
         log.log(note.level, "%s", note.text)
@@ -65,7 +63,7 @@ async def _run(start: Start, sink: LogSink) -> int:
         log_from=settings.proxy.log_from,
         log_user_agent=settings.proxy.log_user_agent,
     )
-    server = Server(start, loop, request_log)
+    server = Server(start, loop, request_log, max_files)
     await server.start()
     sink.on_first_line = partial(_flush_soon, loop, sink)
     stop = asyncio.Event()
@@ -103,9 +101,11 @@ def _handle_signals(loop: asyncio.AbstractEventLoop, server: Server, sink: LogSi
             loop.add_signal_handler(number, handler)
 
 
-def _raise_file_limit() -> None:
-    """Every client is a descriptor: use all that the system allows."""
+def _raise_file_limit() -> int:
+    """Every client is a descriptor: use all that the system allows, and return how many those are."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):
+        return soft
+    return hard if hard != resource.RLIM_INFINITY else sys.maxsize

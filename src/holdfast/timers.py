@@ -38,9 +38,6 @@ class TimerWheel:
     def __len__(self) -> int:
         return sum(map(len, self._slots.values()))
 
-    def __bool__(self) -> bool:
-        return bool(self._slots)
-
     def add(self, deadline_s: float, entry: Timed) -> int:
         """Fire `entry` at `deadline_s`; the slot returned is what `remove` needs."""
         slot = max(math.ceil(deadline_s / self._resolution_s), self._passed + 1)

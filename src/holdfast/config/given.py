@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from holdfast.config.ini import IniFile
@@ -28,6 +28,11 @@ class Note:
 
     level: int
     text: str
+
+
+def warnings_of(notes: Iterable[Note]) -> tuple[str, ...]:
+    """The texts of the notes that are warnings or worse."""
+    return tuple(note.text for note in notes if note.level >= logging.WARNING)
 
 
 @dataclass(frozen=True, slots=True)

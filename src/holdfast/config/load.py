@@ -19,6 +19,7 @@ from holdfast.config.given import (
     given_by_environment,
     given_by_file,
     use_old_rundir,
+    warnings_of,
 )
 from holdfast.config.ini import parse_ini
 from holdfast.config.resolve import global_text, resolve
@@ -45,6 +46,11 @@ class Loaded:
     notes: tuple[Note, ...]
     config_path: Path | None
     base_dir: Path
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The texts of the notes that matter to a person."""
+        return warnings_of(self.notes)
 
     @property
     def routes_path(self) -> Path:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from holdfast.config.given import Given, Key, Note, substitute
+from holdfast.config.given import Given, Key, Note, substitute, warnings_of
 from holdfast.config.kinds import Items
 from holdfast.config.listen import MAX_PORT
 from holdfast.config.options import Later, Option, Status
@@ -37,6 +37,11 @@ class InvalidConfig(ConfigError):
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
         self.notes = tuple(notes)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The texts of the notes that matter to a person."""
+        return warnings_of(self.notes)
 
 
 def resolve(given: Mapping[Key, Given], *, has_file: bool, notes: list[Note]) -> Settings:

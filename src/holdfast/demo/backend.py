@@ -87,7 +87,7 @@ def items_for(text: str) -> list[dict[str, object]]:
 
 
 def publish(control_port: int, text: str) -> Answer:
-    """Publish a message to everyone who is held, and pass on what Holdfast says to it.
+    """Publish a message to everyone who is held. Holdfast's answer tells, in JSON, how many that were.
 
     Raises:
         OSError: the control port does not answer.
@@ -95,9 +95,10 @@ def publish(control_port: int, text: str) -> Answer:
     connection = HTTPConnection("127.0.0.1", control_port, timeout=PUBLISH_TIMEOUT_S)
     try:
         body = json.dumps({"items": items_for(text)})
-        connection.request("POST", "/publish/", body, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        connection.request("POST", "/publish/", body, headers)
         response = connection.getresponse()
-        return Answer({"Content-Type": TEXT}, response.read(), response.status)
+        return Answer({"Content-Type": response.headers["Content-Type"] or TEXT}, response.read(), response.status)
     finally:
         connection.close()
 

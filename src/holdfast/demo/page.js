@@ -156,32 +156,43 @@ const publication = {
   text: null,
   sentAt: 0,
   awaited: new Set(),
-  hint: null,
+  delay: null,
+  receivers: null,
 
   async send(text) {
-    clearTimeout(this.hint);
-    this.text = text;
-    this.sentAt = performance.now();
+    Object.assign(this, { text, sentAt: performance.now(), delay: null, receivers: null });
     this.awaited = new Set(["stream", "events", "poll"]);
-    this.hint = setTimeout(showConnectionHint, HINT_AFTER_MS);
+    const hint = setTimeout(showConnectionHint, HINT_AFTER_MS);
     try {
       const response = await fetch("/publish", { method: "POST", body: text });
-      if (!response.ok) showResult((await response.text()).trim(), "bad");
+      if (response.ok) this.receivers = countReceivers(await response.json());
+      else showResult((await response.text()).trim(), "bad");
     } catch {
       showResult("The message could not be sent.", "bad");
     } finally {
-      clearTimeout(this.hint);
+      clearTimeout(hint);
     }
+    this.show();
   },
 
   /** Note that `text` has arrived in a pane; returns how long that took, for messages sent from this page. */
   arrivedIn(pane, text) {
     if (text !== this.text || !this.awaited.delete(pane)) return "";
-    const delay = `${Math.max(1, Math.round(performance.now() - this.sentAt))} ms`;
-    if (this.awaited.size === 0) showResult(`In all three panes ${delay} after the click.`, "good");
-    return delay;
+    this.delay = `${Math.max(1, Math.round(performance.now() - this.sentAt))} ms`;
+    this.show();
+    return this.delay;
+  },
+
+  show() {
+    if (this.receivers === null || this.awaited.size > 0) return;
+    showResult(`Delivered to ${this.receivers} clients, and in all three panes ${this.delay} after the click.`, "good");
   },
 };
+
+/** The clients that an item was written to, over all items of the publish. */
+function countReceivers(answer) {
+  return answer.items.reduce((sum, item) => sum + item.receivers, 0);
+}
 
 function showResult(text, kind) {
   const output = document.getElementById("result");

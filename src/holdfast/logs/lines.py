@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import orjson
 
@@ -84,21 +85,18 @@ class Timestamps:
 
 
 class TextFormatter(logging.Formatter):
-    """`[INFO] 2026-01-02 03:04:05.678 TEXT`."""
+    """`[INFO] 2026-01-02 03:04:05.678 TEXT`, and a traceback in indented lines after it."""
 
     def __init__(self) -> None:
         super().__init__()
         self._timestamps = Timestamps(is_rfc3339=False)
 
     def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter`; a traceback follows in indented lines."""
-        line = self.line(record.levelno, record.created, record.getMessage())
+        """See `logging.Formatter`."""
+        time_text = self._timestamps.text(record.created)
+        line = f"[{level_label(record.levelno)}] {time_text} {escape(record.getMessage())}"
         trace = _traceback(self, record)
         return line if trace is None else "\n    ".join([line, *map(escape, trace.splitlines())])
-
-    def line(self, level: int, now_s: float, text: str) -> str:
-        """One entry."""
-        return f"[{level_label(level)}] {self._timestamps.text(now_s)} {escape(text)}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -110,23 +108,19 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter`."""
-        trace = _traceback(self, record)
-        more = {} if trace is None else {"traceback": trace}
-        return self.entry(record.levelno, record.created, record.name, record.getMessage(), more)
-
-    def entry(self, level: int, now_s: float, logger: str, text: str, more: dict[str, Any]) -> str:
-        """One entry with further fields."""
         fields = {
-            "time": self._timestamps.text(now_s),
-            "level": level_name(level),
-            "logger": logger,
-            "message": escape(text),
-            **more,
+            "time": self._timestamps.text(record.created),
+            "level": level_name(record.levelno),
+            "logger": record.name,
+            "message": escape(record.getMessage()),
         }
+        trace = _traceback(self, record)
+        if trace is not None:
+            fields["traceback"] = trace
         return encode_json(fields)
 
 
-def encode_json(fields: dict[str, Any]) -> str:
+def encode_json(fields: Mapping[str, object]) -> str:
     """One line of JSON; what has no place in UTF-8 is escaped."""
     try:
         return orjson.dumps(fields).decode()
@@ -134,7 +128,7 @@ def encode_json(fields: dict[str, Any]) -> str:
         return orjson.dumps({key: _without_surrogates(value) for key, value in fields.items()}).decode()
 
 
-def _without_surrogates(value: Any) -> Any:
+def _without_surrogates(value: object) -> object:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 

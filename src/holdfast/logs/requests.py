@@ -7,16 +7,18 @@ Invariants: one line per request, at level info; whatever a client sent is escap
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
-from holdfast.logs.lines import JsonFormatter, LogFormat, TextFormatter, escape
+from holdfast.logs.lines import LogFormat, Timestamps, encode_json, escape
 from holdfast.logs.sink import LogSink
 
-LOGGER_NAME = "holdfast.requests"
+REQUEST_LOGGER = "holdfast.requests"
+
+_NOT_IN_WORDS = re.compile(rb"[^\x21-\x7e]")
 
 
 class Outcome(Enum):
@@ -57,11 +59,15 @@ class RequestRecord:
 class RequestLog:
     """Writes the lines of finished requests.
 
+    Args:
+        log_from, log_user_agent: whether to tell the client's address and User-Agent.
+        now: seconds since 1970.
+
     Attributes:
-        is_enabled: whether lines are written at all.
+        is_enabled: whether lines are written at all; depends on the log level at the time of making.
     """
 
-    __slots__ = ("_finish", "_has_address", "_has_user_agent", "_json", "_now", "_sink", "_text", "is_enabled")
+    __slots__ = ("_has_address", "_has_user_agent", "_line", "_now", "_sink", "_timestamps", "is_enabled")
 
     def __init__(
         self,
@@ -72,69 +78,65 @@ class RequestLog:
         log_user_agent: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """
-        Args:
-            log_from, log_user_agent: whether to tell the client's address and User-Agent.
-            now: seconds since 1970.
-        """
-        self.is_enabled = logging.getLogger(LOGGER_NAME).isEnabledFor(logging.INFO)
+        self.is_enabled = logging.getLogger(REQUEST_LOGGER).isEnabledFor(logging.INFO)
         self._sink = sink
         self._has_address = log_from
         self._has_user_agent = log_user_agent
         self._now = now
-        self._text = TextFormatter()
-        self._json = JsonFormatter()
-        self._finish = self._json_line if log_format == "json" else self._text_line
+        is_json = log_format == "json"
+        self._timestamps = Timestamps(is_rfc3339=is_json)
+        self._line = self._json_line if is_json else self._text_line
 
     def finished(self, record: RequestRecord) -> None:
         """Write the line of a request."""
         if self.is_enabled:
-            self._sink.write(self._finish(record))
+            self._sink.write(self._line(record))
 
     def _text_line(self, record: RequestRecord) -> str:
-        return self._text.line(logging.INFO, self._now(), self._describe(record))
+        return f"[INFO] {self._timestamps.text(self._now())} {self._describe(record)}"
 
     def _json_line(self, record: RequestRecord) -> str:
-        return self._json.entry(logging.INFO, self._now(), LOGGER_NAME, self._describe(record), self._fields(record))
+        """The text as `message`, and the same as fields; what is not there has none."""
+        fields: dict[str, str | int | None] = {
+            "time": self._timestamps.text(self._now()),
+            "level": "info",
+            "logger": REQUEST_LOGGER,
+            "message": self._describe(record),
+            "method": _decode(record.method),
+            "uri": escape(record.uri),
+            "outcome": record.outcome.value,
+        }
+        if record.target is not None:
+            fields["target"] = record.target
+        if record.route_id is not None:
+            fields["route"] = record.route_id
+        if record.outcome is Outcome.RESPONSE:
+            fields["status"] = record.status
+            fields["body_bytes"] = record.body_bytes
+        if record.is_retry:
+            fields["retry"] = True
+        if self._has_address:
+            fields["from"] = record.client_address
+        if record.referer is not None:
+            fields["referer"] = _decode(record.referer)
+        if self._has_user_agent and record.user_agent is not None:
+            fields["user_agent"] = _decode(record.user_agent)
+        return encode_json(fields)
 
     def _describe(self, record: RequestRecord) -> str:
         """`METHOD URI[ -> TARGET][ from=ADDR][ ref=REFERER][ route=ID] RESULT[ retry][ ua=UA]`."""
-        text = f"{record.method.decode('latin-1')} {record.uri}"
-        if record.target is not None:
-            text = f"{text} -> {record.target}"
-        if self._has_address:
-            text = f"{text} from={record.client_address}"
-        if record.referer is not None:
-            text = f"{text} ref={_one_word(record.referer)}"
-        if record.route_id is not None:
-            text = f"{text} route={record.route_id}"
+        target = f" -> {record.target}" if record.target is not None else ""
+        address = f" from={record.client_address}" if self._has_address else ""
+        referer = f" ref={_one_word(record.referer)}" if record.referer is not None else ""
+        route = f" route={record.route_id}" if record.route_id is not None else ""
         outcome = record.outcome
-        if outcome is Outcome.RESPONSE:
-            text = f"{text} code={record.status} {record.body_bytes}"
-        else:
-            text = f"{text} {outcome.value}"
-        if record.is_retry:
-            text = f"{text} retry"
-        if self._has_user_agent and record.user_agent is not None:
-            text = f"{text} ua={_decode(record.user_agent)}"
-        return text
-
-    def _fields(self, record: RequestRecord) -> dict[str, Any]:
-        """The same as fields; what is not there has none."""
-        fields: dict[str, Any] = {
-            "method": _decode(record.method),
-            "uri": escape(record.uri),
-            "target": record.target,
-            "from": record.client_address if self._has_address else None,
-            "referer": None if record.referer is None else _decode(record.referer),
-            "route": record.route_id,
-            "outcome": record.outcome.value,
-            "status": record.status,
-            "body_bytes": record.body_bytes,
-            "retry": record.is_retry or None,
-            "user_agent": _decode(record.user_agent) if self._has_user_agent and record.user_agent else None,
-        }
-        return {name: value for name, value in fields.items() if value is not None}
+        result = f"code={record.status} {record.body_bytes}" if outcome is Outcome.RESPONSE else outcome.value
+        retry = " retry" if record.is_retry else ""
+        sent = record.user_agent if self._has_user_agent else None
+        user_agent = f" ua={_decode(sent)}" if sent is not None else ""
+        method = record.method.decode("latin-1")
+        text = f"{method} {record.uri}{target}{address}{referer}{route} {result}{retry}{user_agent}"
+        return text if text.isprintable() else escape(text)
 
 
 def _decode(value: bytes) -> str:
@@ -143,4 +145,8 @@ def _decode(value: bytes) -> str:
 
 def _one_word(value: bytes) -> str:
     """A header value in the form of a URI, so that a blank in it cannot look like the next field of the line."""
-    return "".join(chr(byte) if 0x21 <= byte <= 0x7E else f"%{byte:02X}" for byte in value)
+    return _NOT_IN_WORDS.sub(_encode_byte, value).decode()
+
+
+def _encode_byte(match: re.Match[bytes]) -> bytes:
+    return b"%%%02X" % match[0][0]

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from holdfast.logs.lines import TRACE, JsonFormatter, LogFormat, TextFormatter, python_level
-from holdfast.logs.requests import LOGGER_NAME
+from holdfast.logs.requests import REQUEST_LOGGER
 from holdfast.logs.sink import LogSink
 
 PACKAGE_LOGGER = "holdfast"
@@ -19,12 +19,14 @@ PACKAGE_LOGGER = "holdfast"
 # The work that a component of Pushpin has, so that `log_level=2,proxy:3` means what it meant there.
 _LOGGERS_OF_COMPONENT: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "connmgr": ("holdfast.net",),
+        "connmgr": ("holdfast.edge", "holdfast.outlets"),
         "handler": ("holdfast.control", "holdfast.push"),
-        "proxy": ("holdfast.proxy", "holdfast.routing", LOGGER_NAME),
-        "runner": ("holdfast.server", "holdfast.supervisor", "holdfast.config"),
+        "proxy": ("holdfast.proxy", "holdfast.routes", REQUEST_LOGGER),
+        "runner": ("holdfast.runtime", "holdfast.server", "holdfast.supervisor"),
     }
 )
+
+
 _NO_COMPONENTS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -64,8 +66,8 @@ def configure_logging(
     """Send the log to `log_file`, or to standard output.
 
     Args:
-        level: Pushpin's: 0 errors, 1 warnings, 2 information, 3 debug, 4 and more trace.
-        components: level by component of Pushpin, for the parts that do its work.
+        level: by Pushpin's numbers: 0 errors, 1 warnings, 2 information, 3 debug, 4 and more trace.
+        components: level by component of Pushpin, for the parts that do its work; `level` is that of all others.
 
     Raises:
         ConfigError: the file cannot be opened.
@@ -77,10 +79,9 @@ def configure_logging(
     logging.addLevelName(TRACE, "TRACE")
     logging.getLogger(PACKAGE_LOGGER).setLevel(python_level(level))
     for component, names in _LOGGERS_OF_COMPONENT.items():
-        component_level = components.get(component)
+        stated = components.get(component)
         for name in names:
-            chosen = logging.NOTSET if component_level is None else python_level(component_level)
-            logging.getLogger(name).setLevel(chosen)
+            logging.getLogger(name).setLevel(logging.NOTSET if stated is None else python_level(stated))
     return sink
 
 

@@ -259,7 +259,7 @@ class ClientConnection(asyncio.Protocol):
             self.resume_reading()
             self._advance()
         elif is_input_read:
-            self._transport.close()
+            self._close()
         else:
             self.linger()
 
@@ -267,7 +267,7 @@ class ClientConnection(asyncio.Protocol):
         """Close so that the client sees a truncated response: what was written goes out, nothing ends it."""
         self._exchange = None
         self._task = None
-        self._transport.close()
+        self._close()
 
     def pause_reading(self) -> None:
         """Stop reading from the client."""
@@ -320,11 +320,18 @@ class ClientConnection(asyncio.Protocol):
         elif self._state is _State.WAITING:
             self._transport.close()
 
+    def _close(self) -> None:
+        """Close as soon as everything is sent; a client that does not take it is not waited for without end."""
+        self._state = _State.LINGERING
+        self._buffer = b""
+        self._set_deadline(self.edge.limits.send_timeout_s)
+        self._transport.close()
+
     def linger(self) -> None:
         """Send no more, read and discard what still comes for a moment, then close."""
         self._state = _State.LINGERING
         self._buffer = b""
-        self._set_deadline(LINGER_S)
+        self._set_deadline(self.edge.limits.send_timeout_s if self.unsent_bytes else LINGER_S)
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self.resume_reading()

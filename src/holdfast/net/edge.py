@@ -91,7 +91,7 @@ class Edge:
             self.on_capacity(False)
 
     def drain(self) -> None:
-        """Begin an orderly stop: every connection closes after what it is doing now; `emptied` is set after the last."""
+        """Begin an orderly stop: every connection closes after what it is doing; `emptied` is set after the last."""
         self.is_draining = True
         if not self._open:
             self.emptied.set()

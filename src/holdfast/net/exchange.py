@@ -164,6 +164,10 @@ class ClientExchange:
         """Whether the connection can carry another request after this response."""
         return self._is_persistent and self.is_body_complete and not self._connection.edge.is_draining
 
+    def make_last(self) -> None:
+        """Close the connection after this response."""
+        self._is_persistent = False
+
     def respond(
         self,
         code: int,

@@ -52,6 +52,8 @@ class BackendPool:
         idle = self._idle.get(endpoint)
         while idle:
             connection = idle.pop()
+            if not idle:
+                del self._idle[endpoint]
             connection.on_idle_close = None
             if connection.is_usable:
                 return connection
@@ -85,10 +87,9 @@ class BackendPool:
 
     def release(self, connection: BackendConnection) -> None:
         """Give a connection back: it is kept if it can carry another request, otherwise closed."""
-        idle = self._idle.setdefault(connection.endpoint, [])
-        if connection.is_usable and len(idle) < self._max_idle:
+        if connection.is_usable and len(self._idle.get(connection.endpoint, ())) < self._max_idle:
             connection.park_idle(self._idle_timeout_s, self)
-            idle.append(connection)
+            self._idle.setdefault(connection.endpoint, []).append(connection)
         else:
             connection.abort()
 

@@ -29,11 +29,13 @@ class ErrorAnswer(Exception):
         code: status.
         text: one line for the client.
         debug_text: the line instead of `text` when the route is in debug mode.
+        is_last: the connection is closed afterwards, because the client cannot be trusted to know where it is.
     """
 
     code: int
     text: str
     debug_text: str | None = None
+    is_last: bool = False
 
     def body(self, *, is_debug: bool) -> bytes:
         """The body, with its newline."""

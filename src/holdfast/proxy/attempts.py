@@ -11,7 +11,7 @@ import logging
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError
 from holdfast.net.backend import BackendConnection, Endpoint
-from holdfast.net.exchange import ClientExchange
+from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.proxy.answers import origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.reply import BackendReply, Reply
@@ -39,12 +39,23 @@ class Attempts:
         is_body_sent: whether the backend got the whole request body.
     """
 
-    __slots__ = ("_client", "_prefix", "_proxy", "_pump", "_request", "body_bytes", "is_body_sent", "target")
+    __slots__ = (
+        "_client",
+        "_is_whole",
+        "_prefix",
+        "_proxy",
+        "_pump",
+        "_request",
+        "body_bytes",
+        "is_body_sent",
+        "target",
+    )
 
     def __init__(self, proxy: ProxyContext, client: ClientExchange, request: OriginRequest, prefix: bytes) -> None:
         self.target: Target | None = None
         self.body_bytes = len(prefix)
-        self.is_body_sent = client.is_body_complete
+        # Asked now: what arrives later is not in the prefix, and has to be sent after it.
+        self.is_body_sent = self._is_whole = client.is_body_complete
         self._proxy = proxy
         self._client = client
         self._request = request
@@ -113,7 +124,7 @@ class Attempts:
     async def _exchange(self, connection: BackendConnection, target: Target) -> Reply:
         """Send the request on `connection` and wait for the head of the response."""
         self._proxy.counters.backend_requests += 1
-        is_whole = self._client.is_body_complete
+        is_whole = self._is_whole
         length = self._client.head.content_length
         if length is None and is_whole and (self._prefix or self._request.method not in _BODYLESS_METHODS):
             length = len(self._prefix)
@@ -132,9 +143,12 @@ class Attempts:
 
     async def _send_body(self, connection: BackendConnection, is_chunked: bool) -> None:
         """Send what follows the prefix, as fast as the backend takes it."""
-        while content := await self._client.read_chunk():
-            self.body_bytes += len(content)
-            await connection.write(encode_chunk(content) if is_chunked else content)
+        try:
+            while content := await self._client.read_chunk():
+                self.body_bytes += len(content)
+                await connection.write(encode_chunk(content) if is_chunked else content)
+        except ClientGone:
+            return
         if is_chunked:
             await connection.write(LAST_CHUNK)
         self.is_body_sent = True

@@ -143,6 +143,8 @@ class HttpExchange:
             return Outcome.ERROR
         self._status = answer.code
         body = answer.body(is_debug=self._is_debug)
+        if answer.is_last:
+            self._client.make_last()
         self._client.respond(answer.code, answer.reason, TEXT_PLAIN, body)
         return Outcome.RESPONSE
 
@@ -184,4 +186,4 @@ def _refuse_websocket(client: ClientExchange) -> ErrorAnswer:
         and get_first(head.headers, b"sec-websocket-key") is not None
         and get_first(head.headers, b"sec-websocket-version") is not None
     )
-    return ErrorAnswer(501, NO_WEBSOCKETS) if is_valid else ErrorAnswer(400, BAD_UPGRADE)
+    return ErrorAnswer(501, NO_WEBSOCKETS) if is_valid else ErrorAnswer(400, BAD_UPGRADE, is_last=True)

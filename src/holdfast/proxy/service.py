@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
@@ -16,15 +17,32 @@ from holdfast.wire.reasons import reason_phrase
 
 
 class ProxyService:
-    """Gives each request its exchange."""
+    """Gives each request its exchange.
 
-    def __init__(self, context: ProxyContext, limits: HeadLimits) -> None:
+    Args:
+        max_open: exchanges in progress at once, held clients not included; later ones wait. None means no limit.
+    """
+
+    def __init__(self, context: ProxyContext, limits: HeadLimits, max_open: int | None = None) -> None:
         self.limits = limits
         self._context = context
+        self._gate = asyncio.Semaphore(max_open) if max_open is not None else None
 
     def serve(self, exchange: ClientExchange) -> Coroutine[Any, Any, None]:
         """The coroutine that answers `exchange`."""
-        return HttpExchange(self._context, exchange).run()
+        coroutine = HttpExchange(self._context, exchange).run()
+        return coroutine if self._gate is None else self._wait_for_turn(self._gate, coroutine)
+
+    async def _wait_for_turn(self, gate: asyncio.Semaphore, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await gate.acquire()
+        except asyncio.CancelledError:
+            coroutine.close()
+            raise
+        try:
+            await coroutine
+        finally:
+            gate.release()
 
     def describe_refusal(self, error: WireError) -> tuple[int, bytes, Headers, bytes]:
         """routes spec §3.2: text/plain, the text and a newline."""

@@ -32,6 +32,10 @@ log = logging.getLogger("holdfast.push")
 SLICE = 200
 """Writes per turn of the loop: about two milliseconds."""
 
+RUN_BYTES = 65536
+RUN_ITEMS = 1000
+"""Content and items after which a run is closed, so that one write stays small whatever a publisher sends."""
+
 BACKLOG_WRITES = 1_000_000
 """Writes that may be outstanding before publishers have to wait; each holds one pointer."""
 
@@ -52,6 +56,7 @@ class Delivery:
         home: its channel, which may have lost its last subscriber meanwhile; `channel` is the name.
         entries: the items with their receipts, in order.
         stream_content, stream_chunk: what plain stream holds get, for HTTP/1.0 and HTTP/1.1; ready once it has begun.
+        has_stream_content: an item of the run appends to streams, be it nothing.
         closes_streams: the run ends with a `close`.
         streams_sent, streams_lost: plain stream holds written to, and those that lost it.
         encoded: responses made in this run, for holds with equal plans.
@@ -59,13 +64,17 @@ class Delivery:
     """
 
     __slots__ = (
+        "_has_shared",
         "_holds",
         "_position",
+        "_size",
+        "_streamed",
         "channel",
         "closes_streams",
         "encoded",
         "entries",
         "has_content_filters",
+        "has_stream_content",
         "home",
         "now_s",
         "number",
@@ -88,6 +97,7 @@ class Delivery:
         self.on_settled: list[Callable[[], None]] = []
         self.stream_content = b""
         self.stream_chunk = b""
+        self.has_stream_content = False
         self.closes_streams = False
         self.has_content_filters = False
         self.streams_sent = 0
@@ -95,7 +105,10 @@ class Delivery:
         self.encoded: dict[tuple[object, ...], bytes] = {}
         self.now_s = 0.0
         self._holds = holds
+        self._has_shared = bool(unreached)
         self._position = -1
+        self._size = 0
+        self._streamed: list[Receipt] = []
 
     @property
     def has_begun(self) -> bool:
@@ -107,19 +120,33 @@ class Delivery:
         """Holds that have not had their turn."""
         return len(self._holds) - max(self._position, 0)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the run has grown as long as a run may be."""
+        return self._size >= RUN_BYTES or len(self.entries) >= RUN_ITEMS
+
+    def add(self, item: Item, receipt: Receipt) -> None:
+        """Put an item at the end of the run, which must not have begun."""
+        self.entries.append((item, receipt))
+        if item.http_stream is not None:
+            self._size += len(item.http_stream.content)
+
     def begin(self, now_s: float) -> None:
         """Join the run: everything that all plain receivers share is made here, once."""
         self._position = 0
         self.now_s = now_s
         pieces = []
-        for item, _ in self.entries:
+        for item, receipt in self.entries:
             for fmt in (item.http_response, item.http_stream):
                 if fmt is not None and fmt.content_filters is not None:
                     self.has_content_filters = True
             if item.http_stream is None or self.closes_streams:
                 continue
             if item.http_stream.action is Action.SEND:
-                pieces.append(item.http_stream.content)
+                self.has_stream_content = True
+                if item.http_stream.content:
+                    pieces.append(item.http_stream.content)
+                    self._streamed.append(receipt)
             elif item.http_stream.action is Action.CLOSE:
                 self.closes_streams = True
         self.stream_content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -130,26 +157,22 @@ class Delivery:
         """Deliver to the next `limit` holds; returns how many there were."""
         holds = self._holds[self._position : self._position + limit]
         self._position += len(holds)
-        if not self.unreached:
-            for hold in holds:
-                if hold.is_open:
-                    hold.receive(self)
-            return len(holds)
         for hold in holds:
-            if len(hold.plan.channels) > 1:
-                catch_up(hold, self)
-            elif hold.is_open:
-                hold.receive(self)
+            try:
+                if self._has_shared and len(hold.plan.channels) > 1:
+                    catch_up(hold, self)
+                elif hold.is_open:
+                    hold.receive(self)
+            except Exception:
+                log.exception("delivery to a %s failed", hold.describe())
         return len(holds)
 
     def settle(self, counters: Counters) -> None:
         """Write the results into the receipts. Runs that all plain streams shared are counted here, once."""
-        if self.streams_sent or self.streams_lost:
-            for item, receipt in self.entries:
-                if item.http_stream is not None and item.http_stream.action is Action.SEND:
-                    receipt.receivers += self.streams_sent
-                    receipt.dropped += self.streams_lost
-                    counters.deliveries += self.streams_sent
+        for receipt in self._streamed:
+            receipt.receivers += self.streams_sent
+            receipt.dropped += self.streams_lost
+            counters.deliveries += self.streams_sent
         for item, receipt in self.entries:
             log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
         self._holds = []
@@ -162,6 +185,7 @@ class Fanout:
     Args:
         schedule: runs a callback in the next turn of the loop.
         pacer: when deliveries are limited per second (grip spec §13), who spreads them; None means no limit.
+        slice_writes: writes per turn of the loop.
     """
 
     def __init__(
@@ -172,12 +196,14 @@ class Fanout:
         now: Callable[[], float],
         schedule: Callable[[Callable[[], None]], object],
         pacer: Pacer | None = None,
+        slice_writes: int = SLICE,
     ) -> None:
         self._registry = registry
         self._counters = counters
         self._now = now
         self._schedule = schedule
         self._pacer = pacer
+        self._slice_writes = slice_writes
         self._number = 0
         self._ready: deque[Delivery] = deque()
         self._is_scheduled = False
@@ -243,13 +269,14 @@ class Fanout:
                 self._ready.append(last)
             self._backlog += last.remaining
             self._wake()
-        last.entries.append((item, receipt))
+        last.add(item, receipt)
         return last
 
     def _can_join(self, last: Delivery) -> bool:
         """Whether another item may travel in the run `last` without changing what anyone gets, or in which order."""
         is_newest = last.number == self._number
-        return not last.has_begun and last.version == last.home.version and (is_newest or not last.unreached)
+        is_closed = last.has_begun or last.is_full
+        return not is_closed and last.version == last.home.version and (is_newest or not last.unreached)
 
     def _make_delivery(self, channel: Channel) -> Delivery:
         self._number += 1
@@ -264,7 +291,7 @@ class Fanout:
     def _turn(self) -> None:
         """Write one slice, shared by the channels that have something to write."""
         self._is_scheduled = False
-        budget = SLICE
+        budget = self._slice_writes
         while self._ready and budget > 0:
             delivery = self._ready.popleft()
             if not delivery.has_begun:
@@ -280,8 +307,7 @@ class Fanout:
             self._wake()
         if self._waiting and self._backlog < BACKLOG_WRITES // 2:
             waiting, self._waiting = self._waiting, []
-            for callback in waiting:
-                callback()
+            _call_all(waiting)
 
     def _finish(self, delivery: Delivery) -> None:
         delivery.settle(self._counters)
@@ -289,8 +315,7 @@ class Fanout:
         del queue[0]
         if queue:
             self._ready.append(queue[0])
-        for callback in delivery.on_settled:
-            callback()
+        _call_all(delivery.on_settled)
 
     def _catch_up(self, hold: Hold, delivery: Delivery) -> None:
         """Give a hold on several channels everything accepted up to `delivery` that it has not got, in order."""
@@ -313,10 +338,10 @@ class Fanout:
         holds: list[Hold] = [hold for hold in channel.responses if item.http_response is not None]
         holds += [hold for hold in channel.streams if item.http_stream is not None]
         delivery = Delivery(0, channel, [], set())
-        delivery.entries.append((item, Receipt(item.channel)))
+        delivery.add(item, Receipt(item.channel))
         delivery.begin(self._now())
         for hold in holds:
-            if pacer.submit(hold.plan.route.key, item, partial(_deliver_late, hold, delivery, self._counters)):
+            if pacer.submit(hold.plan.route.key, item, partial(self._deliver_late, hold, delivery)):
                 receipt.receivers += 1
             else:
                 receipt.dropped += 1
@@ -330,16 +355,31 @@ class Fanout:
             )
         log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
 
-
-def _deliver_late(hold: Hold, delivery: Delivery, counters: Counters) -> None:
-    if hold.is_open:
+    def _deliver_late(self, hold: Hold, delivery: Delivery) -> bool:
+        """Make a write that was queued; returns whether there was still somebody to write to."""
+        if not hold.is_open:
+            return False
+        delivery.now_s = self._now()
         before = delivery.streams_sent
-        hold.receive(delivery)
-        counters.deliveries += delivery.streams_sent - before
+        try:
+            hold.receive(delivery)
+        except Exception:
+            log.exception("delivery to a %s failed", hold.describe())
+        self._counters.deliveries += delivery.streams_sent - before
+        return True
 
 
 def _number_of(delivery: Delivery) -> int:
     return delivery.number
+
+
+def _call_all(callbacks: list[Callable[[], None]]) -> None:
+    """Tell everybody, whatever happens to one of them."""
+    for callback in callbacks:
+        try:
+            callback()
+        except Exception:
+            log.exception("telling a publisher failed")
 
 
 def _call_when_settled(deliveries: list[Delivery], callback: Callable[[], None]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from holdfast.counters import Counters
-from holdfast.grip.item import Item, ResponseFormat
+from holdfast.grip.item import Action, Item, ResponseFormat
 from holdfast.grip.values import BackendResponse
 from holdfast.push.channels import Registry
 from holdfast.push.plan import HoldPlan
@@ -21,7 +21,7 @@ from holdfast.timers import TimerWheel
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk, encode_response_head
 
 if TYPE_CHECKING:
-    from holdfast.push.fanout import Delivery
+    from holdfast.push.fanout import Delivery, Receipt
 
 log = logging.getLogger("holdfast.push")
 
@@ -116,7 +116,7 @@ class StreamHold:
                 return
             else:
                 delivery.streams_lost += 1
-        if plan.is_postponed_by_writes:
+        if delivery.has_stream_content and plan.is_postponed_by_writes:
             self.written_at_s = delivery.now_s
         if delivery.closes_streams and self.is_open:
             self.end()
@@ -172,14 +172,18 @@ class StreamHold:
             if rendered is None:
                 self.end()
                 return
-            data = encode_chunk(rendered) if self.framing.is_http11 and rendered else rendered
-            taken = self.outlet.write(data) if data else True
-            if taken:
-                receipt.receivers += 1
-                self._context.counters.deliveries += 1
-            elif taken is False:
-                receipt.dropped += 1
-            self.written_at_s = delivery.now_s
+            if rendered:
+                self._append(rendered, receipt)
+            if item.http_stream.action is Action.SEND:
+                self.written_at_s = delivery.now_s
+
+    def _append(self, content: bytes, receipt: Receipt) -> None:
+        taken = self.outlet.write(encode_chunk(content) if self.framing.is_http11 else content)
+        if taken:
+            receipt.receivers += 1
+            self._context.counters.deliveries += 1
+        elif taken is False:
+            receipt.dropped += 1
 
     def _note_skip(self, skipped: ItemSkipped) -> None:
         note_skip(self._context.counters, self.outlet.describe(), self.describe(), skipped)

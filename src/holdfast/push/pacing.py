@@ -41,9 +41,9 @@ class Pacer:
         self._is_running = False
         if rate is None:
             self._batch: float = math.inf
-            self._interval_s = BATCH_INTERVAL_S
+            self._interval_s = 0.0
         elif rate >= _MIN_BATCHED_RATE:
-            self._batch = math.ceil(rate * BATCH_INTERVAL_S)
+            self._batch = math.ceil(rate * 25 / 1000)  # in integers: 280 * 0.025 is more than 7
             self._interval_s = BATCH_INTERVAL_S
         else:
             self._batch = 1
@@ -54,14 +54,17 @@ class Pacer:
         """Units queued now, over all keys."""
         return sum(queue.units for queue in self._queues.values())
 
-    def submit(self, key: str, item: Item, deliver: Callable[[], None]) -> bool:
-        """Queue one delivery of `item`; False when the key already holds as many units as may wait."""
+    def submit(self, key: str, item: Item, deliver: Callable[[], bool]) -> bool:
+        """Queue one delivery of `item`; False when the key already holds as many units as may wait.
+
+        Args:
+            deliver: must not raise; returns whether the receiver was still there, because others cost nothing.
+        """
         units = self._units(item)
-        queue = self._queues.setdefault(key, _Queue())
+        queue = self._queues.get(key) or _Queue()
         if queue.units + units > self.hwm:
-            if not queue.jobs:
-                del self._queues[key]
             return False
+        self._queues[key] = queue
         queue.jobs.append((units, deliver))
         queue.units += units
         if not self._is_running:
@@ -83,18 +86,17 @@ class Pacer:
 
     def _run_batch(self) -> None:
         """Let one batch go. A delivery of several units takes as many turns of its key, this one and following ones."""
+        if not self._queues:
+            self._is_running = False
+            return
         left = self._batch
         while left > 0 and self._queues:
             key, queue = next(iter(self._queues.items()))
             del self._queues[key]
-            left -= 1
-            queue.take_turn()
+            left -= queue.take_turn()
             if queue.jobs or queue.debt:
                 self._queues[key] = queue
-        if self._queues:
-            self._call_later(self._interval_s, self._run_batch)
-        else:
-            self._is_running = False
+        self._call_later(self._interval_s, self._run_batch)
 
 
 class _Queue:
@@ -103,15 +105,18 @@ class _Queue:
     __slots__ = ("debt", "jobs", "units")
 
     def __init__(self) -> None:
-        self.jobs: deque[tuple[int, Callable[[], None]]] = deque()
+        self.jobs: deque[tuple[int, Callable[[], bool]]] = deque()
         self.units = 0
         self.debt = 0
 
-    def take_turn(self) -> None:
+    def take_turn(self) -> int:
+        """Make the next delivery or pay for the last one; returns the units that it cost, 0 or 1."""
         if self.debt:
             self.debt -= 1
-            return
+            return 1
         units, deliver = self.jobs.popleft()
         self.units -= units
+        if not deliver():
+            return 0
         self.debt = units - 1
-        deliver()
+        return 1

@@ -33,7 +33,7 @@ class ItemSkipped(Exception):
 
 
 def render_stream(plan: HoldPlan, channel: str, item: Item) -> bytes | None:
-    """The bytes that a stream hold with filters appends for `item`; None when the item closes the stream.
+    """The bytes that a stream hold with filters appends for `item`, maybe none; None when the item closes the stream.
 
     Raises:
         ItemSkipped: nothing is appended.
@@ -41,11 +41,7 @@ def render_stream(plan: HoldPlan, channel: str, item: Item) -> bytes | None:
     fmt = item.http_stream
     assert fmt is not None
     content = _filter(plan, channel, item, fmt.content, fmt.content_filters)
-    if fmt.action is Action.CLOSE:
-        return None
-    if fmt.action is not Action.SEND:
-        raise ItemSkipped
-    return content
+    return None if fmt.action is Action.CLOSE else content
 
 
 def render_response(plan: HoldPlan, channel: str, item: Item, fmt: ResponseFormat) -> BackendResponse | None:

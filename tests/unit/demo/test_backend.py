@@ -70,11 +70,12 @@ def test_head_has_no_body(demo: DemoBackend) -> None:
 
 
 def test_publish_sends_the_items_and_passes_the_answer_on(demo: DemoBackend, control: ScriptedBackend) -> None:
-    path = control.serve(Reply(body=b"Published\n"), "/publish/")
+    answer = Reply(headers=[("Content-Type", "application/json")], body=b'{"message":"Published","items":[]}\n')
+    path = control.serve(answer, "/publish/")
     response = fetch(demo.server_port, "/publish", method="POST", body="  grüß dich \n".encode())
-    assert (response.status, response.text) == (200, "Published\n")
+    assert (response.status, response.header("Content-Type"), response.body) == (200, "application/json", answer.body)
     request = control.requests(path)[-1]
-    assert request.header("Content-Type") == "application/json"
+    assert (request.header("Content-Type"), request.header("Accept")) == ("application/json", "application/json")
     assert json.loads(bytes(request.body)) == {"items": items_for("grüß dich")}
 
 

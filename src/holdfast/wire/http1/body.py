@@ -168,7 +168,7 @@ class ChunkedBody:
         return position + 2
 
     def _at_trailer(self, data: bytes, position: int) -> int:
-        end = self._line_end(data, position, MAX_TRAILER_BYTES - self._trailer_bytes, "trailers too large")
+        end = self._line_end(data, position, MAX_TRAILER_BYTES - self._trailer_bytes, "invalid trailer")
         if end < 0:
             return -1
         if end == position:
@@ -182,7 +182,7 @@ class ChunkedBody:
         """Where the line at `position` ends, or -1; refuses lines over `limit` and bare CR or LF."""
         end = data.find(b"\r\n", position)
         line_feed = data.find(b"\n", position, end if end >= 0 else len(data))
-        length = (end if end >= 0 else len(data)) - position
+        length = (end if end >= 0 else len(data) - data.endswith(b"\r")) - position
         if line_feed >= 0 or length > limit or (end < 0 and b"\r" in data[position:-1]):
             self._refuse(fault)
         return end

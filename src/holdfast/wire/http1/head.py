@@ -20,9 +20,8 @@ from holdfast.wire.headers import Headers, split_commas
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _FIELD_TEXT = rb"[\t\x20-\x7e\x80-\xff]*+"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e\x80-\xff]++) HTTP/1\.([01])\r\n")
-_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: (" + _FIELD_TEXT + rb"))?\r\n")
-_FIELD = re.compile(rb"(" + _TOKEN + rb"):[ \t]*+(" + _FIELD_TEXT + rb")\r\n")
-_FIELDS = re.compile(rb"(?:" + _TOKEN + rb":" + _FIELD_TEXT + rb"\r\n)*+")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + _FIELD_TEXT + rb"))?\r\n")
+_FIELD = re.compile(rb"(?<=\n)(" + _TOKEN + rb"):[ \t]*+(" + _FIELD_TEXT + rb")\r\n")
 _TOKEN_ONLY = re.compile(_TOKEN)
 _LONE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
 _DIGITS = re.compile(rb"[0-9]{1,18}")
@@ -176,10 +175,10 @@ def _refuse_request_line(block: bytes) -> NoReturn:
 def _parse_fields(data: bytes, start: int, end: int, limits: HeadLimits, subject: str) -> Headers:
     """Fields between `start` and `end`; trailing blanks of values are removed (RFC 9112 §5)."""
     status = 400 if subject == "request" else 502
-    covered = _FIELDS.match(data, start, end)
-    if covered is None or covered.end() != end:
-        _refuse(status, subject, _describe_bad_field(data[covered.end() if covered else start : end]))
     headers: Headers = _FIELD.findall(data, start, end)
+    # A match is a whole line, so as many matches as line ends means that every line is a valid field.
+    if len(headers) != data.count(b"\n", start, end):
+        _refuse(status, subject, _describe_bad_field(data, start, end))
     if len(headers) > limits.max_fields:
         _refuse(status, subject, "too many headers")
     if data.find(b" \r\n", start, end) >= 0 or data.find(b"\t\r\n", start, end) >= 0:
@@ -187,12 +186,14 @@ def _parse_fields(data: bytes, start: int, end: int, limits: HeadLimits, subject
     return headers
 
 
-def _describe_bad_field(block: bytes) -> str:
-    line = block[: block.index(b"\r\n")]
+def _describe_bad_field(data: bytes, start: int, end: int) -> str:
+    """What is wrong with the first line that is not a field."""
+    while (match := _FIELD.match(data, start, end)) is not None:
+        start = match.end()
+    line = data[start : data.index(b"\r\n", start, end)]
     if b"\n" in line or b"\r" in line:
         return "invalid new line"
-    name = line.partition(b":")[0]
-    if b":" not in line or not _TOKEN_ONLY.fullmatch(name):
+    if b":" not in line or not _TOKEN_ONLY.fullmatch(line.partition(b":")[0]):
         return "invalid header name"
     return "invalid header value"
 
@@ -244,7 +245,11 @@ _REQUEST_FIELDS = {
 
 
 def _interpret_response(head: ResponseHead) -> None:
-    """RFC 9112 §6.3 for responses: chunked wins over a length, two different lengths are refused."""
+    """RFC 9112 §6.3 for responses: chunked wins over a length, two different lengths are refused.
+
+    Where the framing is doubtful, chunked beside a length or in HTTP/1.0, the connection is not used again (§6.1).
+    """
+    connection: list[bytes] = []
     for name, value in head.headers:
         lower = name.lower()
         if lower == b"content-length":
@@ -259,7 +264,10 @@ def _interpret_response(head: ResponseHead) -> None:
                 _refuse(502, "response", "unsupported transfer encoding")
             head.is_chunked = True
         elif lower == b"connection":
-            tokens = {token.lower() for token in split_commas([value])}
-            head.is_persistent = b"close" not in tokens and (head.is_http11 or b"keep-alive" in tokens)
+            connection.append(value)
+    if connection:
+        tokens = {token.lower() for token in split_commas(connection)}
+        head.is_persistent = b"close" not in tokens and (head.is_http11 or b"keep-alive" in tokens)
     if head.is_chunked:
+        head.is_persistent = head.is_persistent and head.is_http11 and head.content_length is None
         head.content_length = None

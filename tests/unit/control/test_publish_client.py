@@ -1,0 +1,125 @@
+"""Publishing over HTTP from a command line (routes spec §5), against a scripted server on loopback."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from holdfast.control.publish_client import PublishError, PublishUrl, parse_publish_url, publish
+
+
+class ScriptedServer:
+    """Answers one connection with given bytes and keeps what it was asked."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.asked = b""
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(10)
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except TimeoutError:
+            return
+        with connection:
+            connection.settimeout(10)
+            self.asked = connection.recv(65536)
+            if self.asked.endswith(b"\r\n\r\n"):  # the body comes by itself
+                self.asked += connection.recv(65536)
+            connection.sendall(self._answer)
+
+    def close(self) -> None:
+        self._thread.join()
+        self._listener.close()
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Iterator[ScriptedServer]:
+    scripted = ScriptedServer(request.param)
+    yield scripted
+    scripted.close()
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nPublished\n"
+
+
+@pytest.mark.parametrize("server", [OK], indirect=True)
+def test_the_request_is_exactly_that_of_pushpin_publish(server: ScriptedServer) -> None:
+    """routes-111."""
+    publish(parse_publish_url(f"http://127.0.0.1:{server.port}/base"), b"{}")
+    assert server.asked == (
+        b"POST /base/publish/ HTTP/1.0\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 2\r\n\r\n{}" % server.port
+    )
+
+
+@pytest.mark.parametrize(
+    ("server", "text"),
+    [
+        pytest.param(b"HTTP/1.0 400 Bad Request\r\n\r\nbad\n", "bad", id="routes-114 status"),
+        pytest.param(b"HTTP/1.0 201 Created\r\n\r\n x \n", "x", id="only 200 will do"),
+        pytest.param(b"HTTP/1.0 500 X\r\n\r\n\xff", "\ufffd", id="body that is not text"),
+        pytest.param(b"nonsense\r\n", "the answer is not HTTP: BadStatusLine('nonsense\\r\\n')", id="not HTTP"),
+        pytest.param(b"", "Remote end closed connection without response", id="no answer"),
+    ],
+    indirect=["server"],
+)
+def test_anything_else_is_an_error(server: ScriptedServer, text: str) -> None:
+    with pytest.raises(PublishError) as caught:
+        publish(parse_publish_url(f"http://127.0.0.1:{server.port}"), b"{}")
+    assert str(caught.value).startswith(text)
+
+
+def test_the_text_of_the_system_tells_why_there_is_no_connection() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = parse_publish_url(f"http://127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(PublishError, match=r"^Connection refused$"):
+            publish(url, b"{}")
+
+
+@pytest.mark.parametrize("server", [b"not TLS"], indirect=True)
+def test_credentials_go_over_tls_only(server: ScriptedServer) -> None:
+    """routes-114."""
+    with pytest.raises(PublishError, match=r"^Authentication requires https$"):
+        publish(parse_publish_url(f"http://127.0.0.1:{server.port}"), b"{}", "Bearer s3cret")
+    with pytest.raises(PublishError, match="no header can carry"):
+        publish(parse_publish_url(f"https://127.0.0.1:{server.port}"), b"{}", "Bearer a\nb")
+    with pytest.raises(PublishError):
+        publish(parse_publish_url(f"https://127.0.0.1:{server.port}"), b"{}", "Bearer s3cret")
+    assert server.asked.startswith(b"\x16\x03")  # a TLS handshake
+    assert b"s3cret" not in server.asked
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        pytest.param("http://localhost", PublishUrl(False, "localhost", "localhost", None, "/publish/"), id="host"),
+        pytest.param("https://h:1/a", PublishUrl(True, "h:1", "h", 1, "/a/publish/"), id="port and path"),
+        pytest.param("http://h/a/", PublishUrl(False, "h", "h", None, "/a//publish/"), id="final slash"),
+        pytest.param("http://[::1]:80", PublishUrl(False, "[::1]:80", "::1", 80, "/publish/"), id="IPv6"),
+    ],
+)
+def test_urls(spec: str, expected: PublishUrl) -> None:
+    assert parse_publish_url(spec) == expected
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["http:", "http:///a", "http://h:x", "http://h:99999", "http://u:p@h", "http://h/a b", "http://h/ü", "ftp://h"],
+)
+def test_bad_urls(spec: str) -> None:
+    with pytest.raises(PublishError, match=r"^invalid URL$"):
+        parse_publish_url(spec)
+
+
+def test_parameters_of_a_url_are_refused_rather_than_forgotten() -> None:
+    with pytest.raises(PublishError, match="parameters such as iss and key are not understood"):
+        parse_publish_url("http://h?iss=a&key=b")

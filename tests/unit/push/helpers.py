@@ -1,0 +1,300 @@
+"""A small world for the tests of `holdfast.push`: fake clients, and a clock and a loop that move when they are told to.
+
+Everything in between is real: plans, holds, registry, timer wheel, fan-out.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from holdfast.counters import Counters
+from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
+from holdfast.grip.values import BackendResponse, HoldMode, Instruct, KeepAlive, KeepAliveMode, Subscription
+from holdfast.push.channels import Registry
+from holdfast.push.fanout import Fanout, Receipt
+from holdfast.push.holds import Framing, HoldContext, ResponseHold, StreamHold
+from holdfast.push.pacing import Pacer
+from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
+from holdfast.timers import TimerWheel
+
+HTTP11 = Framing(is_http11=True, is_persistent=True, is_bodyless=False)
+HTTP10 = Framing(is_http11=False, is_persistent=False, is_bodyless=False)
+HEAD = Framing(is_http11=True, is_persistent=True, is_bodyless=True)
+
+ROUTE = RouteTerms()
+DEBUG_ROUTE = RouteTerms(is_debug=True)
+
+
+# --- items and instructs ----------------------------------------------------------------------------------------------
+
+
+def make_item(
+    channel: str,
+    *,
+    stream: StreamFormat | None = None,
+    response: ResponseFormat | None = None,
+    meta: dict[str, str] | None = None,
+    item_id: str | None = None,
+    size: int | None = None,
+) -> Item:
+    return Item(channel, item_id, None, False, size, meta or {}, response, stream, None)
+
+
+def text(channel: str, content: str, *, meta: dict[str, str] | None = None) -> Item:
+    """An item that appends `content` to streams."""
+    return make_item(channel, stream=StreamFormat(Action.SEND, content.encode()), meta=meta)
+
+
+def close(channel: str) -> Item:
+    """An item that ends streams."""
+    return make_item(channel, stream=StreamFormat(Action.CLOSE))
+
+
+def answer(channel: str, body: str, code: int = 200) -> Item:
+    """An item that answers long polls."""
+    return make_item(channel, response=ResponseFormat(Action.SEND, code, body=body.encode()))
+
+
+def both(channel: str, content: str) -> Item:
+    """An item for streams and for long polls."""
+    return make_item(
+        channel,
+        stream=StreamFormat(Action.SEND, content.encode()),
+        response=ResponseFormat(Action.SEND, body=content.encode()),
+    )
+
+
+def keep_alive(data: bytes, timeout_s: int, mode: KeepAliveMode = KeepAliveMode.IDLE) -> KeepAlive:
+    return KeepAlive(data, timeout_s, mode)
+
+
+def make_instruct(
+    mode: HoldMode | None,
+    *channels: str | Subscription,
+    body: bytes = b"kept\n",
+    keep_alive: KeepAlive | None = None,
+    meta: dict[str, str | None] | None = None,
+    timeout_s: int = 55,
+) -> Instruct:
+    subscriptions = [Subscription(channel) if isinstance(channel, str) else channel for channel in channels]
+    response = BackendResponse(200, b"OK", [(b"X-Kept", b"1")], body)
+    return Instruct(mode, tuple(subscriptions), timeout_s, keep_alive, meta or {}, None, None, response)
+
+
+# --- the world --------------------------------------------------------------------------------------------------------
+
+
+class Mood(enum.Enum):
+    """How a client takes what is written to it."""
+
+    TAKES = "takes everything"
+    REFUSES = "is slow: the write is lost"
+    CUT_OFF = "is slow: the write is lost and the client disconnected"
+    GONE = "turns out to have left"
+    BREAKS = "raises, which no outlet should"
+
+
+@dataclass(eq=False)
+class FakeOutlet:
+    """Records what is written; `mood` says how it answers."""
+
+    mood: Mood = Mood.TAKES
+    is_blocked: bool = False
+    written: list[bytes] = field(default_factory=list)
+    finished: list[tuple[bytes, bool]] = field(default_factory=list)
+    on_gone: Callable[[], None] = lambda: None
+
+    def write(self, data: bytes) -> bool | None:
+        assert not self.finished, "written to after the end"
+        assert data, "an empty write"
+        if self.mood is Mood.BREAKS:
+            raise RuntimeError("broken outlet")
+        if self.mood is Mood.TAKES:
+            self.written.append(data)
+            return True
+        if self.mood is not Mood.REFUSES:
+            self.on_gone()
+        return None if self.mood is Mood.GONE else False
+
+    def finish(self, data: bytes, *, is_reusable: bool) -> None:
+        assert not self.finished, "finished twice"
+        self.finished.append((data, is_reusable))
+
+    def describe(self) -> str:
+        return "192.0.2.1:5000"
+
+
+class Client:
+    """A held client, and what it has received."""
+
+    def __init__(self, hold: StreamHold | ResponseHold) -> None:
+        self.hold = hold
+        self.outlet = FakeOutlet(on_gone=hold.on_client_gone)
+
+    @property
+    def writes(self) -> list[str]:
+        """The content of each write, without framing."""
+        if not self.hold.framing.is_http11:
+            return [data.decode() for data in self.outlet.written]
+        return ["".join(decode_chunks(data)) for data in self.outlet.written]
+
+    @property
+    def content(self) -> str:
+        """Everything received."""
+        return "".join(self.writes)
+
+    @property
+    def end(self) -> bytes | None:
+        """What ended the response, None while it is held."""
+        return self.outlet.finished[0][0] if self.outlet.finished else None
+
+    @property
+    def body(self) -> str:
+        """The body of the answer to a long poll."""
+        assert self.end is not None
+        return self.end.partition(b"\r\n\r\n")[2].decode()
+
+    def leave(self) -> None:
+        self.hold.on_client_gone()
+
+
+def decode_chunks(data: bytes) -> list[str]:
+    """The chunks of `data`, which must be whole."""
+    chunks = []
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size, 16)
+        chunks.append(data[:length].decode())
+        assert data[length : length + 2] == b"\r\n"
+        data = data[length + 2 :]
+    return chunks
+
+
+class World:
+    """Registry, fan-out, timers and clients of one process, whose time and turns are in the hands of the test."""
+
+    def __init__(
+        self,
+        *,
+        slice_writes: int = 200,
+        rate: int | None = None,
+        hwm: int | None = None,
+        block_size: int | None = None,
+        jitter: Sequence[float] = (),
+    ) -> None:
+        self.now_s = 1000.0
+        self.turns: list[Callable[[], None]] = []
+        self.calls: list[tuple[float, Callable[[], None]]] = []
+        self.counters = Counters()
+        self.registry = Registry()
+        self.wheel = TimerWheel(0.1)
+        self.plans = PlanTable(20)
+        jitters = iter(jitter)
+        self.context = HoldContext(
+            self.registry, self.wheel, self.counters, lambda: self.now_s, lambda: next(jitters, 0.0)
+        )
+        is_paced = rate is not None or hwm is not None
+        self.fanout = Fanout(
+            self.registry,
+            self.counters,
+            now=lambda: self.now_s,
+            schedule=self.turns.append,
+            pacer=Pacer(rate=rate, hwm=hwm, block_size=block_size, call_later=self.call_later) if is_paced else None,
+            slice_writes=slice_writes,
+        )
+
+    # --- clients
+
+    def stream(
+        self,
+        *channels: str | Subscription,
+        framing: Framing = HTTP11,
+        route: RouteTerms = ROUTE,
+        keep_alive: KeepAlive | None = None,
+        meta: dict[str, str | None] | None = None,
+    ) -> Client:
+        instruct = make_instruct(HoldMode.STREAM, *channels, keep_alive=keep_alive, meta=meta)
+        hold = StreamHold(self.context, self.plan(instruct, route), framing)
+        client = Client(hold)
+        hold.open(client.outlet)
+        return client
+
+    def poll(
+        self,
+        *channels: str | Subscription,
+        framing: Framing = HTTP11,
+        route: RouteTerms = ROUTE,
+        body: bytes = b"kept\n",
+        timeout_s: int = 55,
+        meta: dict[str, str | None] | None = None,
+    ) -> Client:
+        instruct = make_instruct(HoldMode.RESPONSE, *channels, body=body, timeout_s=timeout_s, meta=meta)
+        hold = ResponseHold(self.context, self.plan(instruct, route), framing)
+        client = Client(hold)
+        hold.open(client.outlet)
+        return client
+
+    def plan(self, instruct: Instruct, route: RouteTerms = ROUTE) -> HoldPlan:
+        return self.plans.plan(instruct, route)[0]
+
+    # --- publishers
+
+    def publish(self, *items: Item) -> list[Receipt]:
+        """Accept items in one call; the receipts fill as turns are run."""
+        receipts: list[Receipt] = []
+        self.fanout.publish(items, receipts)
+        return receipts
+
+    def deliver(self, *items: Item) -> list[tuple[int, int]]:
+        """Accept items, run the loop until it is idle, and return (receivers, dropped) of each."""
+        receipts = self.publish(*items)
+        self.run()
+        return [(receipt.receivers, receipt.dropped) for receipt in receipts]
+
+    # --- loop and clock
+
+    def run_turn(self) -> None:
+        """One turn of the loop."""
+        turns = self.turns[:]
+        self.turns.clear()
+        for callback in turns:
+            callback()
+
+    def run(self) -> int:
+        """Turns until nothing is left to do; returns how many."""
+        count = 0
+        while self.turns:
+            self.run_turn()
+            count += 1
+        return count
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        self.calls.append((self.now_s + delay_s, callback))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the clock go on; what falls due is called at its time, the wheel ten times a second as in the server."""
+        end_s = round(self.now_s + seconds, 6)
+        while True:
+            tick_s = round((round(self.now_s * 10, 3) // 1 + 1) / 10, 6)
+            due_s = min([round(at_s, 6) for at_s, _ in self.calls] + [tick_s])
+            if due_s > end_s:
+                break
+            self.now_s = max(self.now_s, due_s)
+            due = [callback for at_s, callback in self.calls if round(at_s, 6) <= self.now_s]
+            self.calls = [call for call in self.calls if round(call[0], 6) > self.now_s]
+            for callback in due:
+                callback()
+            if due_s == tick_s:
+                self.wheel.advance(self.now_s)
+        self.now_s = end_s
+
+    # --- leaks
+
+    def assert_empty(self) -> None:
+        """Nothing is left of the clients: no channel, no timer, no plan, no outstanding write."""
+        assert len(self.registry) == 0
+        assert len(self.wheel) == 0
+        assert self.fanout.backlog == 0
+        assert self.fanout.paced == 0

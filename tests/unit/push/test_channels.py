@@ -1,0 +1,154 @@
+"""The registry: who is subscribed to what, and that nothing stays behind."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.unit.push.helpers import HTTP11, World, make_instruct
+
+from holdfast.grip.values import HoldMode
+from holdfast.push.channels import Channel
+from holdfast.push.holds import ResponseHold, StreamHold
+
+
+def make_stream(world: World, *channels: str) -> StreamHold:
+    return StreamHold(world.context, world.plan(make_instruct(HoldMode.STREAM, *channels)), HTTP11)
+
+
+def make_poll(world: World, *channels: str) -> ResponseHold:
+    return ResponseHold(world.context, world.plan(make_instruct(HoldMode.RESPONSE, *channels)), HTTP11)
+
+
+def find(world: World, name: str) -> Channel:
+    channel = world.registry.find(name)
+    assert channel is not None
+    return channel
+
+
+class TestSubscribing:
+    def test_a_channel_exists_while_somebody_is_subscribed(self) -> None:
+        world = World()
+        one, two = make_stream(world, "a"), make_poll(world, "a")
+        assert world.registry.find("a") is None
+
+        world.registry.add_stream(one)
+        world.registry.add_response(two)
+        assert (len(world.registry), len(find(world, "a"))) == (1, 2)
+
+        world.registry.remove_stream(one)
+        assert len(find(world, "a")) == 1
+        world.registry.remove_response(two)
+        assert world.registry.find("a") is None
+        assert len(world.registry) == 0
+
+    def test_by_mode(self) -> None:
+        world = World()
+        stream, poll = make_stream(world, "a"), make_poll(world, "a")
+        world.registry.add_stream(stream)
+        world.registry.add_response(poll)
+        channel = find(world, "a")
+        assert (channel.streams, channel.responses) == ({stream}, {poll})
+
+    def test_a_mode_nobody_uses_costs_no_set(self) -> None:
+        world = World()
+        world.registry.add_stream(make_stream(world, "a"))
+        world.registry.add_stream(make_stream(world, "b"))
+        assert find(world, "a").responses is find(world, "b").responses
+        assert find(world, "a").shared is find(world, "a").responses
+
+    def test_several_channels(self) -> None:
+        """grip-9: and only holds on several channels are watched across them."""
+        world = World()
+        alone, spread = make_stream(world, "a"), make_stream(world, "a", "b")
+        world.registry.add_stream(alone)
+        world.registry.add_stream(spread)
+        assert find(world, "a").streams == {alone, spread}
+        assert find(world, "b").streams == {spread}
+        assert find(world, "a").shared == find(world, "b").shared == {spread}
+
+        world.registry.remove_stream(spread)
+        assert find(world, "a").shared == set()
+        assert world.registry.find("b") is None
+
+    def test_no_channel(self) -> None:
+        world = World()
+        stream = make_stream(world)
+        world.registry.add_stream(stream)
+        world.registry.remove_stream(stream)
+        assert len(world.registry) == 0
+
+
+class TestVersion:
+    def test_grows_with_every_subscription_and_with_nothing_else(self) -> None:
+        world = World()
+        one, two = make_stream(world, "a"), make_poll(world, "a")
+        world.registry.add_stream(one)
+        channel = find(world, "a")
+        first = channel.version
+        world.registry.add_response(two)
+        second = channel.version
+        assert second > first
+        world.registry.remove_response(two)
+        assert channel.version == second
+
+
+class RegistryAndModel(RuleBasedStateMachine):
+    """The registry beside a dict of sets. A publish reads what the model says it should."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.streams: dict[str, set[StreamHold]] = {}
+        self.polls: dict[str, set[ResponseHold]] = {}
+        self.holds: list[StreamHold | ResponseHold] = []
+
+    names = st.lists(st.sampled_from("abcd"), max_size=3, unique=True)
+
+    @rule(names=names)
+    def subscribe_stream(self, names: list[str]) -> None:
+        hold = make_stream(self.world, *names)
+        self.world.registry.add_stream(hold)
+        self.holds.append(hold)
+        for name in names:
+            self.streams.setdefault(name, set()).add(hold)
+
+    @rule(names=names)
+    def subscribe_poll(self, names: list[str]) -> None:
+        hold = make_poll(self.world, *names)
+        self.world.registry.add_response(hold)
+        self.holds.append(hold)
+        for name in names:
+            self.polls.setdefault(name, set()).add(hold)
+
+    @precondition(lambda self: self.holds)
+    @rule(data=st.data())
+    def unsubscribe(self, data: st.DataObject) -> None:
+        hold = self.holds.pop(data.draw(st.integers(0, len(self.holds) - 1)))
+        if isinstance(hold, StreamHold):
+            self.world.registry.remove_stream(hold)
+        else:
+            self.world.registry.remove_response(hold)
+        for name in hold.plan.channels:
+            self.streams.get(name, set()).discard(hold)
+            self.polls.get(name, set()).discard(hold)
+
+    @rule(name=st.sampled_from("abcd"))
+    def publish(self, name: str) -> None:
+        streams, polls = self.streams.get(name, set()), self.polls.get(name, set())
+        channel = self.world.registry.find(name)
+        if not streams and not polls:
+            assert channel is None
+            return
+        assert channel is not None
+        assert (set(channel.streams), set(channel.responses)) == (streams, polls)
+        assert set(channel.shared) == {hold for hold in streams | polls if len(hold.plan.channels) > 1}
+
+    @invariant()
+    def only_used_channels_exist(self) -> None:
+        used = {name for name in "abcd" if self.streams.get(name) or self.polls.get(name)}
+        assert len(self.world.registry) == len(used)
+
+
+TestRegistryAndModel = RegistryAndModel.TestCase
+TestRegistryAndModel.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)

@@ -1,0 +1,145 @@
+"""An item as one hold gets it: content filters, filters, patch."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.push.helpers import ROUTE, close, make_instruct, make_item
+
+from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
+from holdfast.grip.values import BackendResponse, HoldMode, Subscription
+from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
+from holdfast.push.render import ItemSkipped, render_response, render_stream
+
+
+def stream_plan(*filters: str, meta: dict[str, str | None] | None = None, prev_id: str | None = None) -> HoldPlan:
+    instruct = make_instruct(HoldMode.STREAM, Subscription("c", prev_id, filters), Subscription("d"), meta=meta)
+    return PlanTable(20).plan(instruct, RouteTerms(prefix="p-"))[0]
+
+
+def response_plan(*filters: str, body: bytes = b"kept\n", meta: dict[str, str | None] | None = None) -> HoldPlan:
+    instruct = make_instruct(HoldMode.RESPONSE, Subscription("c", None, filters), body=body, meta=meta)
+    return PlanTable(20).plan(instruct, ROUTE)[0]
+
+
+def stream_item(content: bytes, content_filters: tuple[str, ...] | None = None, *, item_id: str | None = None) -> Item:
+    return make_item("p-c", stream=StreamFormat(Action.SEND, content, content_filters), item_id=item_id)
+
+
+class TestStream:
+    def test_content(self) -> None:
+        assert render_stream(stream_plan("no-such"), "p-c", stream_item(b"x")) == b"x"
+
+    def test_filters_are_the_channels_own(self) -> None:
+        plan = stream_plan("var-subst")
+        item = make_item("p-d", stream=StreamFormat(Action.SEND, b"%(user)s"))
+        assert render_stream(plan, "p-d", item) == b"%(user)s"
+
+    def test_close(self) -> None:
+        assert render_stream(stream_plan(), "p-c", close("p-c")) is None
+
+    @pytest.mark.parametrize("action", [Action.HINT, Action.REFRESH])
+    def test_other_actions_append_nothing(self, action: Action) -> None:
+        """grip spec §6.3, as long as there are no links"""
+        assert render_stream(stream_plan(), "p-c", make_item("p-c", stream=StreamFormat(action))) == b""
+
+    @pytest.mark.parametrize("action", [Action.SEND, Action.CLOSE])
+    def test_dropped(self, action: Action) -> None:
+        """grip-88; grip spec §11.1: a dropped `close` does not close."""
+        item = make_item("p-c", stream=StreamFormat(action, b"x"), meta={"sender": "bob"})
+        with pytest.raises(ItemSkipped) as caught:
+            render_stream(stream_plan("skip-self", meta={"user": "bob"}), "p-c", item)
+        assert (caught.value.is_failure, caught.value.is_fatal) == (False, False)
+
+    def test_failure(self) -> None:
+        """grip-89"""
+        with pytest.raises(ItemSkipped) as caught:
+            render_stream(stream_plan("var-subst"), "p-c", stream_item(b"%(user)s"))
+        assert str(caught.value) == "filter error: var-subst: No such variable 'user' at position 7"
+        assert (caught.value.is_failure, caught.value.is_fatal) == (True, False)
+
+    def test_what_filters_see(self) -> None:
+        """grip-90: names without the route's prefix, the hold's meta, and the id of the item on its way."""
+        plan = stream_plan("var-subst", "build-id", "require-sub", meta={"id_format": "%(c)s!"}, prev_id="1")
+        item = make_item("p-c", stream=StreamFormat(Action.SEND, b"%%I"), meta={"require_sub": "d"}, item_id="2")
+        assert render_stream(plan, "p-c", item) == b"2!"
+
+
+CONTENT_FILTERS = [
+    ("not asked for", ("build-id",), None, True),
+    ("equal", ("skip-self", "build-id"), ("build-id",), True),
+    ("none wanted, none there", ("skip-self",), (), True),
+    ("none wanted, one there", ("build-id",), (), False),
+    ("one wanted, none there", (), ("build-id",), False),
+    ("other order", ("build-id", "var-subst"), ("var-subst", "build-id"), False),
+]
+
+
+@pytest.mark.parametrize(
+    ("ours", "wanted", "passes"), [case[1:] for case in CONTENT_FILTERS], ids=[case[0] for case in CONTENT_FILTERS]
+)
+def test_content_filters(ours: tuple[str, ...], wanted: tuple[str, ...] | None, passes: bool) -> None:
+    """grip-91, grip-92"""
+    plan = stream_plan(*ours, meta={"id_format": "x"})
+    if passes:
+        assert render_stream(plan, "p-c", stream_item(b"x", wanted)) == b"x"
+        return
+    with pytest.raises(ItemSkipped, match=r"^content filter mismatch: subscription=\S* message=\S*$") as caught:
+        render_stream(plan, "p-c", stream_item(b"x", wanted))
+    assert caught.value.is_failure
+    assert not caught.value.is_fatal
+
+
+def test_content_filter_mismatch_names_both_sides() -> None:
+    with pytest.raises(
+        ItemSkipped, match=r"^content filter mismatch: subscription=build-id,var-subst message=var-subst$"
+    ):
+        render_stream(stream_plan("build-id", "var-subst"), "p-c", stream_item(b"x", ("var-subst",)))
+
+
+class TestResponse:
+    def render(self, plan: HoldPlan, fmt: ResponseFormat, meta: dict[str, str] | None = None) -> BackendResponse | None:
+        return render_response(plan, "c", make_item("c", response=fmt, meta=meta), fmt)
+
+    def test_published_over_kept(self) -> None:
+        """grip-39, grip-40"""
+        response = self.render(response_plan(), ResponseFormat(Action.SEND, headers=[(b"X-New", b"2")], body=b"x"))
+        assert response == BackendResponse(200, b"OK", [(b"X-Kept", b"1"), (b"X-New", b"2")], b"x")
+
+    @pytest.mark.parametrize("action", [Action.CLOSE, Action.HINT, Action.REFRESH])
+    def test_other_actions_are_not_for_response_holds(self, action: Action) -> None:
+        """grip-42"""
+        assert self.render(response_plan(), ResponseFormat(action)) is None
+
+    def test_patch(self) -> None:
+        """grip-95"""
+        patch: list[object] = [{"op": "add", "path": "/a", "value": 1}]
+        response = self.render(response_plan(body=b'{"b": 2}\n'), ResponseFormat(Action.SEND, body_patch=patch))
+        assert response is not None
+        assert response.body == b'{"a":1,"b":2}\n'
+
+    def test_patch_then_filters(self) -> None:
+        patch: list[object] = [{"op": "replace", "path": "/b", "value": "%(user)s"}]
+        plan = response_plan("var-subst", body=b'{"b":2}', meta={"user": "bob"})
+        response = self.render(plan, ResponseFormat(Action.SEND, body_patch=patch))
+        assert response is not None
+        assert response.body == b'{"b":"bob"}'
+
+    def test_failing_patch_is_fatal(self) -> None:
+        """grip-96"""
+        with pytest.raises(ItemSkipped, match=r"^body patch: ") as caught:
+            self.render(response_plan(body=b"no JSON"), ResponseFormat(Action.SEND, body_patch=[]))
+        assert (caught.value.is_failure, caught.value.is_fatal) == (True, True)
+
+    def test_dropped(self) -> None:
+        with pytest.raises(ItemSkipped):
+            plan = response_plan("skip-self", meta={"user": "bob"})
+            self.render(plan, ResponseFormat(Action.SEND, body=b"x"), {"sender": "bob"})
+
+
+@pytest.mark.parametrize(
+    ("is_debug", "body"), [(False, b"Error while proxying to origin.\n"), (True, b"filter error: x: y\n")]
+)
+def test_answer_to_a_failure(is_debug: bool, body: bytes) -> None:
+    """grip spec §5.10"""
+    response = ItemSkipped("filter error: x: y", is_failure=True).as_response(is_debug)
+    assert response == BackendResponse(502, b"Bad Gateway", [(b"Content-Type", b"text/plain")], body)
