@@ -108,7 +108,7 @@ def plan_loads(options: argparse.Namespace) -> list[Load]:
         Streams(5000, (Publishing(12, 1), Publishing(3, 20))),
         Streams(_MANY, (Publishing(3, 1),), idle_s=2, only=many),
         Polls(2000),
-        Requests(requests=20_000, seconds=4),
+        Requests(requests=20_000, seconds=3),
     ]
 
 

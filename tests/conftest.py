@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect, RawClient
 from tests.harness.grip import Stage
 from tests.harness.proxy import Launch, ProxyConfig, ProxyUnderTest
+
+# Examples are counted, not timed: the machine that runs the tests may be busy with something else.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def _launcher() -> Iterator[Launch]:

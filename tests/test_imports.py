@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "routing": {"errors", "wire", "grip"},
     "push": {"errors", "wire", "grip", "counters", "timers"},
     "net": LEAVES | {"wire"},
-    "config": {"errors", "wire", "grip", "routing"},
+    "config": LEAVES | {"wire", "grip", "routing", "net"},
     "proxy": LAYERS,
     "control": LAYERS,
     "cluster": LEAVES | {"wire", "grip", "push", "net"},

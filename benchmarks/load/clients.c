@@ -12,6 +12,7 @@
 enum { EVENTS = 1024, PATIENCE_MS = 10000, READ_SIZE = 1 << 17 };
 
 static const char welcome[] = "welcome";
+static const char closed[] = "the connection was closed";
 
 /* --- receiving --- */
 
@@ -69,17 +70,22 @@ static void ask(struct clients *clients, struct client *client)
         give_up("cannot send the request for %s", opening->path);
 }
 
-/* A refused client asks again: a server that is overwhelmed at first can still be measured, and the refusals count. */
+/* A server that is overwhelmed at first can still be measured; the refusals count. */
+static void ask_again(struct clients *clients, struct client *client, const char *answer, size_t length)
+{
+    if (++clients->refused > clients->count)
+        give_up("clients are refused: %.*s", (int)(length < 300 ? length : 300), answer);
+    close(client->fd);
+    ask(clients, client);
+}
+
 static void take_first_response(struct clients *clients, struct client *client, const char *data, size_t length)
 {
     static const char status_line[] = "HTTP/1.1 ";
     const size_t code_at = sizeof status_line - 1;
 
     if (length > code_at && memcmp(data, status_line, code_at) == 0 && data[code_at] != '2') {
-        if (++clients->refused > clients->count)
-            give_up("clients are refused: %.*s", (int)(length < 300 ? length : 300), data);
-        close(client->fd);
-        ask(clients, client);
+        ask_again(clients, client, data, length);
         return;
     }
     if (memmem(data, length, welcome, sizeof welcome - 1) != NULL) {
@@ -100,8 +106,10 @@ void client_receive(struct clients *clients, struct client *client)
     if (length < 0 && errno == EAGAIN)
         return;
     if (length <= 0) {
-        if (!client->is_held)
-            give_up("a client was closed while opening");
+        if (!client->is_held) {
+            ask_again(clients, client, closed, sizeof closed - 1);
+            return;
+        }
         close(client->fd);
         client->fd = -1;
         clients->closed++;

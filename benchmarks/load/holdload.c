@@ -1,6 +1,6 @@
 /* holdload: hold many HTTP clients on a GRIP proxy, publish to them, and check and measure what arrives.
  *
- *   holdload --port PORT --control-port PORT --clients N [--path /stream?channel=bench] [--channel bench] [--window 100]
+ *   holdload --port PORT --control-port PORT --clients N [--path /stream?channel=bench] [--channel bench] [--window 25]
  *            [--publish ROUNDSxBURST]... [--size 100] [--idle SECONDS] [--stall SECONDS] [--leave SECONDS]
  *            [--pids PID,PID] [--polls-of ORIGIN-PORT]
  *
@@ -277,7 +277,7 @@ static struct settings parse_settings(int argc, char **argv)
         {"polls-of", required_argument, NULL, POLLS_OF},
         {0},
     };
-    struct settings settings = {.opening = {.path = "/stream?channel=bench", .count = 100, .window = 100},
+    struct settings settings = {.opening = {.path = "/stream?channel=bench", .count = 100, .window = 25},
                                 .channel = "bench", .content_size = 100, .stall_s = 5};
     struct opening *opening = &settings.opening;
 

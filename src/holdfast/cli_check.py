@@ -18,7 +18,7 @@ from holdfast.routing.rules import Proto, Rule, Target, TargetKind
 from holdfast.routing.table import RouteTable
 from holdfast.routing.uri import ClientUri, parse_client_uri
 
-_URL = re.compile(r"(https?|wss?)://([^/?#]*)([^#]*)", re.IGNORECASE)
+_URL = re.compile(r"(https?|wss?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE)
 _TLS_SCHEMES = frozenset({"https", "wss"})
 _WS_SCHEMES = frozenset({"ws", "wss"})
 _HTTP_PORT, _HTTPS_PORT = 80, 443

@@ -14,7 +14,6 @@ class Counters:
     """Totals since the start of the process. Field names are the metric names; docs are in `HELP`."""
 
     connections_accepted: int = 0
-    connections_refused: int = 0
     client_timeouts: int = 0
     requests_received: int = 0
     requests_malformed: int = 0
@@ -42,7 +41,6 @@ class Counters:
 
 HELP: dict[str, str] = {
     "connections_accepted": "Client connections accepted",
-    "connections_refused": "Client connections closed at once because client_maxconn was reached",
     "client_timeouts": "Client connections closed because they were silent or too slow",
     "requests_received": "Requests received from clients",
     "requests_malformed": "Requests refused because they were not valid HTTP",

@@ -9,7 +9,8 @@ HoldfastError
 └── BackendError     a backend failed us
     ├── ConnectError     it could not be connected to (another target may be tried)
     ├── BackendTimeout   it was silent for too long
-    └── BadResponse      it closed early or sent something that is not an HTTP response
+    ├── BadResponse      it closed early or sent something that is not an HTTP response
+    └── AddressRefused   the address policy does not allow to connect to it
 
 The message of an exception says what was got, what was expected and, where there is one, the limit. It is meant for
 logs and for debug mode; what a client may see is decided where the answer is made.
@@ -68,3 +69,7 @@ class BackendTimeout(BackendError):
 
 class BadResponse(BackendError):
     """The backend closed early or sent something that is not an HTTP response."""
+
+
+class AddressRefused(BackendError):
+    """The address policy does not allow a connection to any address of the backend."""

@@ -6,21 +6,19 @@ import asyncio
 import logging
 import random
 import time
-from pathlib import Path
 
+from holdfast.config.derive import forward_policy, route_defaults, upstream_verifier
 from holdfast.config.listen import Listen
 from holdfast.config.load import Start
 from holdfast.config.settings import Settings
 from holdfast.control.metrics import Gauge, MetricsDoor
 from holdfast.control.publish_http import PublishDoor
 from holdfast.counters import Counters
-from holdfast.errors import ConfigError, KeyMaterialError
-from holdfast.grip.signature import Key, Verifier, parse_key
 from holdfast.logs import RequestLog
 from holdfast.net.edge import Edge, EdgeLimits
 from holdfast.net.exchange import Service
 from holdfast.net.listener import Listener
-from holdfast.net.outlets import OutboxLimits, OutboxPolicy
+from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
@@ -32,8 +30,6 @@ from holdfast.push.holds import HoldContext
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import PlanTable
 from holdfast.routes_source import RoutesSource
-from holdfast.routing.forward import ForwardPolicy
-from holdfast.routing.parse import RouteDefaults
 from holdfast.routing.table import RouteTable
 from holdfast.wire.http1.head import HeadLimits
 
@@ -64,21 +60,19 @@ class Server:
         self._proxy = ProxyContext(
             runtime=runtime,
             routes=RouteTable([]),
-            policy=_make_policy(settings),
+            policy=forward_policy(settings.proxy),
             pool=self._pool,
             holds=HoldContext(self._registry, runtime.wheel, runtime.counters, runtime.now, random.random),
             plans=self._plans,
-            verifier=_make_verifier(start),
+            verifier=upstream_verifier(start.loaded),
             request_log=request_log,
             is_debug=settings.proxy.debug,
             wall_clock=time.time,
         )
         self._routes = RoutesSource(
-            start.loaded.routes_path, start.route_lines, _make_route_defaults(start), self._apply_routes
+            start.loaded.routes_path, start.route_lines, route_defaults(start.loaded), self._apply_routes
         )
-        self._outbox_limits = OutboxLimits(
-            settings.holdfast.outbox_max_bytes, OutboxPolicy(settings.holdfast.outbox_policy.value)
-        )
+        self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
         self._clients = Edge(
             "clients",
@@ -205,19 +199,6 @@ def _make_pool(settings: Settings, runtime: Runtime) -> BackendPool:
     )
 
 
-def _make_policy(settings: Settings) -> ForwardPolicy:
-    proxy = settings.proxy
-    return ForwardPolicy(
-        accept_x_forwarded_protocol=proxy.accept_x_forwarded_protocol,
-        set_x_forwarded_protocol=proxy.set_x_forwarded_protocol,
-        x_forwarded_for=proxy.x_forwarded_for,
-        x_forwarded_for_trusted=proxy.x_forwarded_for_trusted,
-        orig_headers_need_mark=frozenset(name.lower().encode() for name in proxy.orig_headers_need_mark),
-        accept_pushpin_route=proxy.accept_pushpin_route,
-        cdn_loop=proxy.cdn_loop.encode(),
-    )
-
-
 def _make_limits(settings: Settings, max_connections: int) -> EdgeLimits:
     ours = settings.holdfast
     return EdgeLimits(
@@ -227,30 +208,3 @@ def _make_limits(settings: Settings, max_connections: int) -> EdgeLimits:
         body_timeout_s=ours.body_timeout,
         send_timeout_s=ours.send_timeout,
     )
-
-
-def _make_route_defaults(start: Start) -> RouteDefaults:
-    proxy = start.loaded.settings.proxy
-    return RouteDefaults(
-        sig_iss=proxy.sig_iss,
-        sig_key=_read_key(start, "sig_key", proxy.sig_key),
-        debug=proxy.debug,
-        keys_dir=str(start.loaded.routes_path.parent),
-        read_file=_read_file,
-    )
-
-
-def _make_verifier(start: Start) -> Verifier | None:
-    key = _read_key(start, "upstream_key", start.loaded.settings.proxy.upstream_key)
-    return Verifier(key) if key is not None else None
-
-
-def _read_key(start: Start, name: str, text: str) -> Key | None:
-    try:
-        return parse_key(text, str(start.loaded.base_dir), _read_file)
-    except KeyMaterialError as exc:
-        raise ConfigError(f"proxy/{name}: {exc}") from exc
-
-
-def _read_file(path: str) -> bytes:
-    return Path(path).read_bytes()

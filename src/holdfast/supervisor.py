@@ -93,7 +93,8 @@ def _handle_signals(loop: asyncio.AbstractEventLoop, server: Server, sink: LogSi
 
     def reload() -> None:
         log.info("reloading")
-        sink.reopen()
+        if (failure := sink.reopen()) is not None:
+            log.error("%s", failure)
         server.reload()
 
     for number, handler in ((signal.SIGTERM, terminate), (signal.SIGINT, terminate), (signal.SIGHUP, reload)):

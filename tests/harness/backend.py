@@ -317,6 +317,7 @@ class ScriptedBackend:
                 sock, _address = listener.accept()
             except OSError:
                 return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections_accepted += 1
             connection = _Connection(self.connections_accepted, sock, self._find, self._tls)
             with self._lock:

@@ -94,8 +94,8 @@ def load_settings(
         ConfigError: there is no file, or it cannot be read.
         InvalidConfig: it is not valid; with all problems.
     """
-    notes: list[Note] = []
     config_path = _find(path, search, needs_file=overrides.needs_file)
+    notes = [] if config_path is None else [Note(logging.INFO, f"using config: {config_path}")]
     stated = given_by_environment(environ, notes) | given_by_arguments(overrides.values)
     given = stated if config_path is None else _given_by_files(config_path, stated, notes)
     has_file = config_path is not None

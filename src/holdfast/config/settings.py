@@ -8,13 +8,13 @@ start without any file equals it. Keys have the names and sections of `pushpin.c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 
 from holdfast.config import kinds
 from holdfast.config.kinds import LogFormat, choice, integer, ports
 from holdfast.config.listen import ANY_ADDRESS, Listen
 from holdfast.config.log_levels import LogLevels
 from holdfast.config.options import option
+from holdfast.net.outlets import OutboxPolicy
 from holdfast.routing.forward import SetForwardedProto
 from holdfast.routing.xff import XffRule
 
@@ -144,13 +144,6 @@ class HandlerSettings:
         kinds.LISTEN, "", "Where to serve metrics for Prometheus; a bare port listens on all IPv4 addresses."
     )
     prometheus_prefix: str = option(kinds.TEXT, "", "Put before the names of metrics.")
-
-
-class OutboxPolicy(Enum):
-    """What happens to a held client that reads too slowly, once its outbox is full."""
-
-    DISCONNECT = "disconnect"
-    DROP = "drop"  # what does not fit is lost to this client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

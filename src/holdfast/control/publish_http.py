@@ -15,7 +15,7 @@ import orjson
 from holdfast.counters import Counters
 from holdfast.errors import GripError, WireError
 from holdfast.grip.item import Item, parse_publish_body
-from holdfast.net.exchange import ClientExchange
+from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.push.fanout import Fanout, Receipt
 from holdfast.wire.headers import Headers, get_all
 from holdfast.wire.http1.head import HEADER_TOO_LARGE, INVALID_CONTENT_LENGTH, HeadLimits
@@ -61,7 +61,7 @@ class PublishDoor:
             _respond(exchange, 405, b"Method not allowed: %b.\n" % head.method, [(b"Allow", b"POST")])
         elif path == b"/recover":
             _respond(exchange, 501, b"Recovery is not supported yet.\n")
-        elif exchange.is_body_complete and not self._fanout.is_congested:
+        elif exchange.is_body_complete and not head.is_chunked and not self._fanout.is_congested:
             self._publish(exchange, exchange.take(), accept)
         else:
             return self._receive(exchange, accept)
@@ -83,12 +83,15 @@ class PublishDoor:
         """Wait for the rest of the body, and while too many writes are outstanding."""
         pieces: list[bytes] = []
         size = 0
-        while piece := await exchange.read_chunk():
-            pieces.append(piece)
-            size += len(piece)
-            if size > self._max_body_bytes:
-                _respond(exchange, 400, b"Request body too large.\n")
-                return
+        try:
+            while piece := await exchange.read_chunk():
+                pieces.append(piece)
+                size += len(piece)
+                if size > self._max_body_bytes:
+                    _respond(exchange, 400, b"Request body too large.\n")
+                    return
+        except ClientGone:
+            return
         while self._fanout.is_congested:
             is_clear = asyncio.Event()
             self._fanout.when_clear(is_clear.set)

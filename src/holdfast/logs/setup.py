@@ -17,15 +17,14 @@ from holdfast.logs.sink import LogSink
 PACKAGE_LOGGER = "holdfast"
 
 # The work that a component of Pushpin has, so that `log_level=2,proxy:3` means what it meant there.
-_LOGGERS_OF_COMPONENT: Mapping[str, tuple[str, ...]] = MappingProxyType(
+LOGGERS_OF_COMPONENT: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "connmgr": ("holdfast.edge", "holdfast.outlets"),
+        "connmgr": ("holdfast.net",),
         "handler": ("holdfast.control", "holdfast.push"),
-        "proxy": ("holdfast.proxy", "holdfast.routes", REQUEST_LOGGER),
-        "runner": ("holdfast.runtime", "holdfast.server", "holdfast.supervisor"),
+        "proxy": ("holdfast.proxy", "holdfast.routing", REQUEST_LOGGER),
+        "runner": ("holdfast.server", "holdfast.supervisor"),
     }
 )
-
 
 _NO_COMPONENTS: Mapping[str, int] = MappingProxyType({})
 
@@ -78,7 +77,7 @@ def configure_logging(
     _use(handler)
     logging.addLevelName(TRACE, "TRACE")
     logging.getLogger(PACKAGE_LOGGER).setLevel(python_level(level))
-    for component, names in _LOGGERS_OF_COMPONENT.items():
+    for component, names in LOGGERS_OF_COMPONENT.items():
         stated = components.get(component)
         for name in names:
             logging.getLogger(name).setLevel(logging.NOTSET if stated is None else python_level(stated))

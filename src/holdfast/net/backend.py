@@ -27,12 +27,14 @@ class Endpoint:
     Args:
         server_name: name for SNI and certificate, or None for plain HTTP.
         is_verified: whether the certificate is checked.
+        is_public_only: whether only addresses of the public network may be connected to.
     """
 
     host: str
     port: int
     server_name: str | None = None
     is_verified: bool = True
+    is_public_only: bool = False
 
 
 class BackendConnection(asyncio.Protocol):

@@ -42,6 +42,9 @@ class _State(enum.Enum):
 class ClientConnection(asyncio.Protocol):
     """A client connection that is awake.
 
+    Attributes:
+        started: what the edge must be told at the connection's end.
+
     Args:
         edge: what the listener's connections share.
         is_new: False for a parked client that has been woken, which is counted already.
@@ -66,12 +69,14 @@ class ClientConnection(asyncio.Protocol):
         "edge",
         "peer_address",
         "peer_port",
+        "started",
     )
 
     def __init__(self, edge: Edge, *, is_new: bool = True, early: bytes = b"") -> None:
         self.edge = edge
         self.peer_address = ""
         self.peer_port = 0
+        self.started = 0
         self._is_new = is_new
         self._buffer = early
         self._state = _State.WAITING
@@ -97,7 +102,7 @@ class ClientConnection(asyncio.Protocol):
         self.edge.connections.add(self)
         if self._is_new:
             prepare_client_socket(transport.get_extra_info("socket"))
-            self.edge.opened()
+            self.started = self.edge.opened()
         self._set_deadline(self.edge.limits.idle_timeout_s)
         if self._buffer:
             self._advance()
@@ -126,7 +131,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._state = _State.CLOSED
         self._leave_edge()
-        self.edge.closed()
+        self.edge.closed(self.started)
         self.resume_writing()
         if self._outlet is not None:
             self._outlet.client_gone()

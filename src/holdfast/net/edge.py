@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.net.exchange import Service
+from holdfast.net.minutes import MinuteMeter
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.runtime import Runtime
 
@@ -69,22 +70,30 @@ class Edge:
         self.on_capacity: Callable[[bool], None] | None = None
         self.emptied = asyncio.Event()
         self._open = 0
+        self._minutes = MinuteMeter()
 
     @property
     def open_connections(self) -> int:
         """Connections that are open now, awake and parked."""
         return self._open
 
-    def opened(self) -> None:
-        """A connection was accepted."""
+    @property
+    def connection_minutes(self) -> int:
+        """Minutes that connections have been open, each begun one counted (grip spec §15.7)."""
+        return self._minutes.read(self.runtime.now())
+
+    def opened(self) -> int:
+        """A connection was accepted; returns what `closed` must be given."""
         self._open += 1
         self.runtime.counters.connections_accepted += 1
         if self._open == self.limits.max_connections and self.on_capacity is not None:
             self.on_capacity(True)
+        return self._minutes.start(self.runtime.now())
 
-    def closed(self) -> None:
+    def closed(self, started: int) -> None:
         """A connection has ended."""
         self._open -= 1
+        self._minutes.end(self.runtime.now(), started)
         if self.is_draining and not self._open:
             self.emptied.set()
         if self._open == self.limits.max_connections - 1 and self.on_capacity is not None:

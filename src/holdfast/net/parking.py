@@ -53,15 +53,17 @@ class ParkedClient:
         "_outbox",
         "_owner",
         "_slot",
+        "_started",
         "_state",
     )
 
-    def __init__(self, lot: ParkingLot, edge: Edge, fd: int, early: bytes, owner: OutletOwner) -> None:
+    def __init__(self, lot: ParkingLot, edge: Edge, fd: int, early: bytes, owner: OutletOwner, started: int) -> None:
         self._lot = lot
         self._edge = edge
         self._fd = fd
         self._early = early
         self._owner: OutletOwner | None = owner
+        self._started = started
         self._outbox: bytearray | None = None
         self._state = _State.HELD
         self._has_unread = False
@@ -189,7 +191,7 @@ class ParkedClient:
     def _wake(self) -> None:
         """Turn back into an ordinary connection, which reads what the client has sent."""
         self._release()
-        self._lot.wake(self._edge, self._fd, self._early, is_last=not self._is_reusable)
+        self._lot.wake(self._edge, self._fd, self._early, self._started, is_last=not self._is_reusable)
 
     def _reject(self, pending_bytes: int) -> bool:
         assert self._owner is not None
@@ -204,7 +206,7 @@ class ParkedClient:
             return
         self._release()
         os.close(self._fd)
-        self._edge.closed()
+        self._edge.closed(self._started)
         if self._owner is not None:
             owner, self._owner = self._owner, None
             owner.on_client_gone()
@@ -234,7 +236,7 @@ class ParkingLot:
         """Take a flushed connection into the lot and send `first`, the beginning of its response."""
         sock, early = connection.detach()
         fd = sock.detach()
-        client = ParkedClient(self, connection.edge, fd, early, owner)
+        client = ParkedClient(self, connection.edge, fd, early, owner, connection.started)
         self._clients[fd] = client
         self._epoll.register(fd, _LISTEN)
         client.write_first(first)
@@ -249,10 +251,10 @@ class ParkingLot:
         del self._clients[fd]
         self._epoll.unregister(fd)
 
-    def wake(self, edge: Edge, fd: int, early: bytes, *, is_last: bool) -> None:
+    def wake(self, edge: Edge, fd: int, early: bytes, started: int, *, is_last: bool) -> None:
         """Make an ordinary connection of a descriptor that has left the lot."""
         sock = socket.socket(fileno=fd)
-        self._runtime.spawn(self._adopt(edge, sock, early, is_last), "wake")
+        self._runtime.spawn(self._adopt(edge, sock, early, started, is_last), "wake")
 
     def end_holds(self) -> None:
         """End every held response in good order, for an orderly stop."""
@@ -266,13 +268,14 @@ class ParkingLot:
         self._runtime.loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    async def _adopt(self, edge: Edge, sock: socket.socket, early: bytes, is_last: bool) -> None:
+    async def _adopt(self, edge: Edge, sock: socket.socket, early: bytes, started: int, is_last: bool) -> None:
         connection = ClientConnection(edge, is_new=False, early=b"" if is_last else early)
+        connection.started = started
         try:
             await self._runtime.loop.connect_accepted_socket(lambda: connection, sock)
         except OSError:
             sock.close()
-            edge.closed()
+            edge.closed(started)
             return
         if is_last:
             connection.linger()

@@ -6,10 +6,14 @@ import asyncio
 import socket
 import ssl
 
-from holdfast.errors import ConnectError
+from holdfast.errors import AddressRefused, ConnectError
+from holdfast.net.address_policy import public_addresses
 from holdfast.net.backend import BackendConnection, Endpoint, make_tls_context
 from holdfast.net.runtime import Runtime
 from holdfast.wire.http1.head import HeadLimits
+
+MAX_ADDRESSES = 16
+"""Addresses of one name that are tried (routes spec §3.9)."""
 
 
 class BackendPool:
@@ -64,18 +68,12 @@ class BackendPool:
 
         Raises:
             ConnectError: refused, unreachable, unresolvable, too slow, or TLS failed.
+            AddressRefused: the endpoint is restricted to public addresses and has none.
         """
-        context = self._context(endpoint.is_verified) if endpoint.server_name is not None else None
         connection = BackendConnection(self._runtime, endpoint, self._limits, self._timeout_s)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                transport, _ = await self._runtime.loop.create_connection(
-                    lambda: connection,
-                    endpoint.host,
-                    endpoint.port,
-                    ssl=context,
-                    server_hostname=endpoint.server_name,
-                )
+                transport = await self._open(connection, endpoint)
         except TimeoutError as exc:
             raise ConnectError(f"no connection within {self._connect_timeout_s:g} seconds") from exc
         except (OSError, UnicodeError) as exc:
@@ -108,6 +106,28 @@ class BackendPool:
                 connection.on_idle_close = None
                 connection.abort()
         self._idle.clear()
+
+    async def _open(self, connection: BackendConnection, endpoint: Endpoint) -> asyncio.BaseTransport:
+        """Connect, for restricted endpoints to the very addresses that were checked, one after the other."""
+        loop = self._runtime.loop
+        context = self._context(endpoint.is_verified) if endpoint.server_name is not None else None
+        hosts = [endpoint.host]
+        if endpoint.is_public_only:
+            found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+            hosts = public_addresses(str(address[0]) for *_, address in found)[:MAX_ADDRESSES]
+            if not hosts:
+                raise AddressRefused(f"no address of {endpoint.host} is allowed for an untrusted target")
+        for last, host in enumerate(hosts, 1 - len(hosts)):
+            try:
+                transport, _ = await loop.create_connection(
+                    lambda: connection, host, endpoint.port, ssl=context, server_hostname=endpoint.server_name
+                )
+            except OSError:
+                if last == 0:
+                    raise
+            else:
+                return transport
+        raise ConnectError(f"{endpoint.host} has no address")
 
     def _context(self, is_verified: bool) -> ssl.SSLContext:
         context = self._contexts.get(is_verified)

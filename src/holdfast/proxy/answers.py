@@ -11,6 +11,7 @@ TEXT_PLAIN: Headers = [(b"Content-Type", b"text/plain")]
 
 ROUTE_NOT_FOUND = "Route not found"
 ORIGIN_ERROR = "Error while proxying to origin."
+ADDRESS_BLOCKED = "Error: Origin host/IP blocked."
 TOO_LARGE_FOR_GRIP = "Request too large to accept GRIP instruct."
 EVENTS_FORBIDDEN = "Client not allowed to send WebSocket events directly."
 BAD_UPGRADE = (
@@ -21,7 +22,7 @@ INTERNAL_ERROR = "Failed to process request."
 ACCEPT_UNAVAILABLE = "Accept service unavailable."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: context managers set the traceback of what passes through them
 class ErrorAnswer(Exception):
     """Ends an exchange with an answer of our own.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError
+from holdfast.errors import AddressRefused, BackendError, BackendTimeout, BadResponse, ConnectError
 from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.net.exchange import ClientExchange, ClientGone
-from holdfast.proxy.answers import origin_error
+from holdfast.proxy.answers import ADDRESS_BLOCKED, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.reply import BackendReply, Reply
 from holdfast.proxy.test_target import answer_test_request
@@ -78,10 +78,10 @@ class Attempts:
                 log.info("target %s: %s", target.text, exc)
                 if self._has_streamed:
                     break
-            except BadResponse as exc:
+            except (BadResponse, AddressRefused) as exc:
                 log.info("target %s: %s", target.text, exc)
                 self._proxy.counters.backend_failures += 1
-                raise origin_error() from exc
+                raise origin_error(ADDRESS_BLOCKED if isinstance(exc, AddressRefused) else None) from exc
         self._proxy.counters.backend_failures += 1
         tried = ", ".join(target.text for target in rule.targets)
         raise origin_error(f"Unable to connect to any targets. Tried: {tried}")
@@ -117,9 +117,9 @@ class Attempts:
     def _endpoint(self, target: Target) -> Endpoint:
         host, port = connect_address(self._request, target)
         if not target.ssl:
-            return Endpoint(host, port)
+            return Endpoint(host, port, is_public_only=target.untrusted)
         name = host if target.trust_connect_host else origin_authority(self._request, target).host.strip("[]")
-        return Endpoint(host, port, server_name=name, is_verified=not target.insecure)
+        return Endpoint(host, port, server_name=name, is_verified=not target.insecure, is_public_only=target.untrusted)
 
     async def _exchange(self, connection: BackendConnection, target: Target) -> Reply:
         """Send the request on `connection` and wait for the head of the response."""

@@ -79,21 +79,27 @@ class HoldContext:
 
 
 class StreamHold:
-    """A response whose body goes on with every item (grip spec §6)."""
+    """A response whose body goes on with every item (grip spec §6).
+
+    Attributes:
+        is_open: None before `open`.
+    """
 
     __slots__ = ("_context", "_slot", "framing", "is_open", "outlet", "plan", "written_at_s")
 
     def __init__(self, context: HoldContext, plan: HoldPlan, framing: Framing) -> None:
         self.plan = plan
         self.framing = framing
-        self.is_open = False
+        self.is_open: bool | None = None
         self.outlet: Outlet
         self.written_at_s = 0.0
         self._context = context
         self._slot = 0
 
     def open(self, outlet: Outlet) -> None:
-        """The initial response has been written: subscribe, and start the keep-alive."""
+        """The initial response has been written: subscribe, and start the keep-alive. Not if it met with no client."""
+        if self.is_open is False:
+            return
         self.outlet = outlet
         self.is_open = True
         self._context.registry.add_stream(self)
@@ -136,6 +142,7 @@ class StreamHold:
         if self.is_open:
             self._context.counters.holds_abandoned += 1
             self._close()
+        self.is_open = False
 
     def on_timer(self, now_s: float) -> None:
         """The keep-alive may be due (grip spec §6.2)."""
@@ -204,7 +211,11 @@ class StreamHold:
 
 
 class ResponseHold:
-    """A response that waits for one item, or for its time (grip spec §5)."""
+    """A response that waits for one item, or for its time (grip spec §5).
+
+    Attributes:
+        is_open: None before `open`.
+    """
 
     __slots__ = ("_context", "_slot", "framing", "is_open", "outlet", "plan")
 
@@ -212,13 +223,15 @@ class ResponseHold:
         assert plan.kept is not None
         self.plan = plan
         self.framing = framing
-        self.is_open = False
+        self.is_open: bool | None = None
         self.outlet: Outlet
         self._context = context
         self._slot = 0
 
     def open(self, outlet: Outlet) -> None:
-        """Subscribe, and start the timer. Nothing is sent."""
+        """Subscribe, and start the timer. Nothing is sent. A client that left before stays gone."""
+        if self.is_open is False:
+            return
         self.outlet = outlet
         self.is_open = True
         self._context.registry.add_response(self)
@@ -249,6 +262,7 @@ class ResponseHold:
         if self.is_open:
             self._context.counters.holds_abandoned += 1
             self._close()
+        self.is_open = False
 
     def on_timer(self, now_s: float) -> None:
         """The time is up (grip spec §5.2)."""

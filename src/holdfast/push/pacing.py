@@ -43,7 +43,7 @@ class Pacer:
             self._batch: float = math.inf
             self._interval_s = 0.0
         elif rate >= _MIN_BATCHED_RATE:
-            self._batch = math.ceil(rate * 25 / 1000)  # in integers: 280 * 0.025 is more than 7
+            self._batch = math.ceil(rate * BATCH_INTERVAL_S)
             self._interval_s = BATCH_INTERVAL_S
         else:
             self._batch = 1

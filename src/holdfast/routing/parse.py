@@ -39,7 +39,6 @@ UNSUPPORTED_TARGET_PROPS = frozenset(
         "ipc_file_mode",
         "one_event",
         "over_http",
-        "untrusted",
     }
 )
 UNSUPPORTED_TARGET_KINDS = frozenset({TargetKind.ZHTTP, TargetKind.ZHTTPREQ})

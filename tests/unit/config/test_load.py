@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from holdfast.config.given import Note
 from holdfast.config.listen import Listen
 from holdfast.config.load import SEARCH_PATHS, Loaded, Overrides, load_settings
 from holdfast.config.settings import Settings
@@ -155,6 +157,7 @@ def test_a_file_is_looked_for_in_order(write: Write, tmp_path: Path, monkeypatch
         write(name, PORT)
         loaded = load(None, search=search)
         assert loaded.config_path == Path(name)
+        assert loaded.notes == (Note(logging.INFO, f"using config: {name}"),)
         assert loaded.base_dir == (tmp_path / name).parent
         assert loaded.routes_path == (tmp_path / name).parent / "routes"
 

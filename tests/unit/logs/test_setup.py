@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import holdfast
 from holdfast.errors import ConfigError
 from holdfast.logs import LogSink, RequestLog, RequestRecord, configure_logging
 from holdfast.logs.requests import REQUEST_LOGGER
-from holdfast.logs.setup import SinkHandler
+from holdfast.logs.setup import LOGGERS_OF_COMPONENT, SinkHandler
 
 
 @pytest.fixture(autouse=True)
@@ -62,10 +64,20 @@ def test_messages_of_libraries_come_too(tmp_path: Path) -> None:
 
 def test_components_have_levels_of_their_own(tmp_path: Path) -> None:
     configure_logging(1, log_file=tmp_path / "log", components={"proxy": 3, "handler": 0, "connmgr": 4}).close()
-    levels = {name: logging.getLogger(f"holdfast.{name}").getEffectiveLevel() for name in ("proxy", "push", "edge")}
-    assert levels == {"proxy": logging.DEBUG, "push": logging.ERROR, "edge": 5}
+    levels = {name: logging.getLogger(f"holdfast.{name}").getEffectiveLevel() for name in ("proxy", "push", "net.edge")}
+    assert levels == {"proxy": logging.DEBUG, "push": logging.ERROR, "net.edge": 5}
     assert logging.getLogger("holdfast.server").getEffectiveLevel() == logging.WARNING
     assert logging.getLogger(REQUEST_LOGGER).isEnabledFor(logging.INFO)
+
+
+def test_every_logger_of_the_server_belongs_to_a_component() -> None:
+    known = tuple(name for names in LOGGERS_OF_COMPONENT.values() for name in names)
+    sources = Path(holdfast.__file__).parent.rglob("*.py")
+    used = {name for path in sources for name in re.findall(r'getLogger\("(holdfast\.[^"]+)"\)', path.read_text())}
+    assert "holdfast.proxy" in used
+    assert {name for name in used if not f"{name}.".startswith(tuple(f"{part}." for part in known))} <= {
+        "holdfast.demo"
+    }
 
 
 def test_setting_up_again_replaces(tmp_path: Path) -> None:

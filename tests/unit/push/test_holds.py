@@ -10,6 +10,7 @@ from tests.unit.push.helpers import (
     HEAD,
     HTTP10,
     HTTP11,
+    Client,
     Mood,
     World,
     answer,
@@ -22,7 +23,7 @@ from tests.unit.push.helpers import (
 
 from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
 from holdfast.grip.values import BackendResponse, HoldMode, KeepAlive, KeepAliveMode, Subscription
-from holdfast.push.holds import Framing, StreamHold, encode_response
+from holdfast.push.holds import Framing, ResponseHold, StreamHold, encode_response
 
 SUBSTITUTED = Subscription("c", None, ("var-subst",))
 NOT_OWN = Subscription("c", None, ("skip-self",))
@@ -99,11 +100,16 @@ class TestStream:
         world.assert_empty()
 
     def test_leaving_before_it_began(self) -> None:
+        """The first write may find out that the client has left: its descriptor must not be written to again."""
         world = World()
         hold = StreamHold(world.context, world.plan(make_instruct(HoldMode.STREAM, "c")), HTTP11)
-        hold.on_client_gone()
+        client = Client(hold)
+        client.leave()
+        hold.open(client.outlet)
         hold.end()
-        assert world.counters.holds_abandoned == 0
+        assert (hold.is_open, client.outlet.finished) == (False, [])
+        assert (world.counters.holds_opened, world.counters.holds_abandoned) == (0, 0)
+        world.assert_empty()
 
     def test_describe(self) -> None:
         assert World().stream("a", "b").hold.describe() == "stream of a, b"
@@ -425,6 +431,16 @@ class TestResponse:
         client.leave()
         assert world.counters.holds_abandoned == 1
         assert world.deliver(answer("c", "x")) == [(0, 0)]
+        world.assert_empty()
+
+    def test_leaving_before_it_began(self) -> None:
+        world = World()
+        hold = ResponseHold(world.context, world.plan(make_instruct(HoldMode.RESPONSE, "c")), HTTP11)
+        client = Client(hold)
+        client.leave()
+        hold.open(client.outlet)
+        world.pass_time(100)
+        assert (hold.is_open, client.outlet.finished) == (False, [])
         world.assert_empty()
 
     def test_filters(self) -> None:
