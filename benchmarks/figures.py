@@ -41,7 +41,6 @@ LOST = Figure("Deliveries lost, publishes or holds refused, worst run", summary=
 REQUEST_RATE = Figure("Proxied requests, 50 connections", "requests/s")
 REQUEST_CPU = Figure("CPU per proxied request", "µs")
 REQUEST_LATENCY = Figure("Proxied request, 99th percentile", "ms")
-IDLE_CPU = Figure("CPU with all of the most clients idle", "% of a core")
 
 
 def delivery_cpu(clients: int, burst: int) -> Figure:
@@ -53,6 +52,11 @@ def delivery_cpu(clients: int, burst: int) -> Figure:
 def delivery_latency(clients: int) -> Figure:
     """From the publish until the client has read it; one publish at a time."""
     return Figure(f"Publish to client, {clients:,} streams, 99th percentile", "ms")
+
+
+def idle_cpu(clients: int) -> Figure:
+    """CPU use while streams are held and nothing happens."""
+    return Figure(f"CPU with {clients:,} idle streams", "% of a core")
 
 
 def stream_memory(clients: int) -> Figure:

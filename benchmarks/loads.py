@@ -88,7 +88,7 @@ class Streams:
         }
         measured |= {figures.LOST: _failures(answer)}
         if self.idle_s:
-            measured |= {figures.IDLE_CPU: answer["idle_cpu_percent"]}
+            measured |= {figures.idle_cpu(self.clients): answer["idle_cpu_percent"]}
         if server.kind.is_grip_proxy:
             measured |= {
                 figures.stream_memory(self.clients): answer["memory"]["rss_bytes"] / 1000,

@@ -24,7 +24,7 @@ def today() -> str:
 
 
 def load_average() -> float:
-    """How many processes wanted to run in the last minute: more than a little, and others disturb the figures."""
+    """How many processes wanted to run in the last minute: before a run, anything above a few tenths disturbs it."""
     return os.getloadavg()[0]
 
 

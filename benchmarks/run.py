@@ -38,10 +38,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     build_programs()
     _allow_open_files()
     kinds = _available(options.servers)
+    load_before = machine.load_average()
     started_at = time.monotonic()
     results, problems = _measure_all(plan_loads(options), kinds, options.rounds)
     minutes = (time.monotonic() - started_at) / 60
-    body = _body(results, problems, kinds, options.rounds, minutes, arguments)
+    command = shlex.join(["python", "-m", "benchmarks.run", *arguments])
+    how = (
+        f"medians of {options.rounds} interleaved rounds, in {minutes:.1f} minutes, "
+        f"load average before {load_before:.1f}, by `{command}`"
+    )
+    body = _body(results, problems, kinds, how)
     print(f"\n{body}")
     if options.write:
         DOCUMENT.write_text(report.replace_between_marks(DOCUMENT.read_text(), body))
@@ -160,20 +166,13 @@ def _summary(measured: dict[Figure, float]) -> str:
     return "; ".join(f"{figure.heading} {report.format_number(value)}" for figure, value in measured.items())
 
 
-def _body(
-    results: Results,
-    problems: Sequence[str],
-    kinds: Sequence[Kind],
-    rounds: int,
-    minutes: float,
-    arguments: Sequence[str],
-) -> str:
+def _body(results: Results, problems: Sequence[str], kinds: Sequence[Kind], how: str) -> str:
+    """The record of a run: how and on what it was made, the results, and what they say about the goals."""
     versions = ", ".join(version for version in map(version_of, kinds) if version is not None)
-    command = shlex.join(["python", "-m", "benchmarks.run", *arguments])
     facts = [
-        f"- {machine.today()}: medians of {rounds} interleaved rounds, in {minutes:.1f} minutes, by `{command}`",
+        f"- {machine.today()}: {how}",
         f"- {machine.describe_machine()}",
-        f"- {versions}",
+        *([f"- {versions}"] if versions else []),
         *(f"- failed: {problem.splitlines()[0]}" for problem in problems),
     ]
     parts = ["\n".join(facts), report.results_table(results), report.goals_table(results)]

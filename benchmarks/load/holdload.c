@@ -1,26 +1,27 @@
 /* holdload: hold many HTTP clients on a GRIP proxy, publish to them, and check and measure what arrives.
  *
- *   holdload --port PORT --control-port PORT --clients N [--path /stream?channel=bench] [--channel bench] [--window 25]
- *            [--publish ROUNDSxBURST]... [--size 100] [--idle SECONDS] [--stall SECONDS] [--leave SECONDS]
- *            [--pids PID,PID] [--polls-of ORIGIN-PORT]
+ *   holdload --port PORT --control-port PORT --clients N [--path /stream?channel=bench] [--channel bench]
+ *            [--window 25] [--publish ROUNDSxBURST]... [--size 100] [--idle SECONDS] [--stall SECONDS]
+ *            [--leave SECONDS] [--pids PID,PID] [--polls-of ORIGIN-PORT]
  *
  * The origin behind the proxy must answer PATH with a hold on CHANNEL: as a stream whose first response contains
- * "welcome", or, with --polls-of, as a long poll; then ORIGIN-PORT is the origin's own, where /polls tells how many it has
- * answered, and only one message can arrive.
+ * "welcome", or, with --polls-of, as a long poll. Then ORIGIN-PORT is the origin's own, where /polls tells how many it
+ * has answered, and each client can receive only one message.
  *
- * Each --publish is a phase of ROUNDS rounds; a round publishes BURST messages at once, each over a keep-alive connection
- * of its own, and ends when every client has received all of them and every publish is answered. After --stall seconds without progress the missing ones count as lost, and the phase
- * ends.
+ * Each --publish is a phase of ROUNDS rounds; a round publishes BURST messages at once, each over a connection of its
+ * own, and ends when every client has received all of them and every publish is answered. After --stall seconds
+ * without progress the missing ones count as lost, and the phase ends.
  *
  * Prints one line of JSON:
  *   opens_per_s, cpu_us_per_open    holds opened, through the backend
  *   opens_refused                   requests for a hold that got an error, and were made again
- *   memory                          growth of the server's RSS and PSS, in bytes per held client; `left` is what remains
- *                                   of the RSS growth --leave seconds after all have closed
+ *   memory                          growth of the server's RSS and PSS, in bytes per held client; left_bytes is what
+ *                                   remains of the RSS growth --leave seconds after all have closed
  *   idle_cpu_percent                of one core, over --idle seconds in which nothing happens
- *   phases                          for each --publish: rounds made, deliveries, lost and unexpected ones (twice, or too late), publishes
- *                                   refused or not answered, the server's CPU time per delivery, and the latency from handing the
- *                                   publish to the kernel until the client has read the message
+ *   phases                          for each --publish: rounds made; deliveries, lost and unexpected ones (twice, or
+ *                                   too late); publishes refused and not answered; the server's CPU time per
+ *                                   delivery; the latency in microseconds, from handing the publish to the kernel
+ *                                   until the client has read the message
  * CPU and memory are those of the processes in --pids. The exit status is 1 when anything was lost or refused.
  */
 #include "base.h"
@@ -142,8 +143,8 @@ static void run_phase(struct load *load, const struct phase *phase)
     unexpected = clients->unexpected - unexpected;
     answered = publisher->answered - answered;
     failed = publisher->failed - failed;
-    printf("{\"rounds\": %u, \"burst\": %u, \"deliveries\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"unexpected\": %" PRIu64
-           ", \"refused\": %" PRIu64 ", \"unanswered\": %" PRIu64
+    printf("{\"rounds\": %u, \"burst\": %u, \"deliveries\": %" PRIu64 ", \"lost\": %" PRIu64
+           ", \"unexpected\": %" PRIu64 ", \"refused\": %" PRIu64 ", \"unanswered\": %" PRIu64
            ", \"seconds\": %.3f, \"cpu_us_per_delivery\": %.3f, \"latency_us\": ",
            rounds, phase->burst, received, expected - received, unexpected, failed, published - answered,
            (double)elapsed_ns / NS_PER_S, received ? cpu_us / (double)received : 0.0);
@@ -181,8 +182,8 @@ static void open_clients(struct load *load)
     clients_open(&load->clients, &settings->opening);
     elapsed_ns = now_ns() - elapsed_ns;
     cpu_ns = cpu_used_ns(&settings->processes) - cpu_ns;
-    printf("\"opens_per_s\": %.1f, \"cpu_us_per_open\": %.2f, \"opens_refused\": %zu, ", count * NS_PER_S / (double)elapsed_ns,
-           (double)cpu_ns / 1e3 / count, load->clients.refused);
+    printf("\"opens_per_s\": %.1f, \"cpu_us_per_open\": %.2f, \"opens_refused\": %zu, ",
+           count * NS_PER_S / (double)elapsed_ns, (double)cpu_ns / 1e3 / count, load->clients.refused);
     if (load->clients.refused > 0)
         load->has_failed = true;
 }

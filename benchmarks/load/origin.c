@@ -16,8 +16,8 @@
 #define POLL_PATH "/poll?channel="
 #define TEN "0123456789"
 
-static const char plain[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n" TEN TEN TEN TEN TEN
-    TEN TEN TEN TEN TEN;
+static const char plain[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n"
+    TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN;
 static const char missing[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
 static const char stream_format[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nGrip-Hold: stream\r\n"
                                     "Grip-Channel: %.*s\r\nContent-Length: 8\r\n\r\nwelcome\n";

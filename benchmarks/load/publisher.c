@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ITEM(format, field) "{\"items\": [{\"channel\": \"%s\", \"formats\": {\"" format "\": {\"" field "\":\"%s\\n\"}}}]}"
+#define ITEM(format, field) \
+    "{\"items\": [{\"channel\": \"%s\", \"formats\": {\"" format "\": {\"" field "\":\"%s\\n\"}}}]}"
 
 static const char *const body_formats[] = {
     [HTTP_STREAM] = ITEM("http-stream", "content"),

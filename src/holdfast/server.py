@@ -135,7 +135,12 @@ class Server:
                 "publishers", door, settings.publish_listen, settings.holdfast.publish_max_connections
             )
         if settings.prometheus_listen is not None:
-            metrics = MetricsDoor(counters, self._gauges(), settings.metrics_prefix)
+            metrics = MetricsDoor(
+                counters,
+                self._gauges(),
+                settings.metrics_prefix,
+                connection_minutes=lambda: self._clients.connection_minutes,
+            )
             await self._open_door("metrics", metrics, settings.prometheus_listen, METRICS_MAX_CONNECTIONS)
 
     async def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:

@@ -30,18 +30,22 @@ class MetricsDoor:
 
     Args:
         prefix: put before every name.
-        gauges: what is asked at each scrape.
+        gauges: what is asked at each scrape; the first is the number of open client connections.
+        connection_minutes: minutes that clients have been connected, each begun one counted.
     """
 
-    def __init__(self, counters: Counters, gauges: list[Gauge], prefix: str) -> None:
+    def __init__(
+        self, counters: Counters, gauges: list[Gauge], prefix: str, *, connection_minutes: Callable[[], int]
+    ) -> None:
         self.limits = HeadLimits()
         self._counters = counters
         self._gauges = gauges
         self._prefix = prefix
+        self._connection_minutes = connection_minutes
 
     def serve(self, exchange: ClientExchange) -> None:
         """Answer with the text format."""
-        body = generate_latest(self)
+        body = self._pushpins().encode() + generate_latest(self)
         exchange.respond(200, b"OK", [(b"Content-Type", b"text/plain; version=0.0.4; charset=utf-8")], body)
 
     def describe_refusal(self, error: WireError) -> tuple[int, bytes, Headers, bytes]:
@@ -50,21 +54,33 @@ class MetricsDoor:
         return error.status, reason_phrase(error.status), [(b"Content-Type", b"text/plain")], text
 
     def collect(self) -> Iterator[Metric]:
-        """Called by the renderer: every metric, Pushpin's first."""
-        counters = self._counters
-        yield self._counter("request_received", "Number of requests received", counters.requests_received)
-        yield self._gauge("connection_connected", "Number of concurrent connections", self._gauges[0].read())
-        yield self._counter(
-            "message_received", "Number of messages received by the publish API", counters.items_received
-        )
-        yield self._counter("message_sent", "Number of messages sent to clients", counters.deliveries)
-        for name, value in counter_values(counters).items():
-            yield self._counter(f"holdfast_{name}", HELP[name], value)
+        """Called by the renderer: every metric of our own."""
+        for name, value in counter_values(self._counters).items():
+            yield CounterMetricFamily(f"{self._prefix}holdfast_{name}", HELP[name], value=value)
         for gauge in self._gauges:
-            yield self._gauge(f"holdfast_{gauge.name}", gauge.help, gauge.read())
+            yield GaugeMetricFamily(f"{self._prefix}holdfast_{gauge.name}", gauge.help, value=gauge.read())
 
-    def _counter(self, name: str, text: str, value: int) -> Metric:
-        return CounterMetricFamily(self._prefix + name, text, value=value)
-
-    def _gauge(self, name: str, text: str, value: float) -> Metric:
-        return GaugeMetricFamily(self._prefix + name, text, value=value)
+    def _pushpins(self) -> str:
+        """Pushpin's metrics. Not by the library, which lets the names of all counters end in `_total`."""
+        counters = self._counters
+        values = [
+            ("request_received", "counter", "Number of requests received", counters.requests_received),
+            ("connection_connected", "gauge", "Number of concurrent connections", self._gauges[0].read()),
+            (
+                "connection_minute",
+                "counter",
+                "Number of minutes clients have been connected",
+                self._connection_minutes(),
+            ),
+            (
+                "message_received",
+                "counter",
+                "Number of messages received by the publish API",
+                counters.items_received,
+            ),
+            ("message_sent", "counter", "Number of messages sent to clients", counters.deliveries),
+        ]
+        return "".join(
+            f"# HELP {self._prefix}{name} {text}\n# TYPE {self._prefix}{name} {kind}\n{self._prefix}{name} {value}\n"
+            for name, kind, text, value in values
+        )

@@ -16,7 +16,8 @@ from holdfast.counters import Counters
 from holdfast.errors import GripError, WireError
 from holdfast.grip.item import Item, parse_publish_body
 from holdfast.net.exchange import ClientExchange, ClientGone
-from holdfast.push.fanout import Fanout, Receipt
+from holdfast.push.delivery import Receipt
+from holdfast.push.fanout import Fanout
 from holdfast.wire.headers import Headers, get_all
 from holdfast.wire.http1.head import HEADER_TOO_LARGE, INVALID_CONTENT_LENGTH, HeadLimits
 from holdfast.wire.reasons import reason_phrase

@@ -152,6 +152,7 @@ class BackendConnection(asyncio.Protocol):
     async def write(self, data: bytes) -> None:
         """Send more of the request body, as fast as the backend takes it."""
         if not self._is_lost:
+            self._deadline.at_s = self._runtime.now() + self._timeout_s
             self._transport.write(data)
         while self._is_write_paused and not self._is_lost:
             self._drain_waiter = self._runtime.loop.create_future()
@@ -266,7 +267,7 @@ class BackendConnection(asyncio.Protocol):
         if content:
             self._chunks.append(content)
             self._pending_bytes += len(content)
-            if self._pending_bytes > BODY_BUFFER_BYTES and self._is_reading:
+            if self._pending_bytes > BODY_BUFFER_BYTES and self._is_reading and not self._decoder.is_complete:
                 self._is_reading = False
                 self._transport.pause_reading()
         self._wake()

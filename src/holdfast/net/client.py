@@ -49,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
         edge: what the listener's connections share.
         is_new: False for a parked client that has been woken, which is counted already.
         early: bytes that were read before it was parked.
+        is_last: nothing is served any more: only let go of the client gently.
     """
 
     __slots__ = (
@@ -72,14 +73,14 @@ class ClientConnection(asyncio.Protocol):
         "started",
     )
 
-    def __init__(self, edge: Edge, *, is_new: bool = True, early: bytes = b"") -> None:
+    def __init__(self, edge: Edge, *, is_new: bool = True, early: bytes = b"", is_last: bool = False) -> None:
         self.edge = edge
         self.peer_address = ""
         self.peer_port = 0
         self.started = 0
         self._is_new = is_new
         self._buffer = early
-        self._state = _State.WAITING
+        self._state = _State.LINGERING if is_last else _State.WAITING
         self._exchange: ClientExchange | None = None
         self._task: asyncio.Task[None] | None = None
         self._outlet: ConnectionOutlet | None = None
@@ -104,7 +105,9 @@ class ClientConnection(asyncio.Protocol):
             prepare_client_socket(transport.get_extra_info("socket"))
             self.started = self.edge.opened()
         self._set_deadline(self.edge.limits.idle_timeout_s)
-        if self._buffer:
+        if self._state is _State.LINGERING:
+            self.linger()
+        elif self._buffer:
             self._advance()
 
     def data_received(self, data: bytes) -> None:
@@ -113,6 +116,8 @@ class ClientConnection(asyncio.Protocol):
         elif self._state is _State.WAITING:
             self._buffer = self._buffer + data if self._buffer else data
             self._advance()
+            if self._is_write_paused and len(self._buffer) > PIPELINE_BUFFER_BYTES:
+                self.pause_reading()
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
@@ -122,7 +127,14 @@ class ClientConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._is_write_paused = False
         if self._state is _State.SERVING:
-            self._deadline.clear()
+            if self._exchange is not None and self._exchange.is_awaiting_body:
+                self.expect_body()
+            else:
+                self._deadline.clear()
+        elif self._state is _State.WAITING:
+            self._set_deadline(self.edge.limits.idle_timeout_s)
+            self.resume_reading()
+            self._advance()
         if self._drain_waiter is not None and not self._drain_waiter.done():
             self._drain_waiter.set_result(None)
 
@@ -141,12 +153,15 @@ class ClientConnection(asyncio.Protocol):
     # --- requests --------------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        """Serve requests from the buffer until one must be waited for; a loop, because pipelines are long."""
+        """Serve requests from the buffer until one must be waited for; a loop, because pipelines are long.
+
+        Nothing is served to a client that has not taken the answers before: they would fill the memory.
+        """
         if self._is_advancing:
             return
         self._is_advancing = True
         try:
-            while self._state is _State.WAITING and self._buffer:
+            while self._state is _State.WAITING and self._buffer and not self._is_write_paused:
                 try:
                     parsed = parse_request_head(self._buffer, self.edge.service.limits)
                 except WireError as error:
@@ -258,9 +273,10 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = None
         self._task = None
         self._outlet = None
-        if is_persistent:
+        if is_persistent and not self.edge.is_draining:
             self._state = _State.WAITING
-            self._set_deadline(self.edge.limits.idle_timeout_s)
+            if not self._is_write_paused:
+                self._set_deadline(self.edge.limits.idle_timeout_s)
             self.resume_reading()
             self._advance()
         elif is_input_read:
@@ -273,6 +289,10 @@ class ClientConnection(asyncio.Protocol):
         self._exchange = None
         self._task = None
         self._close()
+
+    def cut_off(self) -> None:
+        """Close at once, whatever is unsent."""
+        self._transport.abort()
 
     def pause_reading(self) -> None:
         """Stop reading from the client."""
@@ -323,7 +343,7 @@ class ClientConnection(asyncio.Protocol):
         if self._outlet is not None:
             self._outlet.end_hold()
         elif self._state is _State.WAITING:
-            self._transport.close()
+            self._close()
 
     def _close(self) -> None:
         """Close as soon as everything is sent; a client that does not take it is not waited for without end."""
@@ -336,7 +356,7 @@ class ClientConnection(asyncio.Protocol):
         """Send no more, read and discard what still comes for a moment, then close."""
         self._state = _State.LINGERING
         self._buffer = b""
-        self._set_deadline(self.edge.limits.send_timeout_s if self.unsent_bytes else LINGER_S)
+        self._set_deadline(LINGER_S)
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self.resume_reading()
@@ -352,24 +372,29 @@ class ClientConnection(asyncio.Protocol):
 
     def on_deadline(self, now_s: float) -> None:
         """The client was silent, or took nothing, for too long."""
-        if self._is_write_paused and self._transport.get_write_buffer_size() < self._unsent_bytes:
+        unsent_bytes = self.unsent_bytes
+        if self._is_write_paused:
+            is_sending = unsent_bytes < self._unsent_bytes
+        else:
+            is_sending = unsent_bytes > 0 and self._state is _State.LINGERING
+        if is_sending:
             self.pause_writing()
         else:
             self._time_out()
 
     def _time_out(self) -> None:
-        if self._state is _State.WAITING and self._is_head_started:
-            self.edge.runtime.counters.client_timeouts += 1
-            limit_s = self.edge.limits.header_timeout_s
-            self._refuse(WireError(408, f"Request header not complete after {limit_s:g} seconds."))
-        elif self._state is _State.WAITING:
-            self._transport.close()
-        elif self._state is _State.LINGERING:
+        if self._state is _State.LINGERING:
             self._transport.abort()
         elif self._is_write_paused:
             self.edge.runtime.counters.client_timeouts += 1
             log.info("client %s: takes nothing of its response, closed", self.describe())
             self._transport.abort()
+        elif self._state is _State.WAITING and self._is_head_started:
+            self.edge.runtime.counters.client_timeouts += 1
+            limit_s = self.edge.limits.header_timeout_s
+            self._refuse(WireError(408, f"Request header not complete after {limit_s:g} seconds."))
+        elif self._state is _State.WAITING:
+            self._close()
         else:
             self.edge.runtime.counters.client_timeouts += 1
             self._refuse_body(WireError(408, f"No request body bytes for {self.edge.limits.body_timeout_s:g} seconds."))

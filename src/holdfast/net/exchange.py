@@ -99,6 +99,11 @@ class ClientExchange:
         """Whether the whole request body has arrived (it may still be unread)."""
         return self._decoder is None or self._decoder.is_complete
 
+    @property
+    def is_awaiting_body(self) -> bool:
+        """Whether somebody waits for more of the request body."""
+        return self._waiter is not None
+
     def receive(self, data: bytes) -> bytes:
         """Take body bytes from the connection; returns what follows the body. Raises WireError."""
         if self._decoder is None or self._decoder.is_complete:
@@ -108,7 +113,7 @@ class ClientExchange:
             self._chunks.append(content)
             self._pending_bytes += len(content)
             self._awaits_continue = False
-            if self._pending_bytes > BODY_BUFFER_BYTES:
+            if self._pending_bytes > BODY_BUFFER_BYTES and not self._decoder.is_complete:
                 self._connection.pause_reading()
         self._wake()
         return self._decoder.rest if self._decoder.is_complete else b""

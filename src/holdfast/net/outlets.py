@@ -150,5 +150,6 @@ class ConnectionOutlet:
         assert self._owner is not None
         counters = self._connection.edge.runtime.counters
         if reject_when_full(self.describe(), self._owner, self._limits, counters, waiting):
-            self._connection.abort_exchange()
+            self._connection.cut_off()
+            self.client_gone()
         return False

@@ -83,17 +83,27 @@ class ParkedClient:
             return self._reject(len(self._outbox))
         return self._send(data)
 
-    def write_first(self, data: bytes) -> None:
-        """Send the beginning of a response, whatever its size: the outbox bound is for what is published."""
-        self._send(data)
+    def write_first(self, data: bytes) -> bool:
+        """Send the beginning of a response, whatever its size: the outbox bound is for what is published.
+
+        Returns:
+            Whether the client is still there.
+        """
+        return self._send(data) is not None
 
     def finish(self, data: bytes, *, is_reusable: bool) -> None:
         """Send the end of the response; the owner is not told of anything after this."""
+        if self._state is _State.GONE:
+            return
         self._owner = None
         self._is_reusable = is_reusable and not self._edge.is_draining
         self._state = _State.ENDING
-        if self._send(data) and self._outbox is None:
+        if not self._send(data):
+            return
+        if self._outbox is None:
             self._end()
+        else:
+            self._arm(self._edge.limits.send_timeout_s)
 
     def end_hold(self) -> None:
         """The process stops: end what is held in good order, and close who is between requests."""
@@ -127,10 +137,11 @@ class ParkedClient:
             self._watch()
 
     def on_timer(self, now_s: float) -> None:
-        """The client has not sent its next request in time."""
-        if self._state is _State.IDLE:
-            self._slot = 0
-            self._leave()
+        """The client has not sent its next request, or has taken nothing of the end of its response, in time."""
+        self._slot = 0
+        if self._state is _State.ENDING:
+            self._edge.runtime.counters.client_timeouts += 1
+        self._leave()
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -163,6 +174,8 @@ class ParkedClient:
             return
         if sent < len(self._outbox):
             del self._outbox[:sent]
+            if self._state is _State.ENDING:
+                self._arm(self._edge.limits.send_timeout_s)
             return
         self._outbox = None
         self._watch()
@@ -185,13 +198,20 @@ class ParkedClient:
         else:
             self._state = _State.IDLE
             self._watch()
-            runtime = self._edge.runtime
-            self._slot = runtime.wheel.add(runtime.now() + self._edge.limits.idle_timeout_s, self)
+            self._arm(self._edge.limits.idle_timeout_s)
+
+    def _arm(self, seconds: float) -> None:
+        """Have `on_timer` called after `seconds`, instead of whenever it was to be."""
+        runtime = self._edge.runtime
+        if self._slot:
+            runtime.wheel.remove(self._slot, self)
+        self._slot = runtime.wheel.add(runtime.now() + seconds, self)
 
     def _wake(self) -> None:
         """Turn back into an ordinary connection, which reads what the client has sent."""
         self._release()
-        self._lot.wake(self._edge, self._fd, self._early, self._started, is_last=not self._is_reusable)
+        fd, self._fd = self._fd, -1
+        self._lot.wake(self._edge, fd, self._early, self._started, is_last=not self._is_reusable)
 
     def _reject(self, pending_bytes: int) -> bool:
         assert self._owner is not None
@@ -205,7 +225,9 @@ class ParkedClient:
         if self._state is _State.GONE:
             return
         self._release()
-        os.close(self._fd)
+        # A write that comes too late must meet no descriptor, rather than one that belongs to somebody else by then.
+        fd, self._fd = self._fd, -1
+        os.close(fd)
         self._edge.closed(self._started)
         if self._owner is not None:
             owner, self._owner = self._owner, None
@@ -232,15 +254,17 @@ class ParkingLot:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def park(self, connection: ClientConnection, owner: OutletOwner, first: bytes) -> ParkedClient:
-        """Take a flushed connection into the lot and send `first`, the beginning of its response."""
+    def park(self, connection: ClientConnection, owner: OutletOwner, first: bytes) -> ParkedClient | None:
+        """Take a flushed connection into the lot and send `first`, the beginning of its response.
+
+        None when the client turns out to have left; the owner has been told then.
+        """
         sock, early = connection.detach()
         fd = sock.detach()
         client = ParkedClient(self, connection.edge, fd, early, owner, connection.started)
         self._clients[fd] = client
         self._epoll.register(fd, _LISTEN)
-        client.write_first(first)
-        return client
+        return client if client.write_first(first) else None
 
     def watch(self, fd: int, mask: int) -> None:
         """Change what is reported for `fd`."""
@@ -269,16 +293,13 @@ class ParkingLot:
         self._epoll.close()
 
     async def _adopt(self, edge: Edge, sock: socket.socket, early: bytes, started: int, is_last: bool) -> None:
-        connection = ClientConnection(edge, is_new=False, early=b"" if is_last else early)
+        connection = ClientConnection(edge, is_new=False, early=b"" if is_last else early, is_last=is_last)
         connection.started = started
         try:
             await self._runtime.loop.connect_accepted_socket(lambda: connection, sock)
         except OSError:
             sock.close()
             edge.closed(started)
-            return
-        if is_last:
-            connection.linger()
 
     def _on_ready(self) -> None:
         for fd, events in self._epoll.poll(0, EVENTS_PER_TURN):

@@ -76,7 +76,7 @@ class BackendPool:
                 transport = await self._open(connection, endpoint)
         except TimeoutError as exc:
             raise ConnectError(f"no connection within {self._connect_timeout_s:g} seconds") from exc
-        except (OSError, UnicodeError) as exc:
+        except (OSError, ValueError) as exc:
             raise ConnectError(str(exc) or type(exc).__name__) from exc
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):

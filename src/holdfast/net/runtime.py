@@ -61,5 +61,9 @@ class Runtime:
             log.error("%s failed: %r", task.get_name(), exc, exc_info=exc)
 
     def _on_tick(self) -> None:
-        has_more = self.wheel.advance(self.now())
-        self._tick = self.loop.call_later(0 if has_more else TICK_S, self._on_tick)
+        has_more = True
+        try:
+            has_more = self.wheel.advance(self.now())
+        finally:
+            # An entry that fails must not stop the clock of all others.
+            self._tick = self.loop.call_later(0 if has_more else TICK_S, self._on_tick)

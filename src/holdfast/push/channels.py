@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from holdfast.push.fanout import Delivery
+    from holdfast.push.delivery import Delivery
     from holdfast.push.holds import ResponseHold, StreamHold
 
     Hold: TypeAlias = ResponseHold | StreamHold

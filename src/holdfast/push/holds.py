@@ -21,7 +21,7 @@ from holdfast.timers import TimerWheel
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk, encode_response_head
 
 if TYPE_CHECKING:
-    from holdfast.push.fanout import Delivery, Receipt
+    from holdfast.push.delivery import Delivery, Receipt
 
 log = logging.getLogger("holdfast.push")
 

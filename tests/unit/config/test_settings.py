@@ -6,7 +6,8 @@ import pytest
 
 from holdfast.config.listen import Listen
 from holdfast.config.log_levels import LogLevels
-from holdfast.config.settings import HandlerSettings, OutboxPolicy, ProxySettings, Settings
+from holdfast.config.settings import HandlerSettings, ProxySettings, Settings
+from holdfast.net.outlets import OutboxPolicy
 from holdfast.routing.forward import SetForwardedProto
 from holdfast.routing.xff import XffRule
 

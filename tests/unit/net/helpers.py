@@ -18,7 +18,7 @@ from holdfast.net.client import ClientConnection
 from holdfast.net.edge import Edge, EdgeLimits
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.listener import Listener
-from holdfast.net.outlets import Outlet, OutboxLimits, OutboxPolicy
+from holdfast.net.outlets import OutboxLimits, OutboxPolicy, Outlet
 from holdfast.net.parking import ParkingLot
 from holdfast.net.runtime import Runtime
 from holdfast.wire.headers import Headers
@@ -204,12 +204,13 @@ class Stage:
         await eventually(lambda: self.runtime.task_count == 0, "no task is left")
         assert not self.edge.connections and not self.lot
 
-    async def finish(self) -> None:
-        """Close the clients; nothing may remain of them."""
+    async def close(self) -> None:
+        """Make everybody leave."""
         for peer in self.peers:
             peer.close()
         self.listener.close()
-        await self.expect_empty()
+        await self.runtime.cancel_tasks()
+        await settle()
         if self.lot is not None:
             self.lot.close()
         self.runtime.close()
@@ -224,11 +225,11 @@ async def staged(
     await stage.listener.listen("127.0.0.1", 0)
     try:
         yield stage
-    except BaseException:
         for peer in stage.peers:
             peer.close()
-        raise
-    await stage.finish()
+        await stage.expect_empty()
+    finally:
+        await stage.close()
 
 
 class Owner:

@@ -13,7 +13,8 @@ from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
 from holdfast.grip.values import BackendResponse, HoldMode, Instruct, KeepAlive, KeepAliveMode, Subscription
 from holdfast.push.channels import Registry
-from holdfast.push.fanout import Fanout, Receipt
+from holdfast.push.delivery import Receipt
+from holdfast.push.fanout import Fanout
 from holdfast.push.holds import Framing, HoldContext, ResponseHold, StreamHold
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms

@@ -22,7 +22,7 @@ from tests.unit.push.helpers import (
 
 from holdfast.grip.item import Action, Item, StreamFormat
 from holdfast.grip.values import Subscription
-from holdfast.push import fanout
+from holdfast.push import delivery, fanout
 from holdfast.push.plan import RouteTerms
 
 FILTERED = Subscription("c", None, ("skip-self",))
@@ -109,13 +109,13 @@ class TestRuns:
         world.run()
         for client in clients:
             assert client.content == "first" + 100 * content
-            assert max(map(len, client.writes)) <= fanout.RUN_BYTES + len(content)
+            assert max(map(len, client.writes)) <= delivery.RUN_BYTES + len(content)
 
     def test_a_run_is_bounded_in_items(self) -> None:
         world = World()
         client = world.stream("c")
-        world.deliver(*[text("c", "x") for _ in range(fanout.RUN_ITEMS + 1)])
-        assert list(map(len, client.writes)) == [fanout.RUN_ITEMS, 1]
+        world.deliver(*[text("c", "x") for _ in range(delivery.RUN_ITEMS + 1)])
+        assert list(map(len, client.writes)) == [delivery.RUN_ITEMS, 1]
 
     def test_close_ends_what_streams_get(self) -> None:
         """grip-59: also who came after it gets nothing, and the publisher is told so."""

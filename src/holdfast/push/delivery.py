@@ -1,0 +1,161 @@
+"""One run of items on its way to the holds of a channel, and the receipts that tell what became of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast.counters import Counters
+from holdfast.grip.item import Action, Item
+from holdfast.push.channels import Channel
+from holdfast.wire.http1.encode import encode_chunk
+
+if TYPE_CHECKING:
+    from holdfast.push.channels import Hold
+
+log = logging.getLogger("holdfast.push")
+
+RUN_BYTES = 65536
+RUN_ITEMS = 1000
+"""Content and items after which a run is closed, so that one write stays small whatever a publisher sends."""
+
+
+@dataclass(slots=True, eq=False)
+class Receipt:
+    """What became of one published item: how many clients it was written to, and how many of them lost it."""
+
+    channel: str
+    receivers: int = 0
+    dropped: int = 0
+
+
+class Delivery:
+    """One run of items on its way to the holds that were subscribed when it was accepted.
+
+    Attributes:
+        home: its channel, which may have lost its last subscriber meanwhile; `channel` is the name.
+        entries: the items with their receipts, in order.
+        stream_content, stream_chunk: what plain stream holds get, for HTTP/1.0 and HTTP/1.1; ready once it has begun.
+        has_stream_content: an item of the run appends to streams, be it nothing.
+        closes_streams: the run ends with a `close`.
+        streams_sent, streams_lost: plain stream holds written to, and those that lost it.
+        encoded: responses made in this run, for holds with equal plans.
+        unreached: shared holds that have not been reached.
+    """
+
+    __slots__ = (
+        "_has_shared",
+        "_holds",
+        "_position",
+        "_size",
+        "_streamed",
+        "channel",
+        "closes_streams",
+        "encoded",
+        "entries",
+        "has_content_filters",
+        "has_stream_content",
+        "home",
+        "now_s",
+        "number",
+        "on_settled",
+        "stream_chunk",
+        "stream_content",
+        "streams_lost",
+        "streams_sent",
+        "unreached",
+        "version",
+    )
+
+    def __init__(self, number: int, home: Channel, holds: list[Hold], unreached: set[Hold]) -> None:
+        self.number = number
+        self.home = home
+        self.channel = home.name
+        self.version = home.version
+        self.entries: list[tuple[Item, Receipt]] = []
+        self.unreached = unreached
+        self.on_settled: list[Callable[[], None]] = []
+        self.stream_content = b""
+        self.stream_chunk = b""
+        self.has_stream_content = False
+        self.closes_streams = False
+        self.has_content_filters = False
+        self.streams_sent = 0
+        self.streams_lost = 0
+        self.encoded: dict[tuple[object, ...], bytes] = {}
+        self.now_s = 0.0
+        self._holds = holds
+        self._has_shared = bool(unreached)
+        self._position = -1
+        self._size = 0
+        self._streamed: list[Receipt] = []
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the run is closed to further items."""
+        return self._position >= 0
+
+    @property
+    def remaining(self) -> int:
+        """Holds that have not had their turn."""
+        return len(self._holds) - max(self._position, 0)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the run has grown as long as a run may be."""
+        return self._size >= RUN_BYTES or len(self.entries) >= RUN_ITEMS
+
+    def add(self, item: Item, receipt: Receipt) -> None:
+        """Put an item at the end of the run, which must not have begun."""
+        self.entries.append((item, receipt))
+        if item.http_stream is not None:
+            self._size += len(item.http_stream.content)
+
+    def begin(self, now_s: float) -> None:
+        """Join the run: everything that all plain receivers share is made here, once."""
+        self._position = 0
+        self.now_s = now_s
+        pieces = []
+        for item, receipt in self.entries:
+            for fmt in (item.http_response, item.http_stream):
+                if fmt is not None and fmt.content_filters is not None:
+                    self.has_content_filters = True
+            if item.http_stream is None or self.closes_streams:
+                continue
+            if item.http_stream.action is Action.SEND:
+                self.has_stream_content = True
+                if item.http_stream.content:
+                    pieces.append(item.http_stream.content)
+                    self._streamed.append(receipt)
+            elif item.http_stream.action is Action.CLOSE:
+                self.closes_streams = True
+        self.stream_content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self.stream_content:
+            self.stream_chunk = encode_chunk(self.stream_content)
+
+    def write_slice(self, limit: int, catch_up: Callable[[Hold, Delivery], None]) -> int:
+        """Deliver to the next `limit` holds; returns how many there were."""
+        holds = self._holds[self._position : self._position + limit]
+        self._position += len(holds)
+        for hold in holds:
+            try:
+                if self._has_shared and len(hold.plan.channels) > 1:
+                    catch_up(hold, self)
+                elif hold.is_open:
+                    hold.receive(self)
+            except Exception:
+                log.exception("delivery to a %s failed", hold.describe())
+        return len(holds)
+
+    def settle(self, counters: Counters) -> None:
+        """Write the results into the receipts. Runs that all plain streams shared are counted here, once."""
+        for receipt in self._streamed:
+            receipt.receivers += self.streams_sent
+            receipt.dropped += self.streams_lost
+            counters.deliveries += self.streams_sent
+        for item, receipt in self.entries:
+            log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
+        self._holds = []
+        self.encoded.clear()
