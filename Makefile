@@ -29,7 +29,7 @@ e2e: $(VENV)/.installed-test ## Run only the tests with real sockets, clients an
 	$(PYTHON_IN_VENV) -m pytest -n $(JOBS) --dist loadscope tests/e2e tests/browser $(ARGS)
 
 bench: $(VENV)/.installed-test ## Measure Holdfast, Pushpin and a C loop side by side
-	$(PYTHON_IN_VENV) benchmarks/run.py $(ARGS)
+	$(PYTHON_IN_VENV) -m benchmarks.run $(ARGS)
 
 clean: ## Remove everything that was built, the virtual environment too
 	rm -rf $(VENV) build dist benchmarks/bin .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

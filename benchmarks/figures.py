@@ -37,7 +37,8 @@ class Figure:
         return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
-LOST = Figure("Deliveries lost, publishes or holds refused, worst run", summary=Summary.WORST)
+LOST = Figure("Deliveries lost or publishes refused, worst run", summary=Summary.WORST)
+REFUSED = Figure("Requests for a hold refused, worst run", summary=Summary.WORST)
 REQUEST_RATE = Figure("Proxied requests, 50 connections", "requests/s")
 REQUEST_CPU = Figure("CPU per proxied request", "µs")
 REQUEST_LATENCY = Figure("Proxied request, 99th percentile", "ms")
@@ -150,4 +151,5 @@ GOALS: tuple[Goal, ...] = (
     Goal(stream_memory(15_000), None, 1.0, is_most=True),
     Goal(REQUEST_RATE, Kind.PUSHPIN, 6.0, is_most=False),
     Goal(LOST, None, 0.0, is_most=True),
+    Goal(REFUSED, None, 0.0, is_most=True),
 )

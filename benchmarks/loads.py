@@ -86,7 +86,7 @@ class Streams:
             for phase in answer["phases"]
             if phase["burst"] == 1
         }
-        measured |= {figures.LOST: _failures(answer)}
+        measured |= _failures(answer)
         if self.idle_s:
             measured |= {figures.idle_cpu(self.clients): answer["idle_cpu_percent"]}
         if server.kind.is_grip_proxy:
@@ -120,10 +120,7 @@ class Polls:
         polls = ("--path", "/poll?channel=poll", "--channel", "poll", "--polls-of", str(server.origin_port))
         _hold(server, _WARM_UP_CLIENTS, [Publishing(1, 1)], *polls, *_GENTLY)
         answer = _hold(server, self.clients, [Publishing(1, 1)], *polls)
-        return {
-            figures.poll_memory(self.clients): answer["memory"]["rss_bytes"] / 1000,
-            figures.LOST: _failures(answer),
-        }
+        return {figures.poll_memory(self.clients): answer["memory"]["rss_bytes"] / 1000, **_failures(answer)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +169,10 @@ def _run(program: str, server: Server, *arguments: str) -> dict[str, Any]:
     return answer
 
 
-def _failures(answer: dict[str, Any]) -> int:
-    """Deliveries, publishes and requests for a hold that did not go as they should."""
+def _failures(answer: dict[str, Any]) -> dict[Figure, float]:
+    """What did not go as it should."""
     kinds = ("lost", "unexpected", "refused", "unanswered")
-    failures: int = answer["opens_refused"] + sum(phase[kind] for phase in answer["phases"] for kind in kinds)
-    return failures
+    return {
+        figures.LOST: sum(phase[kind] for phase in answer["phases"] for kind in kinds),
+        figures.REFUSED: answer["opens_refused"],
+    }

@@ -47,9 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"medians of {options.rounds} interleaved rounds, in {minutes:.1f} minutes, "
         f"load average before {load_before:.1f}, by `{command}`"
     )
-    body = _body(results, problems, kinds, how)
+    body = _body(results, kinds, how)
     print(f"\n{body}")
-    if options.write:
+    if problems:
+        print("\nfailed, so nothing is recorded:", *problems, sep="\n- ")
+    elif options.write:
         DOCUMENT.write_text(report.replace_between_marks(DOCUMENT.read_text(), body))
         print(f"\nwritten to {DOCUMENT.relative_to(PROJECT)}")
     if options.json is not None:
@@ -144,6 +146,7 @@ def _available(kinds: Sequence[Kind]) -> list[Kind]:
 
 
 def _measure_all(plan: Sequence[Load], kinds: Sequence[Kind], rounds: int) -> tuple[Results, list[str]]:
+    """All samples, and the names of the measurements that failed."""
     results = Results()
     problems: list[str] = []
     for number in range(1, rounds + 1):
@@ -154,8 +157,8 @@ def _measure_all(plan: Sequence[Load], kinds: Sequence[Kind], rounds: int) -> tu
                     with started(kind) as server:
                         measured = load.measure(server)
                 except (LoadFailedError, ServerFailedError, subprocess.TimeoutExpired) as problem:
-                    problems.append(f"{label}: {problem}")
-                    print(problems[-1], flush=True)
+                    problems.append(label)
+                    print(f"{label}: {problem}", flush=True)
                 else:
                     results.add(kind, measured)
                     print(f"{label}: {_summary(measured)}", flush=True)
@@ -166,14 +169,13 @@ def _summary(measured: dict[Figure, float]) -> str:
     return "; ".join(f"{figure.heading} {report.format_number(value)}" for figure, value in measured.items())
 
 
-def _body(results: Results, problems: Sequence[str], kinds: Sequence[Kind], how: str) -> str:
+def _body(results: Results, kinds: Sequence[Kind], how: str) -> str:
     """The record of a run: how and on what it was made, the results, and what they say about the goals."""
     versions = ", ".join(version for version in map(version_of, kinds) if version is not None)
     facts = [
         f"- {machine.today()}: {how}",
         f"- {machine.describe_machine()}",
         *([f"- {versions}"] if versions else []),
-        *(f"- failed: {problem.splitlines()[0]}" for problem in problems),
     ]
     parts = ["\n".join(facts), report.results_table(results), report.goals_table(results)]
     return "\n\n".join(filter(None, parts))

@@ -27,14 +27,22 @@ class Counters:
     holds_opened: int = 0
     holds_timed_out: int = 0
     holds_abandoned: int = 0
+    holds_retried: int = 0
     keep_alives_sent: int = 0
     items_received: int = 0
+    items_duplicate: int = 0
+    items_buffered: int = 0
+    items_released_late: int = 0
+    ids_forgotten_early: int = 0
     publishes_refused: int = 0
     deliveries: int = 0
     deliveries_filtered: int = 0
     drops_outbox_full: int = 0
     drops_message_hwm: int = 0
     drops_filter_failed: int = 0
+    drops_sequence_conflict: int = 0
+    drops_sequence_full: int = 0
+    drops_channel_gone: int = 0
     slow_clients_disconnected: int = 0
     subscriptions_refused: int = 0
 
@@ -54,14 +62,22 @@ HELP: dict[str, str] = {
     "holds_opened": "Holds opened",
     "holds_timed_out": "Response holds answered because their time was up",
     "holds_abandoned": "Holds whose client left first",
+    "holds_retried": "Long polls whose backend was asked again on their behalf",
     "keep_alives_sent": "Keep-alive writes to stream holds",
     "items_received": "Published items accepted",
+    "items_duplicate": "Items dropped because their id had been published before, within id_cache_ttl",
+    "items_buffered": "Items kept back because the item before them had not been published",
+    "items_released_late": "Items let go although the item before them had not come within message_wait",
+    "ids_forgotten_early": "Ids forgotten before id_cache_ttl because there were too many; a repeat would pass",
     "publishes_refused": "Publish calls refused because they were not valid",
     "deliveries": "Deliveries of items to clients",
     "deliveries_filtered": "Deliveries that a filter of the hold dropped on purpose",
     "drops_outbox_full": "Deliveries lost because the outbox of a slow client was full",
     "drops_message_hwm": "Deliveries lost because more than message_hwm were queued",
     "drops_filter_failed": "Deliveries lost because a filter of the hold failed",
+    "drops_sequence_conflict": "Items lost because another one already waited for the same previous item",
+    "drops_sequence_full": "Items lost because too many of their channel waited for the item before them",
+    "drops_channel_gone": "Items lost because the last subscriber left while they waited for the item before them",
     "slow_clients_disconnected": "Held clients disconnected because their outbox was full",
     "subscriptions_refused": "Channels of instructs left out because of connection_subscription_max",
 }

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from functools import partial
 
 from holdfast.config.derive import forward_policy, route_defaults, upstream_verifier
 from holdfast.config.listen import Listen
@@ -23,12 +24,17 @@ from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.retry import retry_hold
 from holdfast.proxy.service import ProxyService
 from holdfast.push.channels import Registry
 from holdfast.push.fanout import Fanout
 from holdfast.push.holds import HoldContext
+from holdfast.push.last_ids import LastIds
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import PlanTable
+from holdfast.push.publisher import Publisher
+from holdfast.push.sequencer import Sequencer
+from holdfast.push.updates import Updates
 from holdfast.routes_source import RoutesSource
 from holdfast.routing.table import RouteTable
 from holdfast.wire.http1.head import HeadLimits
@@ -53,8 +59,24 @@ class Server:
         settings = start.loaded.settings
         self._settings = settings
         self._runtime = runtime = Runtime(loop, Counters())
-        self._registry = Registry()
+        self._registry = Registry(runtime.wheel, runtime.now, settings.handler.subscription_linger)
+        self._last_ids = LastIds()
+        self._updates = Updates(runtime.counters, runtime.wheel, runtime.now, loop.call_later)
         self._fanout = _make_fanout(settings, runtime, self._registry)
+        self._sequencer = Sequencer(
+            self._last_ids,
+            id_cache_ttl_s=settings.handler.id_cache_ttl,
+            message_wait_s=settings.handler.message_wait / 1000,
+            counters=runtime.counters,
+        )
+        self._publisher = Publisher(
+            self._fanout,
+            self._sequencer,
+            self._registry,
+            runtime.counters,
+            wheel=runtime.wheel,
+            now=runtime.now,
+        )
         self._pool = _make_pool(settings, runtime)
         self._plans = PlanTable(settings.handler.connection_subscription_max)
         self._proxy = ProxyContext(
@@ -62,13 +84,25 @@ class Server:
             routes=RouteTable([]),
             policy=forward_policy(settings.proxy),
             pool=self._pool,
-            holds=HoldContext(self._registry, runtime.wheel, runtime.counters, runtime.now, random.random),
+            holds=HoldContext(
+                self._registry,
+                runtime.wheel,
+                runtime.counters,
+                runtime.now,
+                random.random,
+                self._last_ids,
+                self._updates,
+            ),
             plans=self._plans,
             verifier=upstream_verifier(start.loaded),
             request_log=request_log,
             is_debug=settings.proxy.debug,
             wall_clock=time.time,
         )
+        self._updates.retry = partial(retry_hold, self._proxy)
+        self._registry.events.closed = self._publisher.forget_channel
+        if settings.handler.update_on_first_subscription:
+            self._registry.events.opened = self._updates.watch_first_subscription
         self._routes = RoutesSource(
             start.loaded.routes_path, start.route_lines, route_defaults(start.loaded), self._apply_routes
         )
@@ -126,7 +160,8 @@ class Server:
         settings, counters = self._settings, self._runtime.counters
         if settings.publish_listen is not None:
             door = PublishDoor(
-                self._fanout,
+                self._publisher,
+                self._recover,
                 counters,
                 HeadLimits(settings.handler.push_in_http_max_headers_size),
                 settings.handler.push_in_http_max_body_size,
@@ -162,11 +197,20 @@ class Server:
             Gauge("parked_clients", "Held clients without a transport", lambda: len(parking) if parking else 0),
             Gauge("channels", "Channels with a subscriber", lambda: len(self._registry)),
             Gauge("hold_plans", "Distinct instructs among the holds", lambda: len(self._plans)),
+            Gauge("held_back_items", "Items that wait for the one before them", lambda: self._sequencer.buffered),
+            Gauge("remembered_ids", "Item ids kept to notice repeats", lambda: self._sequencer.remembered),
+            Gauge("waiting_retries", "Long polls that will ask their backend again", lambda: len(self._updates)),
             Gauge("fanout_backlog", "Accepted deliveries that are not written yet", lambda: self._fanout.backlog),
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
         ]
+
+    def _recover(self) -> None:
+        """Publishers may have lost items: forget what is known, and let everybody ask again (grip spec §7.1)."""
+        self._last_ids.clear()
+        for hold in self._registry.response_holds():
+            self._updates.ask_soon(hold)
 
     def _apply_routes(self, table: RouteTable) -> None:
         self._proxy.routes = table

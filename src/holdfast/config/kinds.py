@@ -135,6 +135,12 @@ def _parse_seconds(text: str) -> float:
     return value
 
 
+def _parse_seconds_or_none(text: str) -> float:
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f'"{text}" is not a number of seconds')
+    return float(text)
+
+
 def _parse_octal(text: str) -> int | None:
     if text and not _OCTAL.fullmatch(text):
         raise ValueError(f'"{text}" is not an octal file mode such as 660')
@@ -180,6 +186,7 @@ TEXTS: Kind[Items] = Kind("list of texts", _nonempty, is_list=True)
 PATH: Kind[str] = _one("path", str)
 BOOLEAN: Kind[bool] = _one("boolean", _parse_boolean, _advise_boolean)
 SECONDS: Kind[float] = _one("number", _parse_seconds)
+SECONDS_OR_NONE: Kind[float] = _one("number, 0 for none", _parse_seconds_or_none)
 POSITIVE: Kind[int | None] = _one("whole number, none if 0 or less", _parse_positive)
 OCTAL: Kind[int | None] = _one("octal file mode", _parse_octal)
 PORT_NUMBER: Kind[int | None] = _one("port, none if 0 or less", _parse_port_number)

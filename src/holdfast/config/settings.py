@@ -139,6 +139,31 @@ class HandlerSettings:
         "",
         "Deliveries that may wait for their turn under `message_rate`; more are dropped, counted and reported.",
     )
+    message_wait: int = option(
+        integer(0),
+        "5000",
+        "How long a message that came too early waits for the one before it.",
+        unit="milliseconds",
+    )
+    id_cache_ttl: float = option(
+        kinds.SECONDS_OR_NONE,
+        "60",
+        "How long the ids of messages are remembered, so that repeats are dropped; 0 for not at all.",
+        absent="0",
+        unit="seconds",
+    )
+    update_on_first_subscription: bool = option(
+        kinds.BOOLEAN,
+        "true",
+        "Let long polls ask their backend again a second after the first subscription of a channel, because "
+        "publishers elsewhere may not have known of it.",
+    )
+    subscription_linger: float = option(
+        kinds.SECONDS_OR_NONE,
+        "60",
+        "How long the subscriptions of a long poll outlive it, so that what comes between two polls is noticed.",
+        unit="seconds",
+    )
     connection_subscription_max: int = option(integer(1), "20", "Channels that one connection may subscribe to.")
     prometheus_port: Listen | None = option(
         kinds.LISTEN, "", "Where to serve metrics for Prometheus; a bare port listens on all IPv4 addresses."

@@ -155,7 +155,7 @@ def _later_with_shipped_value() -> list[Option]:
     def fixed(path: str, kind: Kind[Any], shipped: str, help: str, reason: str, unit: str = "") -> Option:
         return _option(Later.WARN_IF_CHANGED, path, kind, help, reason, shipped=shipped, unit=unit)
 
-    no_statistics, no_sequencing = "no statistics are sent", "messages are delivered in the order they come in"
+    no_statistics = "no statistics are sent"
     seconds, count, s = integer(0), integer(1), "seconds"
     return [
         fixed("global/stats_connection_ttl", seconds, "120", "Lifetime of connection statistics.", no_statistics, s),
@@ -172,22 +172,5 @@ def _later_with_shipped_value() -> list[Option]:
             "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js",
             "Script of the SockJS iframe page.",
             "SockJS is not served",
-        ),
-        fixed("handler/message_wait", integer(0), "5000", "Wait for a missing message.", no_sequencing, "milliseconds"),
-        fixed("handler/id_cache_ttl", seconds, "60", "Memory for message ids.", "repeated ids are not noticed", s),
-        fixed(
-            "handler/update_on_first_subscription",
-            kinds.BOOLEAN,
-            "true",
-            "Look for missed messages at the first subscription of a channel.",
-            "missed messages are not looked for",
-        ),
-        fixed(
-            "handler/subscription_linger",
-            seconds,
-            "60",
-            "How long the subscriptions of a long poll outlive it.",
-            "they end with it",
-            s,
         ),
     ]

@@ -7,7 +7,7 @@ became of each item. The texts of errors are the same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -17,7 +17,8 @@ from holdfast.errors import GripError, WireError
 from holdfast.grip.item import Item, parse_publish_body
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.push.delivery import Receipt
-from holdfast.push.fanout import Fanout
+from holdfast.push.publisher import Publisher
+from holdfast.push.sequencer import Outcome
 from holdfast.wire.headers import Headers, get_all
 from holdfast.wire.http1.head import HEADER_TOO_LARGE, INVALID_CONTENT_LENGTH, HeadLimits
 from holdfast.wire.reasons import reason_phrase
@@ -26,6 +27,13 @@ TEXT = b"text/plain"
 JSON = b"application/json"
 
 _FORMATS = {b"text/plain": TEXT, b"text/*": TEXT, b"*/*": TEXT, b"*": TEXT, JSON: JSON, b"application/*": JSON}
+_STATES = {
+    Outcome.DELIVER: "delivered",
+    Outcome.BUFFERED: "buffered",
+    Outcome.DUPLICATE: "duplicate",
+    Outcome.CONFLICT: "refused",
+    Outcome.FULL: "refused",
+}
 _LENGTHLESS_METHODS = frozenset({b"GET", b"HEAD", b"DELETE", b"OPTIONS"})
 _NOT_ACCEPTABLE = b"Not Acceptable. Supported formats are text/plain and application/json.\n"
 
@@ -34,12 +42,21 @@ class PublishDoor:
     """The service of the control port.
 
     Args:
+        recover: lets every held client ask its backend for what it may have missed.
         max_body_bytes: of one publish call.
     """
 
-    def __init__(self, fanout: Fanout, counters: Counters, limits: HeadLimits, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        recover: Callable[[], None],
+        counters: Counters,
+        limits: HeadLimits,
+        max_body_bytes: int,
+    ) -> None:
         self.limits = limits
-        self._fanout = fanout
+        self._publisher = publisher
+        self._recover = recover
         self._counters = counters
         self._max_body_bytes = max_body_bytes
 
@@ -61,8 +78,10 @@ class PublishDoor:
         elif head.method != b"POST":
             _respond(exchange, 405, b"Method not allowed: %b.\n" % head.method, [(b"Allow", b"POST")])
         elif path == b"/recover":
-            _respond(exchange, 501, b"Recovery is not supported yet.\n")
-        elif exchange.is_body_complete and not head.is_chunked and not self._fanout.is_congested:
+            self._recover()
+            body = b"Updated\n" if accept is TEXT else b'{"message":"Updated"}\n'
+            _respond(exchange, 200, body, [], accept)
+        elif exchange.is_body_complete and not head.is_chunked and not self._publisher.fanout.is_congested:
             self._publish(exchange, exchange.take(), accept)
         else:
             return self._receive(exchange, accept)
@@ -93,9 +112,9 @@ class PublishDoor:
                     return
         except ClientGone:
             return
-        while self._fanout.is_congested:
+        while self._publisher.fanout.is_congested:
             is_clear = asyncio.Event()
-            self._fanout.when_clear(is_clear.set)
+            self._publisher.fanout.when_clear(is_clear.set)
             await is_clear.wait()
         self._publish(exchange, b"".join(pieces), accept)
 
@@ -107,7 +126,7 @@ class PublishDoor:
             _respond(exchange, 400, f"{error}\n".encode())
             return
         if accept is TEXT:
-            self._fanout.publish(items)
+            self._publisher.publish(items)
             _respond(exchange, 200, b"Published\n")
         else:
             self._publish_and_report(exchange, items)
@@ -118,12 +137,17 @@ class PublishDoor:
 
         def report() -> None:
             counts = [
-                {"channel": item.channel, "receivers": receipt.receivers, "dropped": receipt.dropped}
+                {
+                    "channel": item.channel,
+                    "receivers": receipt.receivers,
+                    "dropped": receipt.dropped,
+                    "state": _STATES[receipt.state],
+                }
                 for item, receipt in zip(items, receipts, strict=True)
             ]
             _respond(exchange, 200, orjson.dumps({"message": "Published", "items": counts}) + b"\n", [], JSON)
 
-        self._fanout.publish(items, receipts, report)
+        self._publisher.publish(items, receipts, report)
 
 
 def choose_format(accept_values: list[bytes]) -> bytes | None:

@@ -17,7 +17,7 @@ from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange
 from holdfast.timers import Deadline
 from holdfast.wire.http1.encode import encode_response_head
-from holdfast.wire.http1.head import parse_request_head
+from holdfast.wire.http1.head import RequestHead, parse_request_head
 
 if TYPE_CHECKING:
     from holdfast.net.outlets import ConnectionOutlet
@@ -104,10 +104,11 @@ class ClientConnection(asyncio.Protocol):
         if self._is_new:
             prepare_client_socket(transport.get_extra_info("socket"))
             self.started = self.edge.opened()
-        self._set_deadline(self.edge.limits.idle_timeout_s)
+        if self._state is not _State.SERVING:
+            self._set_deadline(self.edge.limits.idle_timeout_s)
         if self._state is _State.LINGERING:
             self.linger()
-        elif self._buffer:
+        elif self._state is _State.WAITING and self._buffer:
             self._advance()
 
     def data_received(self, data: bytes) -> None:
@@ -327,6 +328,14 @@ class ClientConnection(asyncio.Protocol):
         self._transport.abort()
         return duplicate, self._buffer
 
+    def reopen(self, head: RequestHead, body: bytes) -> ClientExchange:
+        """Serve a request that came earlier once more, in the task that calls this."""
+        self._state = _State.SERVING
+        self._exchange = exchange = ClientExchange(self, head, body)
+        self._outlet = None
+        self._task = cast("asyncio.Task[None] | None", asyncio.current_task())
+        return exchange
+
     def keep_as_outlet(self, outlet: ConnectionOutlet) -> None:
         """Keep the transport for a hold, where it cannot be parked."""
         self._task = None
@@ -349,7 +358,7 @@ class ClientConnection(asyncio.Protocol):
         """Close as soon as everything is sent; a client that does not take it is not waited for without end."""
         self._state = _State.LINGERING
         self._buffer = b""
-        self._set_deadline(self.edge.limits.send_timeout_s)
+        self.pause_writing()
         self._transport.close()
 
     def linger(self) -> None:

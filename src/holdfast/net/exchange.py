@@ -65,19 +65,25 @@ class ClientExchange:
         "head",
     )
 
-    def __init__(self, connection: ClientConnection, head: RequestHead) -> None:
+    def __init__(self, connection: ClientConnection, head: RequestHead, body: bytes | None = None) -> None:
+        """
+        Args:
+            body: the whole body, for a request that is answered a second time.
+        """
         self.head = head
         self.body_bytes_sent = 0
         self.has_started = False
         self._connection = connection
         self._decoder: BodyDecoder | None = None
-        if head.is_chunked:
+        if body is not None:
+            self._decoder = None
+        elif head.is_chunked:
             self._decoder = ChunkedBody()
         elif head.content_length:
             self._decoder = SizedBody(head.content_length)
         self._awaits_continue = head.expects_continue and self._decoder is not None
-        self._chunks: list[bytes] = []
-        self._pending_bytes = 0
+        self._chunks: list[bytes] = [body] if body else []
+        self._pending_bytes = len(body) if body else 0
         self._waiter: asyncio.Future[None] | None = None
         self._is_persistent = head.is_persistent
         self._is_chunked = False

@@ -11,6 +11,8 @@ from holdfast.counters import Counters
 
 if TYPE_CHECKING:
     from holdfast.net.client import ClientConnection
+    from holdfast.net.exchange import ClientExchange
+    from holdfast.wire.http1.head import RequestHead
 
 log = logging.getLogger("holdfast.net.outlets")
 
@@ -64,6 +66,14 @@ class Outlet(Protocol):
 
     def finish(self, data: bytes, *, is_reusable: bool) -> None:
         """Send the end of the response; the owner is not told of anything after this."""
+        ...
+
+    async def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
+        """Take the client back, before anything of its response was sent, to answer its request anew.
+
+        Returns:
+            The exchange, or None when the client has left.
+        """
         ...
 
     def describe(self) -> str:
@@ -134,6 +144,11 @@ class ConnectionOutlet:
     def describe(self) -> str:
         """Address and port of the client, for logs."""
         return self._connection.describe()
+
+    async def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
+        """Answer the request anew, before anything of its response was sent; None when the client has left."""
+        self._owner = None
+        return None if self._connection.is_lost else self._connection.reopen(head, body)
 
     def end_hold(self) -> None:
         """The process stops."""

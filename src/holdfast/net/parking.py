@@ -18,8 +18,11 @@ import socket
 
 from holdfast.net.client import ClientConnection
 from holdfast.net.edge import Edge
+from holdfast.net.exchange import ClientExchange
+from holdfast.net.outbox import Outbox
 from holdfast.net.outlets import OutboxLimits, OutletOwner, reject_when_full
 from holdfast.net.runtime import Runtime
+from holdfast.wire.http1.head import RequestHead
 
 EVENTS_PER_TURN = 256
 """Events handled before others get their turn; epoll reports the rest again."""
@@ -64,7 +67,7 @@ class ParkedClient:
         self._early = early
         self._owner: OutletOwner | None = owner
         self._started = started
-        self._outbox: bytearray | None = None
+        self._outbox: Outbox | None = None
         self._state = _State.HELD
         self._has_unread = False
         self._is_reusable = True
@@ -104,6 +107,23 @@ class ParkedClient:
             self._end()
         else:
             self._arm(self._edge.limits.send_timeout_s)
+
+    async def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
+        """Take the client out of the lot, before anything of its response was sent, to answer its request anew.
+
+        Returns:
+            The exchange, or None when the client has left.
+        """
+        self._owner = None
+        if self._state is not _State.HELD:
+            return None
+        self._release()
+        connection = ClientConnection(self._edge, is_new=False, early=self._early)
+        connection.started = self._started
+        exchange = connection.reopen(head, body)
+        sock, self._fd = socket.socket(fileno=self._fd), -1
+        is_here = await self._lot.adopt(connection, sock)
+        return exchange if is_here else None
 
     def end_hold(self) -> None:
         """The process stops: end what is held in good order, and close who is between requests."""
@@ -148,7 +168,7 @@ class ParkedClient:
     def _send(self, data: bytes) -> bool | None:
         """Write now what the system takes, and queue the rest; None when the client turned out to be gone."""
         if self._outbox is not None:
-            self._outbox += data
+            self._outbox.append(data)
             return True
         try:
             sent = os.write(self._fd, data)
@@ -158,7 +178,7 @@ class ParkedClient:
             self._leave()
             return None
         if sent < len(data):
-            self._outbox = bytearray(data[sent:])
+            self._outbox = Outbox(data, sent)
             self._watch()
         return True
 
@@ -166,14 +186,13 @@ class ParkedClient:
         if self._outbox is None:
             return
         try:
-            sent = os.write(self._fd, self._outbox)
+            is_empty = self._outbox.write_to(self._fd)
         except BlockingIOError:
             return
         except OSError:
             self._leave()
             return
-        if sent < len(self._outbox):
-            del self._outbox[:sent]
+        if not is_empty:
             if self._state is _State.ENDING:
                 self._arm(self._edge.limits.send_timeout_s)
             return
@@ -277,8 +296,9 @@ class ParkingLot:
 
     def wake(self, edge: Edge, fd: int, early: bytes, started: int, *, is_last: bool) -> None:
         """Make an ordinary connection of a descriptor that has left the lot."""
-        sock = socket.socket(fileno=fd)
-        self._runtime.spawn(self._adopt(edge, sock, early, started, is_last), "wake")
+        connection = ClientConnection(edge, is_new=False, early=b"" if is_last else early, is_last=is_last)
+        connection.started = started
+        self._runtime.spawn(self._wake(connection, socket.socket(fileno=fd)), "wake")
 
     def end_holds(self) -> None:
         """End every held response in good order, for an orderly stop."""
@@ -292,14 +312,18 @@ class ParkingLot:
         self._runtime.loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    async def _adopt(self, edge: Edge, sock: socket.socket, early: bytes, started: int, is_last: bool) -> None:
-        connection = ClientConnection(edge, is_new=False, early=b"" if is_last else early, is_last=is_last)
-        connection.started = started
+    async def adopt(self, connection: ClientConnection, sock: socket.socket) -> bool:
+        """Give a socket that has left the lot to a connection; returns whether it could still be used."""
         try:
             await self._runtime.loop.connect_accepted_socket(lambda: connection, sock)
         except OSError:
             sock.close()
-            edge.closed(started)
+            connection.edge.closed(connection.started)
+            return False
+        return True
+
+    async def _wake(self, connection: ClientConnection, sock: socket.socket) -> None:
+        await self.adopt(connection, sock)
 
     def _on_ready(self) -> None:
         for fd, events in self._epoll.poll(0, EVENTS_PER_TURN):

@@ -17,6 +17,7 @@ from holdfast.grip.values import BackendResponse, HoldMode, Instruct
 from holdfast.net.exchange import ClientExchange
 from holdfast.proxy.answers import ACCEPT_UNAVAILABLE, TOO_LARGE_FOR_GRIP, ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.reply import Reply
 from holdfast.push.holds import Framing, ResponseHold, StreamHold
 from holdfast.push.plan import HoldPlan, RouteTerms
@@ -54,13 +55,16 @@ class Acceptor:
         self._target = target
         self.status: int | None = None
 
-    async def run(self, reply: Reply, request_body_bytes: int) -> bool:
+    async def run(self, reply: Reply, request_body: bytes) -> bool:
         """Act on the instruct; returns whether the client is held.
+
+        Args:
+            request_body: the client's, or the beginning of one that is longer than GRIP allows.
 
         Raises:
             ErrorAnswer: the instruct is not valid, or too large.
         """
-        if request_body_bytes > MAX_BODY_BYTES or (self._client.head.content_length or 0) > MAX_BODY_BYTES:
+        if len(request_body) > MAX_BODY_BYTES or (self._client.head.content_length or 0) > MAX_BODY_BYTES:
             raise ErrorAnswer(400, TOO_LARGE_FOR_GRIP)
         body = await _read_body(reply)
         if len(body) > MAX_BODY_BYTES:
@@ -76,7 +80,7 @@ class Acceptor:
             self._answer(instruct)
             return False
         if instruct.mode is HoldMode.RESPONSE:
-            return await self._hold_response(instruct)
+            return await self._hold_response(instruct, request_body)
         return await self._begin_stream(instruct)
 
     # --- without a hold --------------------------------------------------------------------------------------------
@@ -89,9 +93,10 @@ class Acceptor:
 
     # --- long polls ------------------------------------------------------------------------------------------------
 
-    async def _hold_response(self, instruct: Instruct) -> bool:
+    async def _hold_response(self, instruct: Instruct, request_body: bytes) -> bool:
         """Keep the response, and send nothing (grip spec §5.1)."""
-        hold = ResponseHold(self._proxy.holds, self._plan(instruct), self._framing())
+        request = HeldRequest.of(self._client.head, request_body, self._rule)
+        hold = ResponseHold(self._proxy.holds, self._plan(instruct), self._framing(), request)
         outlet = await self._client.hold(hold, b"")
         if outlet is not None:
             hold.open(outlet)
@@ -133,6 +138,9 @@ class Acceptor:
             self._proxy.counters.instruct_errors += 1
             raise ErrorAnswer(500, ACCEPT_UNAVAILABLE) from exc
         self.status = head.code
+        if head.code in _HEAD_ONLY_CODES:
+            client.respond(head.code, head.reason, head.headers, b"")
+            return False
         client.start_response(head.code, head.reason, head.headers, None)
         content = beginning
         while content:

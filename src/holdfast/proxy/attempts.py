@@ -25,6 +25,9 @@ log = logging.getLogger("holdfast.proxy")
 PREFIX_BYTES = 10_000
 """Body bytes that must have arrived, or the whole body, before a backend is contacted (routes spec §3.8)."""
 
+KEPT_BODY_BYTES = 100_000
+"""A request with a longer body is never held (grip spec §1.4), so it is never made again."""
+
 _BODYLESS_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 _IDEMPOTENT_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 """RFC 9110 §9.2.2: may be sent again when it is unknown whether the backend saw them."""
@@ -35,7 +38,7 @@ class Attempts:
 
     Attributes:
         target: the target chosen last.
-        body_bytes: request body bytes read from the client so far.
+        body: the request body as far as it has been read, and as far as it may be needed again.
         is_body_sent: whether the backend got the whole request body.
     """
 
@@ -46,14 +49,14 @@ class Attempts:
         "_proxy",
         "_pump",
         "_request",
-        "body_bytes",
+        "body",
         "is_body_sent",
         "target",
     )
 
     def __init__(self, proxy: ProxyContext, client: ClientExchange, request: OriginRequest, prefix: bytes) -> None:
         self.target: Target | None = None
-        self.body_bytes = len(prefix)
+        self.body = prefix
         # Asked now: what arrives later is not in the prefix, and has to be sent after it.
         self.is_body_sent = self._is_whole = client.is_body_complete
         self._proxy = proxy
@@ -98,7 +101,7 @@ class Attempts:
 
     async def _ask(self, rule: Rule, target: Target) -> Reply:
         if target.kind is TargetKind.TEST:
-            return answer_test_request(self._request.path_and_query, rule.path_beg, self.body_bytes)
+            return answer_test_request(self._request.path_and_query, rule.path_beg, len(self.body))
         endpoint = self._endpoint(target)
         connection = self._proxy.pool.take_idle(endpoint)
         if connection is not None:
@@ -145,7 +148,8 @@ class Attempts:
         """Send what follows the prefix, as fast as the backend takes it."""
         try:
             while content := await self._client.read_chunk():
-                self.body_bytes += len(content)
+                if len(self.body) <= KEPT_BODY_BYTES:
+                    self.body += content
                 await connection.write(encode_chunk(content) if is_chunked else content)
         except ClientGone:
             return

@@ -16,9 +16,11 @@ from holdfast.proxy.answers import (
     ROUTE_NOT_FOUND,
     TEXT_PLAIN,
     ErrorAnswer,
+    origin_error,
 )
 from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.held_request import RetryTerms
 from holdfast.proxy.reply import Reply
 from holdfast.routing.forward import build_origin_request, is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule
@@ -29,13 +31,18 @@ log = logging.getLogger("holdfast.proxy")
 
 
 class HttpExchange:
-    """A request on its way through the proxy. `run` reads top to bottom; everything else is a step of it."""
+    """A request on its way through the proxy. `run` reads top to bottom; everything else is a step of it.
 
-    __slots__ = ("_attempts", "_client", "_is_trusted", "_proxy", "_rule", "_status", "_uri")
+    Args:
+        retry: for a request that was held and is made again on behalf of its client.
+    """
 
-    def __init__(self, proxy: ProxyContext, client: ClientExchange) -> None:
+    __slots__ = ("_attempts", "_client", "_is_trusted", "_proxy", "_retry", "_rule", "_status", "_uri")
+
+    def __init__(self, proxy: ProxyContext, client: ClientExchange, retry: RetryTerms | None = None) -> None:
         self._proxy = proxy
         self._client = client
+        self._retry = retry
         self._uri: ClientUri | None = None
         self._rule: Rule | None = None
         self._attempts: Attempts | None = None
@@ -52,7 +59,7 @@ class HttpExchange:
         except WireError as error:
             outcome = self._answer(ErrorAnswer(error.status, error.text))
         except BackendError as exc:
-            self._truncate(exc)
+            outcome = self._break_off(exc)
         except ClientGone:
             pass
         except Exception:
@@ -68,9 +75,7 @@ class HttpExchange:
         self._uri = uri = parse_client_uri(head.target, head.host, is_tls=is_tls)
         if head.upgrade == b"websocket":
             raise _refuse_websocket(client)
-        self._rule = rule = proxy.routes.find(
-            uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=self._wanted_route(head.headers)
-        )
+        self._rule = rule = self._find_rule(uri, is_tls)
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
         self._is_trusted = self._check_trust(head.headers)
@@ -85,6 +90,7 @@ class HttpExchange:
             is_trusted=self._is_trusted,
             client_address=client.client_address,
             now_s=proxy.wall_clock(),
+            grip_last=self._retry.grip_last if self._retry is not None else (),
         )
         if rule.sig is not None and rule.sig.error is not None:
             log.error("failed to sign request: %s", rule.sig.error)
@@ -98,6 +104,16 @@ class HttpExchange:
         finally:
             attempts.stop()
             reply.close(is_request_sent=attempts.is_body_sent)
+
+    def _find_rule(self, uri: ClientUri, is_tls: bool) -> Rule | None:
+        """The rule for the request; one that is made again keeps its rule while that exists and fits (§1.8)."""
+        routes = self._proxy.routes
+        if self._retry is not None:
+            rule = routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=self._retry.route_id)
+            if rule is not None and (rule.path_beg is None or uri.path.startswith(rule.path_beg)):
+                return rule
+        wanted = self._wanted_route(self._client.head.headers)
+        return routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=wanted)
 
     def _wanted_route(self, headers: Headers) -> str | None:
         """The id that a client asks for, where that is allowed (routes spec §1.8)."""
@@ -120,7 +136,10 @@ class HttpExchange:
         headers = [header for header in relayed_headers(reply.headers) if header[0].lower() != b"content-length"]
         if reply.is_complete:
             length = reply.content_length if client.is_head_request else None
-            client.respond(reply.code, reply.reason, headers, reply.take(), length=length)
+            is_length_unknown = client.is_head_request and length is None
+            client.respond(
+                reply.code, reply.reason, headers, reply.take(), length=length, is_head_only=is_length_unknown
+            )
             return
         client.start_response(reply.code, reply.reason, headers, reply.content_length)
         while content := await reply.read():
@@ -131,7 +150,7 @@ class HttpExchange:
     async def _accept(self, reply: Reply, rule: Rule, attempts: Attempts) -> Outcome:
         assert attempts.target is not None
         acceptor = Acceptor(self._proxy, self._client, rule, attempts.target)
-        is_held = await acceptor.run(reply, attempts.body_bytes)
+        is_held = await acceptor.run(reply, attempts.body)
         self._status = acceptor.status
         return Outcome.ACCEPT if is_held else Outcome.RESPONSE
 
@@ -148,11 +167,17 @@ class HttpExchange:
         self._client.respond(answer.code, answer.reason, TEXT_PLAIN, body)
         return Outcome.RESPONSE
 
-    def _truncate(self, exc: BackendError) -> None:
-        """The backend broke off in the middle: the client must be able to tell (routes spec §3.10, Target)."""
-        log.warning("response to %s truncated: %s", self._uri.text if self._uri else "", exc)
+    def _break_off(self, exc: BackendError) -> Outcome:
+        """The backend broke off: 502, or when it is too late for that a response that is seen to be truncated."""
+        uri = self._uri.text if self._uri else ""
+        if not self._client.has_started:
+            log.info("no whole answer to %s: %s", uri, exc)
+            self._proxy.counters.backend_failures += 1
+            return self._answer(origin_error(str(exc)))
+        log.warning("response to %s truncated: %s", uri, exc)
         self._proxy.counters.responses_truncated += 1
         self._client.abort()
+        return Outcome.ERROR
 
     @property
     def _is_debug(self) -> bool:
@@ -171,7 +196,7 @@ class HttpExchange:
                 status=self._status,
                 body_bytes=self._client.body_bytes_sent,
                 outcome=outcome,
-                is_retry=False,
+                is_retry=self._retry is not None,
                 user_agent=get_first(head.headers, b"user-agent"),
             )
         )

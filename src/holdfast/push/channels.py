@@ -1,12 +1,17 @@
 """The registry: which holds are subscribed to which channel.
 
-A channel exists exactly while it has a subscriber. `version` grows with every new subscription, so that an item that
+A channel exists while it has a subscriber, and after its last long poll has left for as long as it lingers, because the
+client is about to poll again (grip spec §5.8). `version` grows with every new subscription, so that an item that
 was accepted before a hold subscribed is never given to it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+from holdfast.timers import Deadline, TimerWheel
 
 if TYPE_CHECKING:
     from holdfast.push.delivery import Delivery
@@ -33,6 +38,10 @@ def _discard(holds: set[HoldT] | frozenset[HoldT], hold: HoldT) -> None:
         holds.discard(hold)
 
 
+def _ignore(which: object) -> None:
+    """For those who need not be told."""
+
+
 class Channel:
     """One channel with its subscribers.
 
@@ -40,9 +49,10 @@ class Channel:
         responses, streams: the holds by mode.
         shared: those holds that are subscribed to other channels as well; their order across channels is watched.
         deliveries: accepted and not yet finished, in order.
+        linger: runs while the channel stays although nobody may be subscribed.
     """
 
-    __slots__ = ("deliveries", "name", "responses", "shared", "streams", "version")
+    __slots__ = ("deliveries", "linger", "name", "responses", "shared", "streams", "version")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -50,23 +60,46 @@ class Channel:
         self.streams: set[StreamHold] | frozenset[StreamHold] = _NOBODY
         self.shared: set[Hold] | frozenset[Hold] = _NOBODY
         self.deliveries: list[Delivery] = []
+        self.linger: Deadline | None = None
         self.version = 0
 
     def __len__(self) -> int:
         return len(self.responses) + len(self.streams)
 
 
-class Registry:
-    """All channels with subscribers."""
+@dataclass(slots=True)
+class ChannelEvents:
+    """Who is told of the life of channels.
 
-    def __init__(self) -> None:
+    Attributes:
+        opened: a channel that got its first subscriber.
+        closed: the name of a channel that is gone: its last subscriber has left, and it does not linger.
+    """
+
+    opened: Callable[[Channel], None] = _ignore
+    closed: Callable[[str], None] = _ignore
+
+
+class Registry:
+    """All channels with subscribers.
+
+    Args:
+        wheel, now: for lingering; monotonic seconds.
+        linger_s: how long a channel stays after a long poll has left it; 0 for not at all.
+    """
+
+    def __init__(self, wheel: TimerWheel | None = None, now: Callable[[], float] = float, linger_s: float = 0) -> None:
+        self.events = ChannelEvents()
         self._channels: dict[str, Channel] = {}
+        self._wheel = wheel if wheel is not None else TimerWheel()
+        self._now = now
+        self._linger_s = linger_s
 
     def __len__(self) -> int:
         return len(self._channels)
 
     def find(self, name: str) -> Channel | None:
-        """The channel, or None when nobody is subscribed to it."""
+        """The channel, or None when nobody is subscribed to it and it does not linger."""
         return self._channels.get(name)
 
     def add_response(self, hold: ResponseHold) -> None:
@@ -80,11 +113,17 @@ class Registry:
             channel.streams = _with(channel.streams, hold)
 
     def remove_response(self, hold: ResponseHold) -> None:
-        """Unsubscribe a response hold from everything."""
+        """Unsubscribe a response hold from everything; its channels linger."""
         for name in hold.plan.channels:
             channel = self._channels[name]
             _discard(channel.responses, hold)
+            if self._linger_s:
+                self._start_linger(channel)
             self._leave(channel, hold)
+
+    def response_holds(self) -> set[ResponseHold]:
+        """All response holds that have a channel."""
+        return {hold for channel in self._channels.values() for hold in channel.responses}
 
     def remove_stream(self, hold: StreamHold) -> None:
         """Unsubscribe a stream hold from everything."""
@@ -99,6 +138,7 @@ class Registry:
             channel = self._channels.get(name)
             if channel is None:
                 channel = self._channels[name] = Channel(name)
+                self.events.opened(channel)
             channel.version += 1
             channels.append(channel)
         if len(channels) > 1:
@@ -108,5 +148,33 @@ class Registry:
 
     def _leave(self, channel: Channel, hold: Hold) -> None:
         _discard(channel.shared, hold)
-        if not channel.responses and not channel.streams:
+        self._close_if_unused(channel)
+
+    def _start_linger(self, channel: Channel) -> None:
+        if channel.linger is None:
+            channel.linger = Deadline(self._wheel, _Linger(self, channel))
+        channel.linger.set(self._now() + self._linger_s)
+
+    def end_linger(self, channel: Channel) -> None:
+        """The time of a channel without subscribers is over."""
+        channel.linger = None
+        self._close_if_unused(channel)
+
+    def _close_if_unused(self, channel: Channel) -> None:
+        if not channel and channel.linger is None:
             del self._channels[channel.name]
+            self.events.closed(channel.name)
+
+
+class _Linger:
+    """Whose time runs out when a channel has lingered."""
+
+    __slots__ = ("_channel", "_registry")
+
+    def __init__(self, registry: Registry, channel: Channel) -> None:
+        self._registry = registry
+        self._channel = channel
+
+    def on_deadline(self, now_s: float) -> None:
+        """See `holdfast.timers.DeadlineOwner`."""
+        self._registry.end_linger(self._channel)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item
 from holdfast.push.channels import Channel
+from holdfast.push.sequencer import Outcome
 from holdfast.wire.http1.encode import encode_chunk
 
 if TYPE_CHECKING:
@@ -21,14 +22,24 @@ RUN_BYTES = 65536
 RUN_ITEMS = 1000
 """Content and items after which a run is closed, so that one write stays small whatever a publisher sends."""
 
+WEIGHT_BYTES = 16384
+"""Bytes that take about as long to write as it takes to write at all."""
+
 
 @dataclass(slots=True, eq=False)
 class Receipt:
-    """What became of one published item: how many clients it was written to, and how many of them lost it."""
+    """What became of one published item.
+
+    Attributes:
+        receivers: clients that it was written to.
+        dropped: clients that lost it.
+        state: what the sequencer decided.
+    """
 
     channel: str
     receivers: int = 0
     dropped: int = 0
+    state: Outcome = Outcome.DELIVER
 
 
 class Delivery:
@@ -43,6 +54,7 @@ class Delivery:
         streams_sent, streams_lost: plain stream holds written to, and those that lost it.
         encoded: responses made in this run, for holds with equal plans.
         unreached: shared holds that have not been reached.
+        weight: how many small writes one write of this run is worth; known once it has begun.
     """
 
     __slots__ = (
@@ -67,6 +79,7 @@ class Delivery:
         "streams_sent",
         "unreached",
         "version",
+        "weight",
     )
 
     def __init__(self, number: int, home: Channel, holds: list[Hold], unreached: set[Hold]) -> None:
@@ -86,6 +99,7 @@ class Delivery:
         self.streams_lost = 0
         self.encoded: dict[tuple[object, ...], bytes] = {}
         self.now_s = 0.0
+        self.weight = 1
         self._holds = holds
         self._has_shared = bool(unreached)
         self._position = -1
@@ -134,6 +148,9 @@ class Delivery:
         self.stream_content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.stream_content:
             self.stream_chunk = encode_chunk(self.stream_content)
+        bodies = (item.http_response.body for item, _ in self.entries if item.http_response is not None)
+        longest = max((len(body) for body in bodies if body is not None), default=0)
+        self.weight = 1 + max(longest, len(self.stream_content)) // WEIGHT_BYTES
 
     def write_slice(self, limit: int, catch_up: Callable[[Hold, Delivery], None]) -> int:
         """Deliver to the next `limit` holds; returns how many there were."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -85,24 +85,15 @@ class Fanout:
         """Call back when the backlog is well below its bound."""
         self._waiting.append(callback)
 
-    def publish(
-        self,
-        items: Sequence[Item],
-        receipts: list[Receipt] | None = None,
-        on_settled: Callable[[], None] | None = None,
-    ) -> None:
-        """Accept items, in order.
+    def deliver(self, entries: Iterable[tuple[Item, Receipt]], on_settled: Callable[[], None] | None = None) -> None:
+        """Deliver items, in order.
 
         Args:
-            receipts: gets one receipt per item.
+            entries: each item with the receipt that tells what became of it.
             on_settled: called once, when the receipts are final; at once if nobody is subscribed.
         """
         deliveries: dict[Delivery, None] = {}
-        for item in items:
-            self._counters.items_received += 1
-            receipt = Receipt(item.channel)
-            if receipts is not None:
-                receipts.append(receipt)
+        for item, receipt in entries:
             channel = self._registry.find(item.channel)
             if channel is None:
                 log.info("publish channel=%s receivers=0", item.channel)
@@ -152,9 +143,9 @@ class Fanout:
             delivery = self._ready.popleft()
             if not delivery.has_begun:
                 delivery.begin(self._now())
-            written = delivery.write_slice(budget, self._catch_up)
+            written = delivery.write_slice(max(budget // delivery.weight, 1), self._catch_up)
             self._backlog -= written
-            budget -= max(written, 1)
+            budget -= max(written, 1) * delivery.weight
             if delivery.remaining:
                 self._ready.append(delivery)
             else:

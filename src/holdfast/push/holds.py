@@ -15,8 +15,10 @@ from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item, ResponseFormat
 from holdfast.grip.values import BackendResponse
 from holdfast.push.channels import Registry
+from holdfast.push.last_ids import LastIds
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, render_response, render_stream
+from holdfast.push.updates import Updates
 from holdfast.timers import TimerWheel
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk, encode_response_head
 
@@ -69,6 +71,8 @@ class HoldContext:
     Args:
         now: monotonic time in seconds.
         jitter: a random number in [0, 1), for keep-alives.
+        last_ids: newest id per channel.
+        updates: where holds go that have to ask their backend again.
     """
 
     registry: Registry
@@ -76,6 +80,8 @@ class HoldContext:
     counters: Counters
     now: Callable[[], float]
     jitter: Callable[[], float]
+    last_ids: LastIds
+    updates: Updates
 
 
 class StreamHold:
@@ -215,24 +221,35 @@ class ResponseHold:
 
     Attributes:
         is_open: None before `open`.
+        request: the client's request, for whoever asks the backend again; the hold does not look at it.
+        prev_ids: per full channel name the id that the client has, for channels that state one; None if there are none.
     """
 
-    __slots__ = ("_context", "_slot", "framing", "is_open", "outlet", "plan")
+    __slots__ = ("_context", "_slot", "framing", "is_open", "outlet", "plan", "prev_ids", "request")
 
-    def __init__(self, context: HoldContext, plan: HoldPlan, framing: Framing) -> None:
+    def __init__(self, context: HoldContext, plan: HoldPlan, framing: Framing, request: object) -> None:
         assert plan.kept is not None
         self.plan = plan
         self.framing = framing
+        self.request = request
         self.is_open: bool | None = None
         self.outlet: Outlet
+        self.prev_ids: dict[str, str] | None = dict(plan.prev_ids) or None
         self._context = context
         self._slot = 0
 
     def open(self, outlet: Outlet) -> None:
-        """Subscribe, and start the timer. Nothing is sent. A client that left before stays gone."""
+        """Subscribe, and start the timer. Nothing is sent. A client that left before stays gone.
+
+        If the client has missed an item already, its backend is asked again instead (grip spec §5.5).
+        """
         if self.is_open is False:
             return
         self.outlet = outlet
+        if self.prev_ids is not None and self._has_missed(self.prev_ids):
+            self.is_open = False
+            self._context.updates.ask_now(self)
+            return
         self.is_open = True
         self._context.registry.add_response(self)
         self._context.counters.holds_opened += 1
@@ -243,6 +260,8 @@ class ResponseHold:
         for item, receipt in delivery.entries:
             if item.http_response is None:
                 continue
+            if self.prev_ids is not None and not self._follows(delivery.channel, item):
+                continue
             data = self._answer(delivery, item, item.http_response)
             if data is not None:
                 receipt.receivers += 1
@@ -250,6 +269,12 @@ class ResponseHold:
                 self._finish(data)
             if not self.is_open:
                 return
+
+    def ask_again(self) -> None:
+        """Ask the backend again on behalf of the client, who notices nothing (grip spec §5.6)."""
+        if self.is_open:
+            self._close()
+            self._context.updates.ask_now(self)
 
     def end(self) -> None:
         """Answer with the kept response."""
@@ -275,19 +300,39 @@ class ResponseHold:
         """Channels, for logs."""
         return f"long poll of {', '.join(self.plan.channels) or 'no channel'}"
 
+    def _has_missed(self, prev_ids: dict[str, str]) -> bool:
+        """Whether a channel is known to be ahead of the client; what is known of such channels is forgotten."""
+        last_ids = self._context.last_ids
+        ahead = [channel for channel, prev_id in prev_ids.items() if last_ids.get(channel) not in (None, prev_id)]
+        for channel in ahead:
+            last_ids.remove(channel)
+        return bool(ahead)
+
+    def _follows(self, channel: str, item: Item) -> bool:
+        """Whether `item` comes next for this client; if not, something was missed (grip spec §10.3)."""
+        assert self.prev_ids is not None
+        prev_id = self.prev_ids.get(channel)
+        if prev_id is None or item.prev_id == prev_id:
+            return True
+        self._context.last_ids.remove(channel)
+        self._context.updates.ask_soon(self)
+        return False
+
+    def _advance(self, channel: str, item: Item) -> None:
+        """The item has gone through the filters: the next one must follow it."""
+        if self.prev_ids is not None and channel in self.prev_ids:
+            if item.id is None:
+                del self.prev_ids[channel]
+            else:
+                self.prev_ids[channel] = item.id
+
     def _answer(self, delivery: Delivery, item: Item, fmt: ResponseFormat) -> bytes | None:
         """The response that `item` makes; equal ones are encoded once per run. None when the item is not for us."""
         is_shared = delivery.channel not in self.plan.filters and not delivery.has_content_filters
         key = (id(fmt), self.plan, self.framing)
         if is_shared and (data := delivery.encoded.get(key)) is not None:
             return data
-        try:
-            response = render_response(self.plan, delivery.channel, item, fmt)
-        except ItemSkipped as skipped:
-            note_skip(self._context.counters, self.outlet.describe(), self.describe(), skipped)
-            if skipped.is_fatal or (skipped.is_failure and self.plan.route.is_debug):
-                self._finish(encode_response(skipped.as_response(self.plan.route.is_debug), self.framing))
-            return None
+        response = self._render(delivery.channel, item, fmt)
         if response is None:
             return None
         data = encode_response(response, self.framing)
@@ -295,12 +340,28 @@ class ResponseHold:
             delivery.encoded[key] = data
         return data
 
+    def _render(self, channel: str, item: Item, fmt: ResponseFormat) -> BackendResponse | None:
+        try:
+            response = render_response(self.plan, channel, item, fmt, self.prev_ids)
+        except ItemSkipped as skipped:
+            if not skipped.is_failure:
+                self._advance(channel, item)
+            note_skip(self._context.counters, self.outlet.describe(), self.describe(), skipped)
+            if skipped.is_fatal or (skipped.is_failure and self.plan.route.is_debug):
+                self._finish(encode_response(skipped.as_response(self.plan.route.is_debug), self.framing))
+            return None
+        self._advance(channel, item)
+        if fmt.action is Action.HINT:
+            self.ask_again()
+        return response
+
     def _finish(self, data: bytes) -> None:
         self._close()
         self.outlet.finish(data, is_reusable=self.framing.is_persistent)
 
     def _close(self) -> None:
         self.is_open = False
+        self._context.updates.forget(self)
         self._context.registry.remove_response(self)
         if self._slot:
             self._context.wheel.remove(self._slot, self)

@@ -39,6 +39,7 @@ class HoldPlan:
     Args:
         channels: full channel names, each once, implicit ones last.
         filters: per full channel name, for those that have any.
+        prev_ids: id that the client has, per full channel name, for channels that state one.
         kept: for response holds, what is answered when the time is up; for streams None.
     """
 
@@ -46,6 +47,7 @@ class HoldPlan:
     channels: tuple[str, ...]
     subscriptions: tuple[Subscription, ...]
     filters: Mapping[str, tuple[str, ...]]
+    prev_ids: Mapping[str, str]
     meta: Mapping[str, str | None]
     keep_alive: KeepAlive | None
     timeout_s: int
@@ -121,6 +123,11 @@ def _make_plan(
         channels=tuple(dict.fromkeys([*names, *route.implicit_channels])),
         subscriptions=subscriptions,
         filters=filters,
+        prev_ids={
+            route.prefix + subscription.channel: subscription.prev_id
+            for subscription in subscriptions
+            if subscription.prev_id is not None
+        },
         meta=instruct.meta,
         keep_alive=instruct.keep_alive,
         timeout_s=instruct.timeout_s,

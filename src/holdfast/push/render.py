@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from holdfast.errors import GripError
 from holdfast.grip.filters import FilterContext, FilterError, apply_message_filters
 from holdfast.grip.item import Action, Item, ResponseFormat
@@ -40,16 +42,23 @@ def render_stream(plan: HoldPlan, channel: str, item: Item) -> bytes | None:
     """
     fmt = item.http_stream
     assert fmt is not None
-    content = _filter(plan, channel, item, fmt.content, fmt.content_filters)
+    content = _filter(plan, channel, item, fmt.content, fmt.content_filters, plan.prev_ids)
     return None if fmt.action is Action.CLOSE else content
 
 
-def render_response(plan: HoldPlan, channel: str, item: Item, fmt: ResponseFormat) -> BackendResponse | None:
-    """The response that `item` makes of the kept one; None when its action is not for response holds.
+def render_response(
+    plan: HoldPlan, channel: str, item: Item, fmt: ResponseFormat, prev_ids: Mapping[str, str] | None
+) -> BackendResponse | None:
+    """The response that `item` makes of the kept one; None when it makes none. Filters run for hints too.
+
+    Args:
+        prev_ids: of the hold as it is now, per full channel name.
 
     Raises:
         ItemSkipped: the hold goes on, or ends with an error.
     """
+    if fmt.action is Action.HINT:
+        _filter(plan, channel, item, b"", fmt.content_filters, prev_ids or {})
     if fmt.action is not Action.SEND:
         return None
     assert plan.kept is not None
@@ -57,10 +66,18 @@ def render_response(plan: HoldPlan, channel: str, item: Item, fmt: ResponseForma
         body = apply_body_patch(plan.kept.body, fmt.body_patch) if fmt.body_patch is not None else fmt.body or b""
     except GripError as exc:
         raise ItemSkipped(str(exc), is_failure=True, is_fatal=True) from exc
-    return published_response(plan.kept, fmt, _filter(plan, channel, item, body, fmt.content_filters))
+    content = _filter(plan, channel, item, body, fmt.content_filters, prev_ids or {})
+    return published_response(plan.kept, fmt, content)
 
 
-def _filter(plan: HoldPlan, channel: str, item: Item, content: bytes, wanted: tuple[str, ...] | None) -> bytes:
+def _filter(
+    plan: HoldPlan,
+    channel: str,
+    item: Item,
+    content: bytes,
+    wanted: tuple[str, ...] | None,
+    prev_ids: Mapping[str, str],
+) -> bytes:
     if wanted is not None and wanted != plan.content_filters(channel):
         ours = ",".join(plan.content_filters(channel))
         raise ItemSkipped(
@@ -74,7 +91,7 @@ def _filter(plan: HoldPlan, channel: str, item: Item, content: bytes, wanted: tu
         hold_meta=plan.meta,
         item_meta=item.meta,
         channels=plan.bare_channels,
-        prev_ids={subscription.channel: subscription.prev_id for subscription in plan.subscriptions},
+        prev_ids={plan.bare_name(name): prev_id for name, prev_id in prev_ids.items()},
         channel=plan.bare_name(channel),
         item_id=item.id,
     )

@@ -44,7 +44,7 @@ def test_a_file_without_keys_means_what_it_means_to_pushpin() -> None:
         shipped,
         runner=RunnerSettings(http_port=(Listen("0.0.0.0", 80),)),
         proxy=ProxySettings(sig_key="", set_x_forwarded_protocol=SetForwardedProto.NONE),
-        handler=HandlerSettings(push_in_http_addr="", push_in_http_port=None),
+        handler=HandlerSettings(push_in_http_addr="", push_in_http_port=None, id_cache_ttl=0),
     )
     assert settings == expected
     assert notes == []
@@ -107,12 +107,12 @@ def test_all_problems_are_told_at_once() -> None:
         "f:6: runner/log_level: log level must be greater than or equal to 0",
         'f:5: runner/client_maxconn: "many" is not a whole number of at least 1',
         'f:11: handler/push_in_http_port: "99999" is not a port from 1 to 65535',
+        'f:12: handler/message_wait: "soon" is not a whole number of at least 0',
         'f:14: holdfast/outbox_policy: "wait" is none of disconnect, drop',
         "f:7: runner/https_ports: 443 is not supported yet: clients cannot connect by TLS; "
         "put a TLS proxy in front, or leave this empty",
         "f:9: proxy/auto_cross_origin: true is not supported yet: responses get no CORS headers and no JSON-P "
         "wrapping; let the backend send them and leave this false",
-        'f:12: handler/message_wait: "soon" is not a whole number of at least 0',
     )
 
 
@@ -153,10 +153,10 @@ def test_the_port_offset_moves_control_ports_only() -> None:
             "f:4: handler/push_in_sub_specs: tcp://a:1,tcp://b:2 is not supported yet: nothing listens there",
             id="doors",
         ),
-        pytest.param("message_wait=5000", None, id="the shipped value holds anyway"),
+        pytest.param("stats_format=tnetstring", None, id="the shipped value holds anyway"),
         pytest.param(
-            "message_wait=1",
-            "f:4: handler/message_wait: 1 has no effect yet: messages are delivered in the order they come in",
+            "stats_format=json",
+            "f:4: handler/stats_format: json has no effect yet: no statistics are sent",
             id="another value",
         ),
         pytest.param("share_all=false", None, id="refused only when on"),

@@ -1,4 +1,4 @@
-"""The publishers' HTTP door (grip spec §15.1), with a fake exchange before it and a real fan-out behind it."""
+"""The publishers' HTTP door (grip spec §15.1), with a fake exchange before it and a real publisher behind it."""
 
 from __future__ import annotations
 
@@ -69,8 +69,12 @@ class Door:
     """A door with its world. `ask` makes a request and returns it with its answer."""
 
     def __init__(self) -> None:
-        self.world = World()
-        self.door = PublishDoor(self.world.fanout, self.world.counters, HeadLimits(), MAX_BODY)
+        self.world = World(id_cache_ttl_s=60)
+        self.recovered = 0
+        self.door = PublishDoor(self.world.publisher, self.recover, self.world.counters, HeadLimits(), MAX_BODY)
+
+    def recover(self) -> None:
+        self.recovered += 1
 
     def start(
         self,
@@ -130,7 +134,8 @@ ANSWERS: list[tuple[str, bytes, bytes, int, bytes]] = [
     ("method", b"GET", b"/publish", 405, b"Method not allowed: GET.\n"),
     ("method, with slash", b"PUT", b"/publish/", 405, b"Method not allowed: PUT.\n"),
     ("method of recover", b"OPTIONS", b"/recover", 405, b"Method not allowed: OPTIONS.\n"),
-    ("recover", b"POST", b"/recover", 501, b"Recovery is not supported yet.\n"),
+    ("recover", b"POST", b"/recover", 200, b"Updated\n"),
+    ("recover, with slash", b"POST", b"/recover/", 200, b"Updated\n"),
 ]
 
 
@@ -143,6 +148,21 @@ def test_paths_and_methods(method: bytes, path: bytes, code: int, body: bytes) -
     assert (exchange.status, exchange.body) == (code, body)
     assert exchange.header(b"content-type") == b"text/plain"
     assert exchange.header(b"allow") == (b"POST" if code == 405 else None)
+
+
+@pytest.mark.parametrize(
+    ("accept", "body"),
+    [(None, b"Updated\n"), (b"text/plain", b"Updated\n"), (b"application/json", b'{"message":"Updated"}\n')],
+)
+def test_recover(accept: bytes | None, body: bytes) -> None:
+    """grip-105: the body of the request is ignored."""
+    door = Door()
+    exchange = door.ask(b"POST", b"/recover", b"no JSON", accept=accept)
+    assert (exchange.status, exchange.body, door.recovered) == (200, body, 1)
+    assert exchange.header(b"content-type") == (accept or b"text/plain")
+    for method, path in [(b"GET", b"/recover"), (b"POST", b"/publish"), (b"POST", b"/recover/x")]:
+        door.ask(method, path)
+    assert door.recovered == 1
 
 
 class TestLength:
@@ -260,11 +280,38 @@ class TestPublishing:
         assert json.loads(exchange.body) == {
             "message": "Published",
             "items": [
-                {"channel": "a", "receivers": 2, "dropped": 0},
-                {"channel": "nobody", "receivers": 0, "dropped": 0},
-                {"channel": "b", "receivers": 1, "dropped": 1},
+                {"channel": "a", "receivers": 2, "dropped": 0, "state": "delivered"},
+                {"channel": "nobody", "receivers": 0, "dropped": 0, "state": "delivered"},
+                {"channel": "b", "receivers": 1, "dropped": 1, "state": "delivered"},
             ],
         }
+
+    def test_json_tells_what_the_sequencer_decided(self) -> None:
+        """grip-103: a publisher whose item is lost learns of it."""
+        door = Door()
+        client = door.world.stream("c")
+        ids = [("1", None), ("1", None), ("3", "2"), ("4", "2"), ("2", "1")]
+        items = [
+            stream_item("c", f"{number};") | {"id": own, "prev-id": prev} for number, (own, prev) in enumerate(ids)
+        ]
+        items = [{key: value for key, value in item.items() if value is not None} for item in items]
+        answer = json.loads(door.publish(*items, accept=b"application/json").body)
+        states = ["delivered", "duplicate", "buffered", "refused", "delivered"]
+        assert [item["state"] for item in answer["items"]] == states
+        assert [item["receivers"] for item in answer["items"]] == [1, 0, 0, 0, 1]
+        assert client.content == "0;4;2;"
+
+    def test_json_when_too_many_wait(self) -> None:
+        """grip-83"""
+        door = Door()
+        door.world.stream("c")
+        door.publish(stream_item("c", "x") | {"id": "first"})
+        items = [stream_item("c", "x") | {"id": f"{number}", "prev-id": f"p{number}"} for number in range(101)]
+        pieces = [encode(*items[:50]), encode(*items[50:])]
+        door.door = PublishDoor(door.world.publisher, door.recover, door.world.counters, HeadLimits(), 100_000)
+        answers = [json.loads(door.ask(b"POST", b"/publish", one, accept=b"application/json").body) for one in pieces]
+        states = [item["state"] for answer in answers for item in answer["items"]]
+        assert states == ["buffered"] * 100 + ["refused"]
 
     @pytest.mark.parametrize(
         ("body", "text"),

@@ -1,6 +1,6 @@
 """A small world for the tests of `holdfast.push`: fake clients, and a clock and a loop that move when they are told to.
 
-Everything in between is real: plans, holds, registry, timer wheel, fan-out.
+Everything in between is real: plans, holds, registry, timer wheel, publisher, sequencer, updates, fan-out.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
 from holdfast.push.fanout import Fanout
 from holdfast.push.holds import Framing, HoldContext, ResponseHold, StreamHold
+from holdfast.push.last_ids import LastIds
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
+from holdfast.push.publisher import Publisher
+from holdfast.push.sequencer import Sequencer
+from holdfast.push.updates import Updates
 from holdfast.timers import TimerWheel
 
 HTTP11 = Framing(is_http11=True, is_persistent=True, is_bodyless=False)
@@ -38,14 +42,25 @@ def make_item(
     response: ResponseFormat | None = None,
     meta: dict[str, str] | None = None,
     item_id: str | None = None,
+    prev_id: str | None = None,
+    no_seq: bool = False,
     size: int | None = None,
 ) -> Item:
-    return Item(channel, item_id, None, False, size, meta or {}, response, stream, None)
+    return Item(channel, item_id, prev_id, no_seq, size, meta or {}, response, stream, None)
 
 
-def text(channel: str, content: str, *, meta: dict[str, str] | None = None) -> Item:
+def text(
+    channel: str,
+    content: str,
+    *,
+    meta: dict[str, str] | None = None,
+    item_id: str | None = None,
+    prev_id: str | None = None,
+    no_seq: bool = False,
+) -> Item:
     """An item that appends `content` to streams."""
-    return make_item(channel, stream=StreamFormat(Action.SEND, content.encode()), meta=meta)
+    stream = StreamFormat(Action.SEND, content.encode())
+    return make_item(channel, stream=stream, meta=meta, item_id=item_id, prev_id=prev_id, no_seq=no_seq)
 
 
 def close(channel: str) -> Item:
@@ -53,9 +68,15 @@ def close(channel: str) -> Item:
     return make_item(channel, stream=StreamFormat(Action.CLOSE))
 
 
-def answer(channel: str, body: str, code: int = 200) -> Item:
+def answer(channel: str, body: str, code: int = 200, *, item_id: str | None = None, prev_id: str | None = None) -> Item:
     """An item that answers long polls."""
-    return make_item(channel, response=ResponseFormat(Action.SEND, code, body=body.encode()))
+    response = ResponseFormat(Action.SEND, code, body=body.encode())
+    return make_item(channel, response=response, item_id=item_id, prev_id=prev_id)
+
+
+def hint(channel: str, *, item_id: str | None = None, prev_id: str | None = None) -> Item:
+    """An item that lets long polls ask again."""
+    return make_item(channel, response=ResponseFormat(Action.HINT), item_id=item_id, prev_id=prev_id)
 
 
 def both(channel: str, content: str) -> Item:
@@ -173,8 +194,19 @@ def decode_chunks(data: bytes) -> list[str]:
     return chunks
 
 
+REQUEST = object()
+"""What the holds of long polls keep for whoever asks the backend again."""
+
+
 class World:
-    """Registry, fan-out, timers and clients of one process, whose time and turns are in the hands of the test."""
+    """Publisher, registry, timers and clients of one process, whose time and turns are in the hands of the test.
+
+    It is put together as the server does it, except that nobody asks the backend: `retried` has the holds that should.
+
+    Args:
+        id_cache_ttl_s, linger_s: 0 turns the feature off.
+        asks_first: whether long polls ask again after the first subscription of a channel.
+    """
 
     def __init__(
         self,
@@ -184,27 +216,50 @@ class World:
         hwm: int | None = None,
         block_size: int | None = None,
         jitter: Sequence[float] = (),
+        id_cache_ttl_s: float = 0,
+        message_wait_s: float = 5,
+        linger_s: float = 0,
+        asks_first: bool = False,
     ) -> None:
         self.now_s = 1000.0
         self.turns: list[Callable[[], None]] = []
         self.calls: list[tuple[float, Callable[[], None]]] = []
         self.counters = Counters()
-        self.registry = Registry()
+        self.retried: list[ResponseHold] = []
         self.wheel = TimerWheel(0.1)
+        self.registry = Registry(self.wheel, self.now, linger_s)
+        self.last_ids = LastIds()
+        self.updates = Updates(self.counters, self.wheel, self.now, self.call_later)
+        self.updates.retry = self.retried.append
         self.plans = PlanTable(20)
         jitters = iter(jitter)
         self.context = HoldContext(
-            self.registry, self.wheel, self.counters, lambda: self.now_s, lambda: next(jitters, 0.0)
+            self.registry,
+            self.wheel,
+            self.counters,
+            self.now,
+            lambda: next(jitters, 0.0),
+            self.last_ids,
+            self.updates,
         )
         is_paced = rate is not None or hwm is not None
         self.fanout = Fanout(
             self.registry,
             self.counters,
-            now=lambda: self.now_s,
+            now=self.now,
             schedule=self.turns.append,
             pacer=Pacer(rate=rate, hwm=hwm, block_size=block_size, call_later=self.call_later) if is_paced else None,
             slice_writes=slice_writes,
         )
+        self.sequencer = Sequencer(
+            self.last_ids, id_cache_ttl_s=id_cache_ttl_s, message_wait_s=message_wait_s, counters=self.counters
+        )
+        self.publisher = Publisher(
+            self.fanout, self.sequencer, self.registry, self.counters, wheel=self.wheel, now=self.now
+        )
+        self.registry.events.closed = self.publisher.forget_channel
+        if asks_first:
+            self.registry.events.opened = self.updates.watch_first_subscription
 
     # --- clients
 
@@ -232,7 +287,7 @@ class World:
         meta: dict[str, str | None] | None = None,
     ) -> Client:
         instruct = make_instruct(HoldMode.RESPONSE, *channels, body=body, timeout_s=timeout_s, meta=meta)
-        hold = ResponseHold(self.context, self.plan(instruct, route), framing)
+        hold = ResponseHold(self.context, self.plan(instruct, route), framing, REQUEST)
         client = Client(hold)
         hold.open(client.outlet)
         return client
@@ -245,7 +300,7 @@ class World:
     def publish(self, *items: Item) -> list[Receipt]:
         """Accept items in one call; the receipts fill as turns are run."""
         receipts: list[Receipt] = []
-        self.fanout.publish(items, receipts)
+        self.publisher.publish(items, receipts)
         return receipts
 
     def deliver(self, *items: Item) -> list[tuple[int, int]]:
@@ -255,6 +310,9 @@ class World:
         return [(receipt.receivers, receipt.dropped) for receipt in receipts]
 
     # --- loop and clock
+
+    def now(self) -> float:
+        return self.now_s
 
     def run_turn(self) -> None:
         """One turn of the loop."""
@@ -299,3 +357,5 @@ class World:
         assert len(self.wheel) == 0
         assert self.fanout.backlog == 0
         assert self.fanout.paced == 0
+        assert len(self.updates) == 0
+        assert self.sequencer.buffered == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.unit.push.helpers import HTTP11, World, make_instruct
+from tests.unit.push.helpers import HTTP11, REQUEST, World, make_instruct
 
 from holdfast.grip.values import HoldMode
 from holdfast.push.channels import Channel
@@ -17,7 +17,7 @@ def make_stream(world: World, *channels: str) -> StreamHold:
 
 
 def make_poll(world: World, *channels: str) -> ResponseHold:
-    return ResponseHold(world.context, world.plan(make_instruct(HoldMode.RESPONSE, *channels)), HTTP11)
+    return ResponseHold(world.context, world.plan(make_instruct(HoldMode.RESPONSE, *channels)), HTTP11, REQUEST)
 
 
 def find(world: World, name: str) -> Channel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ from tests.unit.push.helpers import (
 from holdfast.grip.item import Action, Item, StreamFormat
 from holdfast.grip.values import Subscription
 from holdfast.push import delivery, fanout
+from holdfast.push.delivery import WEIGHT_BYTES
 from holdfast.push.plan import RouteTerms
 
 FILTERED = Subscription("c", None, ("skip-self",))
@@ -190,7 +192,7 @@ class TestReceipts:
     def test_without_receipts(self) -> None:
         world = World()
         client = world.stream("c")
-        world.fanout.publish([text("c", "x")])
+        world.publisher.publish([text("c", "x")])
         world.run()
         assert client.content == "x"
 
@@ -200,15 +202,15 @@ class TestSettled:
 
     def test_at_once_when_nobody_is_there(self) -> None:
         world, calls = World(), []
-        world.fanout.publish([text("c", "x")], None, lambda: calls.append("settled"))
-        world.fanout.publish([], None, lambda: calls.append("empty"))
+        world.publisher.publish([text("c", "x")], None, lambda: calls.append("settled"))
+        world.publisher.publish([], None, lambda: calls.append("empty"))
         assert calls == ["settled", "empty"]
 
     def test_after_the_last_write(self) -> None:
         world, calls = World(slice_writes=1), []
         clients = [world.stream("a"), world.stream("a"), world.stream("b")]
         items = [text("a", "1"), text("b", "2"), text("nobody", "3"), text("a", "4")]
-        world.fanout.publish(items, None, lambda: calls.append([client.content for client in clients]))
+        world.publisher.publish(items, None, lambda: calls.append([client.content for client in clients]))
         while not calls:
             world.run_turn()
         assert calls == [["14", "14", "2"]]
@@ -218,8 +220,8 @@ class TestSettled:
     def test_every_publisher_of_a_run(self) -> None:
         world, calls = World(), []
         world.stream("c")
-        world.fanout.publish([text("c", "1")], None, lambda: calls.append("one"))
-        world.fanout.publish([text("c", "2")], None, lambda: calls.append("two"))
+        world.publisher.publish([text("c", "1")], None, lambda: calls.append("one"))
+        world.publisher.publish([text("c", "2")], None, lambda: calls.append("two"))
         world.run()
         assert calls == ["one", "two"]
 
@@ -227,7 +229,7 @@ class TestSettled:
         """A publisher whose next request was waiting is served from inside the turn."""
         world = World()
         client = world.stream("c")
-        world.fanout.publish([text("c", "1")], None, lambda: world.fanout.publish([text("c", "2")]))
+        world.publisher.publish([text("c", "1")], None, lambda: world.publisher.publish([text("c", "2")]))
         world.run()
         assert client.writes == ["1", "2"]
 
@@ -237,8 +239,8 @@ class TestSettled:
 
         world, calls = World(), []
         one, two = world.stream("a"), world.stream("b")
-        world.fanout.publish([text("a", "1")], None, fail)
-        world.fanout.publish([text("a", "2")], None, lambda: calls.append("settled"))
+        world.publisher.publish([text("a", "1")], None, fail)
+        world.publisher.publish([text("a", "2")], None, lambda: calls.append("settled"))
         world.publish(text("b", "3"))
         world.run()
         assert (one.content, two.content, calls) == ("12", "3", ["settled"])
@@ -257,6 +259,23 @@ class TestSlices:
             world.run_turn()
             assert sum(client.content == "x" for client in clients) == reached
             assert world.fanout.backlog == 25 - reached
+        assert world.turns == []
+
+    @pytest.mark.parametrize(("mode", "make"), [("stream", text), ("poll", answer)])
+    @pytest.mark.parametrize(
+        ("size", "backlogs"), [(2 * WEIGHT_BYTES, [3, 0]), (100 * WEIGHT_BYTES, [6, 5, 4, 3, 2, 1, 0])]
+    )
+    def test_large_items_make_small_slices(
+        self, mode: str, make: Callable[[str, str], Item], size: int, backlogs: list[int]
+    ) -> None:
+        """What takes as long to write as several small ones counts as several; something is always written."""
+        world = World(slice_writes=10)
+        for _ in range(7):
+            getattr(world, mode)("c")
+        world.publish(make("c", "x" * size))
+        for backlog in backlogs:
+            world.run_turn()
+            assert world.fanout.backlog == backlog
         assert world.turns == []
 
     def test_a_small_channel_does_not_wait_for_a_large_one(self) -> None:
@@ -560,7 +579,7 @@ class TestPaced:
         """grip spec §13.5: a publisher is not made to wait for the rate."""
         world, calls = World(rate=1), []
         world.stream("c")
-        world.fanout.publish([text("c", "x")], None, lambda: calls.append("settled"))
+        world.publisher.publish([text("c", "x")], None, lambda: calls.append("settled"))
         assert calls == ["settled"]
 
     def test_a_keep_alive_is_postponed_from_the_write_on(self) -> None:

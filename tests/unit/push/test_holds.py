@@ -10,6 +10,7 @@ from tests.unit.push.helpers import (
     HEAD,
     HTTP10,
     HTTP11,
+    REQUEST,
     Client,
     Mood,
     World,
@@ -400,7 +401,7 @@ class TestResponse:
         assert len(client.outlet.finished) == 1
         assert (world.counters.holds_timed_out, world.counters.holds_abandoned) == (0, 0)
 
-    @pytest.mark.parametrize("action", [Action.CLOSE, Action.HINT, Action.REFRESH])
+    @pytest.mark.parametrize("action", [Action.CLOSE, Action.REFRESH])
     def test_other_actions_leave_it_waiting(self, action: Action) -> None:
         """grip-42"""
         world = World()
@@ -435,7 +436,7 @@ class TestResponse:
 
     def test_leaving_before_it_began(self) -> None:
         world = World()
-        hold = ResponseHold(world.context, world.plan(make_instruct(HoldMode.RESPONSE, "c")), HTTP11)
+        hold = ResponseHold(world.context, world.plan(make_instruct(HoldMode.RESPONSE, "c")), HTTP11, REQUEST)
         client = Client(hold)
         client.leave()
         hold.open(client.outlet)

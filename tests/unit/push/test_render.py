@@ -98,7 +98,7 @@ def test_content_filter_mismatch_names_both_sides() -> None:
 
 class TestResponse:
     def render(self, plan: HoldPlan, fmt: ResponseFormat, meta: dict[str, str] | None = None) -> BackendResponse | None:
-        return render_response(plan, "c", make_item("c", response=fmt, meta=meta), fmt)
+        return render_response(plan, "c", make_item("c", response=fmt, meta=meta), fmt, None)
 
     def test_published_over_kept(self) -> None:
         """grip-39, grip-40"""

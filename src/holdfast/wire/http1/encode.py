@@ -7,6 +7,7 @@ Callers vouch for their header fields: everything that enters Holdfast is checke
 from __future__ import annotations
 
 from holdfast.wire.headers import Headers
+from holdfast.wire.http1.head import RequestHead
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
@@ -15,6 +16,13 @@ LAST_CHUNK = b"0\r\n\r\n"
 def encode_chunk(content: bytes) -> bytes:
     """One chunk (RFC 9112 §7.1). `content` must not be empty: an empty chunk would end the body."""
     return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+def encode_request_head(head: RequestHead) -> bytes:
+    """The head as it was received, apart from blanks: a compact form from which it can be parsed again."""
+    version = b"HTTP/1.1" if head.is_http11 else b"HTTP/1.0"
+    lines = [b"%b %b %b" % (head.method, head.target, version), *map(b": ".join, head.headers), b"\r\n"]
+    return b"\r\n".join(lines)
 
 
 def encode_response_head(

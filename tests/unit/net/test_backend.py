@@ -1,0 +1,281 @@
+"""Responses of backends: every framing, every way to break off, and no connection used that cannot be trusted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from tests.unit.net.backends import REQUEST, TIMEOUT_S, backend_stage
+from tests.unit.net.helpers import HUGE, eventually, settle
+
+from holdfast.errors import BackendTimeout, BadResponse
+from holdfast.net.backend import MAX_INTERIM_RESPONSES, BackendConnection
+
+
+async def read_body(connection: BackendConnection) -> bytes:
+    content = b""
+    while piece := await connection.read():
+        content += piece
+    return content
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+
+# name, method, what the backend sends, whether it closes then, code, content, whether the connection stays usable
+RESPONSES: list[tuple[str, bytes, bytes, bool, int, bytes, bool]] = [
+    ("sized", b"GET", OK + b"Content-Length: 5\r\n\r\nhello", False, 200, b"hello", True),
+    ("sized and empty", b"GET", OK + b"Content-Length: 0\r\n\r\n", False, 200, b"", True),
+    ("chunked", b"GET", OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", False, 200, b"hello", True),
+    ("until close", b"GET", OK + b"\r\nhello", True, 200, b"hello", False),
+    ("HTTP/1.0", b"GET", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", False, 200, b"hello", False),
+    ("close", b"GET", OK + b"Connection: close\r\nContent-Length: 5\r\n\r\nhello", False, 200, b"hello", False),
+    ("routes-69: HEAD", b"HEAD", OK + b"Content-Length: 5\r\n\r\n", False, 200, b"", True),
+    ("HEAD, chunked", b"HEAD", OK + b"Transfer-Encoding: chunked\r\n\r\n", False, 200, b"", True),
+    ("routes-69: 204", b"GET", b"HTTP/1.1 204 No\r\n\r\n", False, 204, b"", True),
+    ("routes-69: 304", b"GET", b"HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n", False, 304, b"", True),
+    ("100 first", b"GET", b"HTTP/1.1 100 Go\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\na", False, 200, b"a", True),
+    (
+        "103 twice",
+        b"GET",
+        b"HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n" * 2 + OK + b"Content-Length: 1\r\n\r\na",
+        False,
+        200,
+        b"a",
+        True,
+    ),
+    ("more than it said", b"GET", OK + b"Content-Length: 5\r\n\r\nhello!", False, 200, b"hello", False),
+    ("another response", b"GET", (OK + b"Content-Length: 1\r\n\r\na") * 2, False, 200, b"a", False),
+    ("a body for HEAD", b"HEAD", OK + b"Content-Length: 5\r\n\r\nhello", False, 200, b"", False),
+    ("a body for 204", b"GET", b"HTTP/1.1 204 No\r\n\r\nhello", False, 204, b"", False),
+    (
+        "a length beside chunks",
+        b"GET",
+        OK + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        False,
+        200,
+        b"a",
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize("is_bytewise", [False, True], ids=["whole", "byte by byte"])
+@pytest.mark.parametrize(
+    ("method", "data", "closes", "code", "content", "is_usable"),
+    [c[1:] for c in RESPONSES],
+    ids=[c[0] for c in RESPONSES],
+)
+async def test_responses(
+    method: bytes, data: bytes, closes: bool, code: int, content: bytes, is_usable: bool, is_bytewise: bool
+) -> None:
+    """RFC 9112 §6.3."""
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask(method)
+        assert not connection.has_received
+        with contextlib.suppress(ConnectionResetError):
+            for start in range(0, len(data), 1 if is_bytewise else len(data)):
+                await peer.send(data[start : start + 1] if is_bytewise else data)
+                await asyncio.sleep(0)
+        if closes:
+            peer.close()
+        head = await connection.read_head()
+        assert (head.code, await read_body(connection)) == (code, content)
+        assert connection.has_received and connection.is_response_complete
+        await settle()
+        assert connection.is_usable is is_usable
+        connection.abort()
+
+
+# name, what the backend sends before it closes, message
+BROKEN: list[tuple[str, bytes, str]] = [
+    ("nothing", b"", "backend closed the connection before answering"),
+    ("routes-78: within the head", b"HTTP/1.1 200 OK\r\nA: ", "backend closed the connection before answering"),
+    ("only an interim response", b"HTTP/1.1 100 Go\r\n\r\n", "backend closed the connection before answering"),
+    ("not HTTP", b"SSH-2.0-x\r\n", "Failed to parse response: invalid status line or line end"),
+    ("not HTTP, complete", b"HTTP/2 200\r\n\r\n", "Failed to parse response: invalid status line"),
+    ("head too large", OK + b"A: " + b"b" * 1000, "response header size exceeded limit of 1000 bytes"),
+    ("switching protocols", b"HTTP/1.1 101 X\r\n\r\n", "Failed to parse response: unexpected status 101"),
+    (
+        "interim responses without end",
+        b"HTTP/1.1 103 Hints\r\n\r\n" * (MAX_INTERIM_RESPONSES + 1),
+        "Failed to parse response: unexpected status 103",
+    ),
+    ("two lengths", OK + b"Content-Length: 1, 2\r\n\r\n", "Failed to parse response: invalid content length"),
+]
+
+
+@pytest.mark.parametrize(("data", "message"), [c[1:] for c in BROKEN], ids=[c[0] for c in BROKEN])
+async def test_no_response(data: bytes, message: str) -> None:
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask()
+        await peer.send(data)
+        if message.startswith("backend closed"):
+            peer.close()
+        for _ in range(2):
+            with pytest.raises(BadResponse) as caught:
+                await connection.read_head()
+            assert str(caught.value) == message
+        assert not connection.is_usable
+        await settle()
+
+
+CUT_SHORT: list[tuple[str, bytes, bytes, str]] = [
+    ("sized", OK + b"Content-Length: 5\r\n\r\nhell", b"hell", "backend broke off its response"),
+    ("sized, nothing yet", OK + b"Content-Length: 5\r\n\r\n", b"", "backend broke off its response"),
+    ("chunked", OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", b"hello", "backend broke off its response"),
+    (
+        "broken chunk",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nx\r\n",
+        b"",
+        "Failed to parse response: invalid chunk size",
+    ),
+]
+
+
+@pytest.mark.parametrize(("data", "content", "message"), [c[1:] for c in CUT_SHORT], ids=[c[0] for c in CUT_SHORT])
+async def test_a_response_that_breaks_off(data: bytes, content: bytes, message: str) -> None:
+    """routes-78: what came can be read, then the error is raised, each time."""
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask()
+        await peer.send(data)
+        await connection.read_head()
+        peer.close()
+        if content:
+            assert await connection.read() == content
+        for _ in range(2):
+            with pytest.raises(BadResponse) as caught:
+                await connection.read()
+            assert str(caught.value) == message
+        assert not connection.is_usable and not connection.is_response_complete
+        await settle()
+
+
+async def test_a_reset_is_no_end_of_a_body() -> None:
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask()
+        await peer.send(OK + b"\r\nhello")
+        await connection.read_head()
+        assert await connection.read() == b"hello"
+        peer.reset()
+        with pytest.raises(BadResponse, match="broke off"):
+            await connection.read()
+
+
+async def test_a_silent_backend() -> None:
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask()
+        await peer.send(b"HTTP/1.1 200")
+        await settle()
+        stage.skip(TIMEOUT_S - 1)
+        await peer.send(b" OK\r\nContent-Length: 5\r\n\r\n")
+        await connection.read_head()
+        stage.skip(TIMEOUT_S - 1)
+        await peer.send(b"h")
+        assert await connection.read() == b"h"
+        stage.skip(TIMEOUT_S + 0.2)
+        with pytest.raises(BackendTimeout, match="silent for 50 seconds"):
+            await connection.read()
+        await peer.drain()
+
+
+async def test_a_backend_that_never_answers() -> None:
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask()
+        stage.skip(TIMEOUT_S + 0.2)
+        with pytest.raises(BackendTimeout):
+            await connection.read_head()
+        await peer.drain()
+
+
+async def test_an_upload_is_not_silence() -> None:
+    """As long as the backend takes it."""
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask()
+        for _ in range(5):
+            stage.skip(TIMEOUT_S - 1)
+            await connection.write(b"a")
+            await peer.expect(b"a")
+        await peer.send(OK + b"Content-Length: 0\r\n\r\n")
+        assert (await connection.read_head()).code == 200
+        connection.abort()
+
+
+async def test_a_backend_that_does_not_take_the_upload() -> None:
+    async with backend_stage() as stage:
+        connection, _ = await stage.ask()
+        writing = asyncio.ensure_future(write_all(connection))  # noqa: TID251 - a test may
+        await settle()
+        assert not writing.done()
+        stage.skip(TIMEOUT_S + 0.2)
+        await writing
+        with pytest.raises(BackendTimeout):
+            await connection.read_head()
+
+
+async def write_all(connection: BackendConnection) -> None:
+    for _ in range(HUGE // 100_000):
+        await connection.write(bytes(100_000))
+
+
+async def test_a_large_upload_arrives() -> None:
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask()
+        reading = asyncio.ensure_future(peer.read(HUGE))  # noqa: TID251 - a test may
+        await write_all(connection)
+        assert len(await reading) == HUGE
+        connection.abort()
+
+
+async def test_a_large_response_waits_in_the_system() -> None:
+    """And the time in which nobody reads it is not the backend's silence."""
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask()
+        await peer.send(OK + b"Content-Length: %d\r\n\r\n" % HUGE)
+        await connection.read_head()
+        sent = 0
+        for _ in range(5):
+            sent += peer.send_what_fits(bytes(HUGE - sent))
+            await settle()
+        assert sent < HUGE
+        for _ in range(3):
+            stage.skip(TIMEOUT_S + 0.2)
+        sending = asyncio.ensure_future(peer.send(bytes(HUGE - sent)))  # noqa: TID251 - a test may
+        assert len(await read_body(connection)) == HUGE
+        await sending
+        assert connection.is_usable
+        connection.abort()
+
+
+async def test_a_response_that_nobody_read_leaves_a_connection_that_works() -> None:
+    """A client left while the last, large part of its response was here."""
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask()
+        await peer.send(OK + b"Content-Length: 90000\r\n\r\n" + bytes(90_000))
+        await eventually(lambda: connection.is_response_complete, "complete")
+        stage.pool.release(connection)
+        again = stage.pool.take_idle(stage.endpoint)
+        assert again is connection
+        again.send_request(b"GET", REQUEST)
+        await peer.expect(REQUEST)
+        await peer.send(OK + b"Content-Length: 1\r\n\r\na")
+        assert (await again.read_head()).code == 200
+        assert await again.read() == b"a"
+        again.abort()
+
+
+@pytest.mark.parametrize("is_lost", [True, False], ids=["lost", "closing"])
+async def test_a_request_on_a_stale_connection(is_lost: bool) -> None:
+    """Nothing was received: the caller may try again on another one."""
+    async with backend_stage() as stage:
+        connection, peer = await stage.connect()
+        if is_lost:
+            peer.close()
+            await settle()
+        else:
+            connection.abort()
+        connection.send_request(b"GET", REQUEST)
+        await connection.write(b"more")
+        with pytest.raises(BadResponse, match="before answering"):
+            await connection.read_head()
+        assert not connection.has_received and not connection.is_usable

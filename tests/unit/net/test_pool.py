@@ -1,0 +1,232 @@
+"""The pool: newest first, bounded, never a dead connection; and TLS that is checked."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.unit.net.backends import POOL_IDLE_S, BackendStage, backend_stage
+from tests.unit.net.helpers import Peer, eventually, settle
+
+from holdfast.errors import AddressRefused, ConnectError
+from holdfast.net.backend import BackendConnection, Endpoint
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+async def used(stage: BackendStage) -> tuple[BackendConnection, Peer]:
+    """A connection whose exchange is over."""
+    connection, peer = await stage.ask()
+    await peer.send(ANSWER)
+    await connection.read_head()
+    return connection, peer
+
+
+async def test_the_connection_used_last_is_used_first() -> None:
+    async with backend_stage() as stage:
+        first, second = (await used(stage))[0], (await used(stage))[0]
+        stage.pool.release(first)
+        stage.pool.release(second)
+        assert stage.pool.idle_count == 2
+        taken = [stage.pool.take_idle(stage.endpoint) for _ in range(3)]
+        assert taken == [second, first, None]
+        assert first.is_reused and stage.pool.idle_count == 0
+        first.abort()
+        second.abort()
+
+
+async def test_connections_belong_to_their_endpoint() -> None:
+    async with backend_stage() as stage:
+        stage.pool.release((await used(stage))[0])
+        other = Endpoint(stage.endpoint.host, stage.endpoint.port, is_public_only=True)
+        assert stage.pool.take_idle(other) is None
+
+
+async def test_no_more_are_kept_than_allowed() -> None:
+    async with backend_stage(max_idle=1) as stage:
+        (first, _), (second, peer) = await used(stage), await used(stage)
+        stage.pool.release(first)
+        stage.pool.release(second)
+        await peer.drain()
+        assert stage.pool.take_idle(stage.endpoint) is first
+        first.abort()
+
+
+async def test_a_connection_in_the_middle_of_a_response_is_not_kept() -> None:
+    async with backend_stage() as stage:
+        connection, peer = await stage.ask()
+        stage.pool.release(connection)
+        await peer.drain()
+        assert stage.pool.idle_count == 0
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_an_idle_connection_that_the_backend_closes_is_forgotten(how: str) -> None:
+    async with backend_stage() as stage:
+        (first, _), (second, peer) = await used(stage), await used(stage)
+        stage.pool.release(first)
+        stage.pool.release(second)
+        getattr(peer, how)()
+        await eventually(lambda: stage.pool.idle_count == 1, "forgotten")
+        assert stage.pool.take_idle(stage.endpoint) is first
+        first.abort()
+
+
+async def test_an_idle_connection_that_speaks_is_closed() -> None:
+    """Or its bytes would be taken for the answer to the next request (RFC 9112 §9.2)."""
+    async with backend_stage() as stage:
+        connection, peer = await used(stage)
+        stage.pool.release(connection)
+        await peer.send(ANSWER)
+        await eventually(lambda: stage.pool.idle_count == 0, "forgotten")
+        await peer.drain()
+
+
+async def test_a_connection_that_is_closing_is_not_given_out() -> None:
+    async with backend_stage() as stage:
+        (first, _), (second, _) = await used(stage), await used(stage)
+        stage.pool.release(first)
+        stage.pool.release(second)
+        second.abort()
+        assert stage.pool.take_idle(stage.endpoint) is first
+        first.abort()
+
+
+async def test_idle_connections_are_closed_after_a_while() -> None:
+    async with backend_stage() as stage:
+        connection, peer = await used(stage)
+        stage.pool.release(connection)
+        stage.skip(POOL_IDLE_S - 1)
+        await settle()
+        assert stage.pool.idle_count == 1
+        stage.skip(1.2)
+        await peer.drain()
+        await eventually(lambda: stage.pool.idle_count == 0, "forgotten")
+
+
+async def test_closing_the_pool_closes_what_is_idle() -> None:
+    async with backend_stage() as stage:
+        connection, peer = await used(stage)
+        stage.pool.release(connection)
+        stage.pool.close()
+        await peer.drain()
+        assert stage.pool.idle_count == 0
+
+
+# --- connecting ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "message"),
+    [("127.0.0.1", "refused"), ("nobody.invalid", ""), ("a" * 64 + ".test", ""), ("\x00", "")],
+    ids=["refused", "unknown", "no name", "no name at all"],
+)
+async def test_failures_to_connect(host: str, message: str) -> None:
+    async with backend_stage() as stage:
+        with pytest.raises(ConnectError) as caught:
+            await stage.pool.connect(Endpoint(host, 1))
+        assert message in str(caught.value) and str(caught.value)
+
+
+async def test_an_untrusted_target_may_not_be_local() -> None:
+    """routes-75"""
+    async with backend_stage() as stage:
+        with pytest.raises(AddressRefused):
+            await stage.pool.connect(Endpoint("localhost", stage.endpoint.port, is_public_only=True))
+
+
+async def test_a_handshake_that_does_not_end() -> None:
+    async with backend_stage(connect_timeout_s=0.05) as stage:
+        with pytest.raises(ConnectError, match=r"no connection within 0\.05 seconds"):
+            await stage.pool.connect(Endpoint("127.0.0.1", stage.endpoint.port, server_name="a.test"))
+
+
+# --- TLS -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Key and certificate of `a.test`, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a.test")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("a.test")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "a.test.pem"
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + signed.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+async def ask_over_tls(certificate: Path, server_name: str, *, is_verified: bool) -> tuple[int, str | None]:
+    """Status of the answer, and the name that the backend was asked for."""
+    names: list[str | None] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(ANSWER)
+        await reader.read()
+        writer.close()
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.sni_callback = lambda _, name, __: names.append(name)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    endpoint = Endpoint("127.0.0.1", server.sockets[0].getsockname()[1], server_name, is_verified=is_verified)
+    try:
+        async with backend_stage() as stage:
+            connection = await stage.pool.connect(endpoint)
+            connection.send_request(b"GET", b"GET / HTTP/1.1\r\n\r\n")
+            head = await connection.read_head()
+            stage.pool.release(connection)
+            assert stage.pool.idle_count == 1
+        return head.code, names[0]
+    finally:
+        server.close()
+        await settle()
+
+
+@pytest.mark.parametrize(
+    ("server_name", "is_verified", "is_trusted", "fault"),
+    [
+        pytest.param("a.test", True, True, None, id="right name, known issuer"),
+        pytest.param("a.test", True, False, "CERTIFICATE_VERIFY_FAILED", id="right name, unknown issuer"),
+        pytest.param("b.test", True, True, "CERTIFICATE_VERIFY_FAILED", id="wrong name, known issuer"),
+        pytest.param("b.test", False, False, None, id="insecure: anything"),
+        pytest.param(".a.test", True, True, "label empty", id="a name that cannot be asked for"),
+    ],
+)
+async def test_certificates(
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    server_name: str,
+    is_verified: bool,
+    is_trusted: bool,
+    fault: str | None,
+) -> None:
+    """routes spec §3.9, Target: issuer and name."""
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    if fault is None:
+        assert await ask_over_tls(certificate, server_name, is_verified=is_verified) == (200, server_name)
+    else:
+        with pytest.raises(ConnectError, match=fault):
+            await ask_over_tls(certificate, server_name, is_verified=is_verified)
