@@ -34,7 +34,10 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
 @pytest.fixture(scope="module")
 def updating(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     """A proxy that asks again after the first subscription of a channel, and lets channels linger briefly."""
-    return launch(f"* 127.0.0.1:{backend.port}", settings={"handler": {"subscription_linger": int(LINGER_S)}})
+    return launch(
+        f"* 127.0.0.1:{backend.port}",
+        settings={"handler": {"subscription_linger": int(LINGER_S), "update_on_first_subscription": "true"}},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -605,7 +608,7 @@ class TestRoutes:
             client.request(path)
             proxy.wait_held(path)
             proxy.write_routes([f"localhost,id=new 127.0.0.1:{other.port}", *([kept] if stays else [])])
-            probe = other.serve(Reply(body=b"probed"))
+            probe = other.serve(Reply(body=b"probed"), "/probe")
             backend.serve(Reply(404), probe)
             eventually(lambda: fetch(proxy.port, probe).text == "probed", "the new routes")
             publish_ok(proxy.control_port, hint(channel))

@@ -42,7 +42,7 @@ _BASE: dict[str, dict[str, object]] = {
         "sig_iss": "pushpin",
         "sig_key": "changeme",
     },
-    # Without it a backend is asked twice by the first poll of every channel; tests of that switch it on. 1.36 ignores it.
+    # With it the first poll of every channel asks twice; tests of that switch it on. 1.36 does not know it.
     "handler": {"push_in_http_addr": "127.0.0.1", "update_on_first_subscription": "false"},
 }
 

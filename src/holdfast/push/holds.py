@@ -350,9 +350,10 @@ class ResponseHold:
             if skipped.is_fatal or (skipped.is_failure and self.plan.route.is_debug):
                 self._finish(encode_response(skipped.as_response(self.plan.route.is_debug), self.framing))
             return None
-        self._advance(channel, item)
         if fmt.action is Action.HINT:
-            self.ask_again()
+            self.ask_again()  # by what the client has now, not by the id of the hint
+        else:
+            self._advance(channel, item)
         return response
 
     def _finish(self, data: bytes) -> None:

@@ -155,7 +155,7 @@ def test_paths_and_methods(method: bytes, path: bytes, code: int, body: bytes) -
     [(None, b"Updated\n"), (b"text/plain", b"Updated\n"), (b"application/json", b'{"message":"Updated"}\n')],
 )
 def test_recover(accept: bytes | None, body: bytes) -> None:
-    """grip-105: the body of the request is ignored."""
+    """grip spec §15.1: the body of the request is ignored."""
     door = Door()
     exchange = door.ask(b"POST", b"/recover", b"no JSON", accept=accept)
     assert (exchange.status, exchange.body, door.recovered) == (200, body, 1)
@@ -302,7 +302,7 @@ class TestPublishing:
         assert client.content == "0;4;2;"
 
     def test_json_when_too_many_wait(self) -> None:
-        """grip-83"""
+        """grip-85"""
         door = Door()
         door.world.stream("c")
         door.publish(stream_item("c", "x") | {"id": "first"})

@@ -29,8 +29,9 @@ from tests.unit.net.helpers import (
 
 from holdfast.net.client import LINGER_S
 from holdfast.net.exchange import ClientExchange
-from holdfast.net.outlets import OutboxLimits, OutboxPolicy
+from holdfast.net.outlets import OutboxLimits, OutboxPolicy, Outlet
 from holdfast.net.parking import ParkedClient, can_park
+from holdfast.wire.http1.head import RequestHead
 
 FIRST = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -459,3 +460,83 @@ async def test_many_clients_at_once() -> None:
                 outlet.finish(b"", is_reusable=True)
         await asyncio.gather(*(peer.expect(b"hello") for peer in peers))
         assert len(stage.lot or ()) == 99
+
+
+# --- answering anew ------------------------------------------------------------------------------------------------
+
+AGAIN = RequestHead(b"GET", b"/again", True, [])
+
+
+async def test_a_client_is_taken_back_and_answered_anew() -> None:
+    async with held(first=b"", pipelined=get(b"/2")) as it:
+        exchange = await it.client.reopen(AGAIN, b"")
+        assert exchange is not None
+        assert (exchange.head, exchange.is_body_complete) == (AGAIN, True)
+        exchange.respond(200, b"OK", [], b"anew")
+        await it.peer.expect(ok(b"anew"), ok(b"/2"))
+        await it.peer.send(get(b"/3"))
+        await it.peer.expect(ok(b"/3"))
+        assert (it.owner.gone, it.stage.edge.open_connections) == (0, 1)
+
+
+async def test_the_body_is_there_again() -> None:
+    async with held(first=b"") as it:
+        head = RequestHead(b"POST", b"/again", True, [], content_length=4)
+        exchange = await it.client.reopen(head, b"body")
+        assert exchange is not None
+        assert exchange.take() == b"body"
+        exchange.respond(200, b"OK", [], b"x")
+        await it.peer.expect(ok(b"x"))
+
+
+async def test_a_client_that_is_taken_back_may_be_held_again() -> None:
+    async with held(first=b"") as it:
+        for _ in range(3):
+            outlet, it.owner.outlet = it.owner.outlet, None
+            assert outlet is not None
+            it.stage.runtime.spawn(hold_anew(it, outlet), "retry")
+            await eventually(lambda: it.owner.outlet, "held again")
+            await it.peer.expect_nothing()
+        assert it.owner.outlet is not None
+        it.owner.outlet.finish(ok(b"end"), is_reusable=True)
+        await it.peer.expect(ok(b"end"))
+
+
+async def hold_anew(it: Held, outlet: Outlet) -> None:
+    """What asking again does when the new answer is held, too."""
+    exchange = await outlet.reopen(AGAIN, b"")
+    assert exchange is not None
+    await it.owner.hold(exchange, b"")
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_a_client_that_has_left_is_not_taken_back(how: str) -> None:
+    async with held(first=b"") as it:
+        getattr(it.peer, how)()
+        await eventually(lambda: it.owner.gone, "told")
+        assert await it.client.reopen(AGAIN, b"") is None
+        await it.stage.expect_empty()
+        assert it.owner.gone == 1
+
+
+async def test_a_socket_that_cannot_be_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client counts as gone, and its socket is closed."""
+    async with held(first=b"") as it:
+
+        async def fail(*_: object) -> None:
+            raise OSError
+
+        assert it.stage.lot is not None
+        monkeypatch.setattr(it.stage.lot, "_runtime", _Unable(fail))
+        assert await it.client.reopen(AGAIN, b"") is None
+        monkeypatch.undo()
+        await it.peer.expect_end()
+        await it.stage.expect_empty()
+
+
+class _Unable:
+    """A runtime whose loop takes no sockets."""
+
+    def __init__(self, fail: object) -> None:
+        self.loop = self
+        self.connect_accepted_socket = fail

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.unit.push.helpers import HTTP11, REQUEST, World, make_instruct
 
 from holdfast.grip.values import HoldMode
-from holdfast.push.channels import Channel
+from holdfast.push.channels import Channel, Registry
 from holdfast.push.holds import ResponseHold, StreamHold
 
 
@@ -91,6 +91,117 @@ class TestVersion:
         assert second > first
         world.registry.remove_response(two)
         assert channel.version == second
+
+
+class TestLinger:
+    """grip spec §5.8. Time is told from the moment the long poll leaves."""
+
+    def test_in_full(self) -> None:
+        world = World(linger_s=60)
+        world.poll("a", "b").leave()
+        world.pass_time(59.8)
+        assert len(world.registry) == 2
+        assert len(find(world, "a")) == 0
+        world.pass_time(0.4)
+        world.assert_empty()
+
+    def test_in_full_although_a_stream_leaves_meanwhile(self) -> None:
+        world = World(linger_s=60)
+        stream, poll = world.stream("a"), world.poll("a")
+        poll.leave()
+        world.pass_time(10)
+        stream.leave()
+        world.pass_time(49.8)
+        assert len(world.registry) == 1
+        world.pass_time(0.4)
+        world.assert_empty()
+
+    def test_streams_alone_do_not(self) -> None:
+        world = World(linger_s=60)
+        world.stream("a").leave()
+        world.assert_empty()
+
+    def test_a_subscriber_outlives_it(self) -> None:
+        world = World(linger_s=60)
+        world.poll("a").leave()
+        stream = world.stream("a")
+        world.pass_time(70)
+        assert len(find(world, "a")) == 1
+        stream.leave()
+        world.assert_empty()
+
+    def test_starts_anew_with_the_last_poll(self) -> None:
+        world = World(linger_s=60)
+        first, second = world.poll("a", timeout_s=500), world.poll("a", timeout_s=500)
+        first.leave()
+        world.pass_time(40)
+        second.leave()
+        world.pass_time(59.8)
+        assert len(world.registry) == 1
+        world.pass_time(0.4)
+        world.assert_empty()
+
+    def test_starts_anew_after_it_has_ended(self) -> None:
+        world = World(linger_s=60)
+        first, second = world.poll("a", timeout_s=500), world.poll("a", timeout_s=500)
+        first.leave()
+        world.pass_time(70)
+        second.leave()
+        world.pass_time(59.8)
+        assert len(world.registry) == 1
+        world.pass_time(0.4)
+        world.assert_empty()
+
+    def test_off(self) -> None:
+        world = World(linger_s=0)
+        world.poll("a").leave()
+        world.assert_empty()
+
+
+class TestEvents:
+    """A channel is opened and closed once, however many subscribe."""
+
+    def watch(self, world: World) -> list[str]:
+        events: list[str] = []
+        world.registry.events.opened = lambda channel: events.append(f"+{channel.name}")
+        world.registry.events.closed = lambda name: events.append(f"-{name}")
+        return events
+
+    def test_once(self) -> None:
+        world = World()
+        events = self.watch(world)
+        one, two = world.stream("a", "b"), world.poll("a")
+        one.leave()
+        assert events == ["+a", "+b", "-b"]
+        two.leave()
+        assert events == ["+a", "+b", "-b", "-a"]
+
+    def test_not_while_it_lingers(self) -> None:
+        world = World(linger_s=60)
+        events = self.watch(world)
+        for _ in range(3):
+            world.poll("a").leave()
+            world.pass_time(50)
+        assert events == ["+a"]
+        world.pass_time(10.2)
+        assert events == ["+a", "-a"]
+        world.poll("a")
+        assert events == ["+a", "-a", "+a"]
+
+    def test_nobody_needs_to_listen(self) -> None:
+        registry = Registry()
+        hold = make_stream(World(), "a")
+        registry.add_stream(hold)
+        registry.remove_stream(hold)
+        assert len(registry) == 0
+
+
+def test_response_holds() -> None:
+    """For those who let everybody ask again: each once, streams not."""
+    world = World()
+    clients = [world.poll("a", "b"), world.poll("b")]
+    world.stream("a")
+    assert world.registry.response_holds() == {client.hold for client in clients}
 
 
 class RegistryAndModel(RuleBasedStateMachine):

@@ -16,6 +16,7 @@ from tests.unit.push.helpers import (
     World,
     answer,
     close,
+    hint,
     keep_alive,
     make_instruct,
     make_item,
@@ -496,6 +497,204 @@ class TestResponse:
     def test_describe(self) -> None:
         assert World().poll("a", "b").hold.describe() == "long poll of a, b"
         assert World().poll().hold.describe() == "long poll of no channel"
+
+
+def at(prev_id: str | None, channel: str = "c", *filters: str) -> Subscription:
+    """A subscription of a client that has the item `prev_id`."""
+    return Subscription(channel, prev_id, filters)
+
+
+class TestPrevIdOnArrival:
+    def test_a_missed_item_asks_at_once(self) -> None:
+        """grip-46: nothing is held, and nobody is subscribed."""
+        world = World()
+        world.last_ids.set("c", "2")
+        client = world.poll(at("1"))
+        assert world.retried == [client.hold]
+        assert (client.hold.is_open, client.outlet.written, client.end) == (False, [], None)
+        assert (world.counters.holds_opened, world.counters.holds_retried) == (0, 1)
+        world.assert_empty()
+
+    def test_what_the_retry_needs_is_kept(self) -> None:
+        """grip spec §5.6"""
+        world = World()
+        world.last_ids.set("c", "2")
+        world.poll(at("1"), at(None, "d"))
+        [hold] = world.retried
+        assert (hold.request, hold.prev_ids) == (REQUEST, {"c": "1"})
+
+    @pytest.mark.parametrize("last_id", [None, "1"], ids=["unknown", "equal"])
+    def test_no_conflict(self, last_id: str | None) -> None:
+        world = World()
+        if last_id is not None:
+            world.last_ids.set("c", last_id)
+        client = world.poll(at("1"))
+        assert (client.hold.is_open, world.retried, world.last_ids.get("c")) == (True, [], last_id)
+
+    def test_without_prev_id(self) -> None:
+        world = World()
+        world.last_ids.set("c", "2")
+        assert world.poll("c").hold.is_open
+
+    def test_the_empty_string_is_an_id(self) -> None:
+        world = World()
+        world.last_ids.set("c", "2")
+        assert world.poll(at("")).hold.is_open is False
+
+    def test_the_same_prev_id_again_is_held(self) -> None:
+        """grip-48"""
+        world = World()
+        world.last_ids.set("c", "2")
+        world.poll(at("1"))
+        assert world.poll(at("1")).hold.is_open
+
+    def test_every_conflicting_channel_is_forgotten_and_no_other(self) -> None:
+        """grip spec §5.5"""
+        world = World()
+        for channel in "abcd":
+            world.last_ids.set(channel, "2")
+        world.poll(at("1", "a"), at("2", "b"), at("1", "c"), at(None, "d"))
+        assert [world.last_ids.get(channel) for channel in "abcd"] == [None, "2", None, "2"]
+        assert len(world.retried) == 1
+
+    def test_an_item_between_two_polls(self) -> None:
+        """grip-52"""
+        world = World(linger_s=60)
+        world.poll(at("0"))
+        world.deliver(answer("c", "x", item_id="1", prev_id="0"))
+        world.deliver(answer("c", "missed", item_id="2", prev_id="1"))
+        world.pass_time(30)
+        second = world.poll(at("1"))
+        assert world.retried == [second.hold]
+
+    def test_after_the_linger(self) -> None:
+        """grip-53"""
+        world = World(linger_s=60)
+        world.poll("c")
+        world.deliver(answer("c", "x", item_id="1"))
+        world.pass_time(60.2)
+        assert world.poll(at("0")).hold.is_open
+
+    def test_a_client_that_left_before_is_not_asked_for(self) -> None:
+        world = World()
+        world.last_ids.set("c", "2")
+        instruct = make_instruct(HoldMode.RESPONSE, at("1"))
+        client = Client(ResponseHold(world.context, world.plan(instruct), HTTP11, REQUEST))
+        client.leave()
+        client.hold.open(client.outlet)
+        assert (world.retried, world.last_ids.get("c")) == ([], "2")
+
+
+class TestPrevIdOfItems:
+    def test_the_next_item(self) -> None:
+        world = World()
+        client = world.poll(at("1"))
+        assert world.deliver(answer("c", "x", item_id="2", prev_id="1")) == [(1, 0)]
+        assert (client.body, world.retried) == ("x", [])
+
+    @pytest.mark.parametrize("prev_id", [None, "0", ""])
+    def test_an_item_that_does_not_follow(self, prev_id: str | None) -> None:
+        """grip spec §10.3: it is not delivered; what is known is forgotten; the backend is asked soon."""
+        world = World()
+        client, free = world.poll(at("1")), world.poll("c")
+        assert world.deliver(answer("c", "x", item_id="5", prev_id=prev_id)) == [(1, 0)]
+        assert (client.end, free.body, world.last_ids.get("c"), world.retried) == (None, "x", None, [])
+        world.pass_time(0.1)
+        assert world.retried == [client.hold]
+        world.assert_empty()
+
+    def test_answered_before_it_could_ask(self) -> None:
+        world = World()
+        client = world.poll(at("1"))
+        world.deliver(answer("c", "x", item_id="5", prev_id="4"), answer("c", "y", item_id="2", prev_id="1"))
+        world.pass_time(1)
+        assert (client.body, world.retried) == ("y", [])
+
+    def test_only_of_channels_that_state_one(self) -> None:
+        world = World()
+        client = world.poll(at("1", "a"), at(None, "b"))
+        world.deliver(answer("b", "x", item_id="5", prev_id="4"))
+        assert client.body == "x"
+
+    @pytest.mark.parametrize("subject", ["dropped", "hint", "close"])
+    def test_items_that_leave_it_waiting_advance(self, subject: str) -> None:
+        """grip-93: what was dropped on purpose was seen. A hold that asks again says so to its backend."""
+        world = World()
+        client = world.poll(at("1", "c", "skip-self"), meta=BOB)
+        meta = {"sender": "bob"} if subject == "dropped" else {}
+        action = {"dropped": Action.SEND, "hint": Action.HINT, "close": Action.CLOSE}[subject]
+        item = make_item("c", response=ResponseFormat(action, body=b"x"), meta=meta, item_id="2", prev_id="1")
+        world.deliver(item)
+        assert isinstance(client.hold, ResponseHold)
+        assert client.hold.prev_ids == {"c": "2"}
+        assert bool(world.retried) is (subject == "hint")
+
+    def test_the_chain_goes_on(self) -> None:
+        world = World()
+        client = world.poll(at("1", "c", "skip-self"), meta=BOB)
+        own = make_item(
+            "c", response=ResponseFormat(Action.SEND, body=b"own"), meta={"sender": "bob"}, item_id="2", prev_id="1"
+        )
+        world.deliver(own, answer("c", "x", item_id="3", prev_id="2"))
+        assert client.body == "x"
+
+    def test_a_failure_does_not_advance(self) -> None:
+        """grip spec §10.3"""
+        world = World()
+        client = world.poll(at("1", "c", "var-subst"))
+        world.deliver(answer("c", "%(user)s", item_id="2", prev_id="1"))
+        assert isinstance(client.hold, ResponseHold)
+        assert client.hold.prev_ids == {"c": "1"}
+
+    def test_an_item_without_id_ends_the_chain(self) -> None:
+        """grip spec §10.3: from then on everything is taken."""
+        world = World()
+        client = world.poll(at("1", "c", "skip-self"), meta=BOB)
+        own = make_item("c", response=ResponseFormat(Action.SEND, body=b"own"), meta={"sender": "bob"}, prev_id="1")
+        world.deliver(own, answer("c", "x", item_id="9", prev_id="8"))
+        assert client.body == "x"
+
+    def test_equal_holds_do_not_share_it(self) -> None:
+        """One plan, two clients that have come apart."""
+        world = World()
+        first = world.poll(at("1", "c", "require-sub"), "d")
+        world.deliver(make_item("c", response=ResponseFormat(Action.CLOSE), item_id="2", prev_id="1"))
+        world.last_ids.clear()
+        second = world.poll(at("1", "c", "require-sub"), "d")
+        assert first.hold.plan is second.hold.plan
+        world.deliver(answer("c", "x", item_id="3", prev_id="2"))
+        assert (first.body, second.end) == ("x", None)
+
+
+class TestAskAgain:
+    def test_leaves_everything_and_says_nothing(self) -> None:
+        """grip spec §5.6: the client notices nothing."""
+        world = World()
+        client = world.poll("a", "b")
+        assert isinstance(client.hold, ResponseHold)
+        client.hold.ask_again()
+        client.hold.ask_again()
+        world.pass_time(100)
+        world.deliver(answer("a", "x"))
+        assert (client.outlet.written, client.end, world.retried) == ([], None, [client.hold])
+        assert (world.counters.holds_abandoned, world.counters.holds_timed_out) == (0, 0)
+        world.assert_empty()
+
+    def test_a_hint_that_a_filter_drops(self) -> None:
+        """grip spec §10.6"""
+        world = World()
+        world.poll(NOT_OWN, meta=BOB)
+        world.deliver(make_item("c", response=ResponseFormat(Action.HINT), meta={"sender": "bob"}))
+        assert world.retried == []
+
+    def test_a_hint_must_follow_too(self) -> None:
+        """Out of turn it is one more sign that something was missed: not at once, but soon."""
+        world = World()
+        client = world.poll(at("1"))
+        world.deliver(hint("c", item_id="5", prev_id="4"))
+        assert world.retried == []
+        world.pass_time(0.1)
+        assert world.retried == [client.hold]
 
 
 class TestEncodeOnce:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.wire.http1.body import ChunkedBody
-from holdfast.wire.http1.encode import CONTINUE, LAST_CHUNK, encode_chunk, encode_response_head
-from holdfast.wire.http1.head import HeadLimits, parse_response_head
+from holdfast.wire.http1.encode import CONTINUE, LAST_CHUNK, encode_chunk, encode_request_head, encode_response_head
+from holdfast.wire.http1.head import HeadLimits, parse_request_head, parse_response_head
 
 HEADS: list[tuple[str, dict[str, Any], bytes]] = [
     ("nothing", {}, b"HTTP/1.1 200 OK\r\n\r\n"),
@@ -85,3 +85,30 @@ def test_chunks_round_trip(contents: list[bytes]) -> None:
     decoder = ChunkedBody()
     assert decoder.feed(b"".join(map(encode_chunk, contents)) + LAST_CHUNK) == b"".join(contents)
     assert decoder.is_complete and decoder.rest == b""
+
+
+REQUESTS: list[tuple[str, bytes]] = [
+    ("bare", b"GET / HTTP/1.0\r\n\r\n"),
+    ("fields", b"GET /a?b=%20 HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a: 2\r\n\r\n"),
+    ("an empty field", b"GET / HTTP/1.1\r\nHost: h\r\nX-Empty: \r\n\r\n"),
+    ("bytes", b"GET /\xc3\xa9 HTTP/1.1\r\nHost: h\r\nX: \xff\r\n\r\n"),
+    ("length", b"POST /p HTTP/1.1\r\nHost: h\r\nContent-Length: 12\r\nConnection: close\r\n\r\n"),
+    ("chunked", b"POST /p HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"),
+    ("absolute", b"GET http://other/x HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ("upgrade", b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n"),
+]
+
+
+@pytest.mark.parametrize("data", [case[1] for case in REQUESTS], ids=[case[0] for case in REQUESTS])
+def test_a_request_is_what_it_was(data: bytes) -> None:
+    parsed = parse_request_head(data, HeadLimits())
+    assert parsed is not None
+    assert encode_request_head(parsed[0]) == data
+
+
+def test_a_request_loses_nothing_but_blanks() -> None:
+    parsed = parse_request_head(b"GET / HTTP/1.1\r\nHost:h\r\nA: \t b \r\n\r\n", HeadLimits())
+    assert parsed is not None
+    encoded = encode_request_head(parsed[0])
+    assert encoded == b"GET / HTTP/1.1\r\nHost: h\r\nA: b\r\n\r\n"
+    assert parse_request_head(encoded, HeadLimits()) == (parsed[0], len(encoded))
