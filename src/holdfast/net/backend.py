@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, WireError
 from holdfast.net.runtime import Runtime
@@ -20,9 +19,8 @@ MAX_INTERIM_RESPONSES = 16
 """1xx responses skipped before one answer; a backend that sends more is broken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a backend connection goes; connections with equal endpoints are interchangeable.
+class Endpoint(NamedTuple):
+    """Where a backend connection goes; connections with equal endpoints are interchangeable. A tuple, for its hash.
 
     Args:
         server_name: name for SNI and certificate, or None for plain HTTP.
@@ -188,6 +186,11 @@ class BackendConnection(asyncio.Protocol):
     def is_response_complete(self) -> bool:
         """Whether the whole response has arrived, read or not."""
         return self._head is not None and (self._decoder is None or self._decoder.is_complete)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection, found usable when it became idle, still is."""
+        return not self._is_lost and not self._transport.is_closing()
 
     @property
     def is_usable(self) -> bool:

@@ -59,7 +59,7 @@ class BackendPool:
             if not idle:
                 del self._idle[endpoint]
             connection.on_idle_close = None
-            if connection.is_usable:
+            if connection.is_open:
                 return connection
         return None
 

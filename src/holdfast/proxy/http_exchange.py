@@ -79,7 +79,7 @@ class HttpExchange:
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
         self._is_trusted = self._check_trust(head.headers)
-        prefix = await client.read_prefix(PREFIX_BYTES)
+        prefix = client.take() if client.is_body_complete else await client.read_prefix(PREFIX_BYTES)
         request = build_origin_request(
             rule,
             uri,
@@ -133,7 +133,7 @@ class HttpExchange:
         """Pass the answer through (routes spec §3.10)."""
         client = self._client
         self._status = reply.code
-        headers = [header for header in relayed_headers(reply.headers) if header[0].lower() != b"content-length"]
+        headers = relayed_headers(reply.headers, is_framed_anew=True)
         if reply.is_complete:
             length = reply.content_length if client.is_head_request else None
             is_length_unknown = client.is_head_request and length is None
@@ -184,6 +184,8 @@ class HttpExchange:
         return self._rule.debug if self._rule is not None else self._proxy.is_debug
 
     def _log(self, outcome: Outcome) -> None:
+        if not self._proxy.request_log.is_enabled:
+            return
         head, rule, attempts = self._client.head, self._rule, self._attempts
         self._proxy.request_log.finished(
             RequestRecord(

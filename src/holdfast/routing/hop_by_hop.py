@@ -12,6 +12,7 @@ from holdfast.wire.headers import Headers, split_commas
 HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
 
 _NEVER_RELAYED = HOP_BY_HOP | {b"trailer"}
+_FRAMED_ANEW = _NEVER_RELAYED | {b"content-length"}
 
 # RFC 9110 §7.6.1: an option must not name a field that is meant for all recipients. Obeyed blindly, that would let a
 # client strip what an earlier proxy or the route vouches for.
@@ -37,16 +38,18 @@ def named_by_connection(values: list[bytes]) -> frozenset[bytes]:
     return frozenset(name for name in names - _END_TO_END if not name.startswith(_END_TO_END_PREFIXES))
 
 
-def relayed_headers(headers: Headers) -> Headers:
-    """What of a backend's response goes on to the client, in order.
+def relayed_headers(headers: Headers, *, is_framed_anew: bool = False) -> Headers:
+    """What of a backend's response goes on to the client, in order. `Content-Encoding` stays, as the bytes do.
 
-    `Content-Encoding` stays, as the bytes do, and so does `Content-Length`: the framing is up to the caller.
+    Args:
+        is_framed_anew: `Content-Length` is left out too, because the caller writes its own.
     """
+    dropped = _FRAMED_ANEW if is_framed_anew else _NEVER_RELAYED
     kept: Headers = []
     options: list[bytes] = []
     for header in headers:
         lower = header[0].lower()
-        if lower not in _NEVER_RELAYED:
+        if lower not in dropped:
             kept.append(header)
         elif lower == b"connection":
             options.append(header[1])

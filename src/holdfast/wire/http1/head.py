@@ -253,12 +253,10 @@ def _interpret_response(head: ResponseHead) -> None:
     for name, value in head.headers:
         lower = name.lower()
         if lower == b"content-length":
-            lengths = set(split_commas([value]))
-            if len(lengths) != 1 or not _DIGITS.fullmatch(length := lengths.pop()):
-                _refuse(502, "response", INVALID_CONTENT_LENGTH)
-            if head.content_length not in (None, int(length)):
+            length = _parse_response_length(value)
+            if head.content_length not in (None, length):
                 _refuse(502, "response", "two different content lengths")
-            head.content_length = int(length)
+            head.content_length = length
         elif lower == b"transfer-encoding":
             if head.is_chunked or value.lower() != b"chunked":
                 _refuse(502, "response", "unsupported transfer encoding")
@@ -271,3 +269,12 @@ def _interpret_response(head: ResponseHead) -> None:
     if head.is_chunked:
         head.is_persistent = head.is_persistent and head.is_http11 and head.content_length is None
         head.content_length = None
+
+
+def _parse_response_length(value: bytes) -> int:
+    """A length, possibly repeated as a list of equal ones (RFC 9110 §8.6)."""
+    if not _DIGITS.fullmatch(value):
+        lengths = set(split_commas([value]))
+        if len(lengths) != 1 or not _DIGITS.fullmatch(value := lengths.pop()):
+            _refuse(502, "response", INVALID_CONTENT_LENGTH)
+    return int(value)
