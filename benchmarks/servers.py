@@ -29,7 +29,8 @@ _MAX_CLIENTS = 16_000
 _ANSWER_TIMEOUT_S = 10.0
 _NGINX = "/usr/sbin/nginx"  # not in everybody's PATH
 
-# Both GRIP proxies get this file. No message_rate and no message_hwm: Pushpin then delivers without a limit.
+# Both GRIP proxies get this file. No message_rate and no message_hwm: Pushpin then delivers without a limit. Long polls
+# are not asked again a second after they came: who is asking just then misses what is published (1.36 cannot be told).
 _GRIP_CONF = """\
 [global]
 {pushpin_global}rundir={directory}/run
@@ -49,6 +50,7 @@ sig_key=changeme
 [handler]
 push_in_http_addr=127.0.0.1
 push_in_http_port={control_port}
+update_on_first_subscription=false
 """
 
 _PUSHPIN_PROXY = """\
