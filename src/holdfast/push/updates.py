@@ -6,6 +6,7 @@ not do so in one moment.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from holdfast.timers import TimerWheel
 if TYPE_CHECKING:
     from holdfast.push.channels import Channel
     from holdfast.push.holds import ResponseHold
+
+log = logging.getLogger("holdfast.push")
 
 FIRST_SUBSCRIPTION_S = 1.0
 """From the first subscription of a channel to the question whether an item was missed before it was known."""
@@ -76,7 +79,11 @@ class Updates:
 
     def _run_batch(self) -> None:
         for hold in list(self._waiting)[:BATCH_HOLDS]:
-            hold.ask_again()
+            try:
+                hold.ask_again()
+            except Exception:
+                self.forget(hold)
+                log.exception("asking again for a %s failed", hold.describe())
         if self._waiting:
             self._call_later(BATCH_INTERVAL_S, self._run_batch)
         else:

@@ -33,6 +33,24 @@ class TestSoon:
         assert (client.end, world.counters.holds_retried) == (None, 1)
         world.assert_empty()
 
+    def test_one_that_fails_does_not_stop_the_others(self, caplog: pytest.LogCaptureFixture) -> None:
+        world = World()
+        clients = [world.poll("c"), world.poll("c")]
+        first, second = holds(*clients)
+        asked: list[ResponseHold] = []
+
+        def retry(hold: ResponseHold) -> None:
+            if hold is first:
+                raise RuntimeError("out of order")
+            asked.append(hold)
+
+        world.updates.retry = retry
+        soon(world, *clients)
+        world.pass_time(0.1)
+        assert asked == [second]
+        assert len(world.updates) == 0
+        assert "asking again for a long poll of c failed" in caplog.text
+
     def test_once_however_often_it_was_wished(self) -> None:
         world = World()
         client = world.poll("c")
