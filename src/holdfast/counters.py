@@ -28,11 +28,19 @@ class Counters:
     holds_timed_out: int = 0
     holds_abandoned: int = 0
     holds_retried: int = 0
+    links_followed: int = 0
+    links_shared: int = 0
+    links_failed: int = 0
+    streams_unlinked: int = 0
+    gone_reported: int = 0
+    gone_reports_failed: int = 0
+    filter_requests: int = 0
     keep_alives_sent: int = 0
     items_received: int = 0
     items_duplicate: int = 0
     items_buffered: int = 0
     items_released_late: int = 0
+    items_not_needed: int = 0
     ids_forgotten_early: int = 0
     publishes_refused: int = 0
     deliveries: int = 0
@@ -40,6 +48,7 @@ class Counters:
     drops_outbox_full: int = 0
     drops_message_hwm: int = 0
     drops_filter_failed: int = 0
+    drops_queue_full: int = 0
     drops_sequence_conflict: int = 0
     drops_sequence_full: int = 0
     drops_channel_gone: int = 0
@@ -63,11 +72,19 @@ HELP: dict[str, str] = {
     "holds_timed_out": "Response holds answered because their time was up",
     "holds_abandoned": "Holds whose client left first",
     "holds_retried": "Long polls whose backend was asked again on their behalf",
+    "links_followed": "Streams that asked their next link",
+    "links_shared": "Streams whose next link was answered by what another stream had asked",
+    "links_failed": "Next links that did not answer properly; most are asked again",
+    "streams_unlinked": "Streams that ended because their next link could not be followed",
+    "gone_reported": "Backends told that a client is gone",
+    "gone_reports_failed": "Backends that could not be told, or did not like it, that a client is gone",
+    "filter_requests": "Requests made by filters of holds",
     "keep_alives_sent": "Keep-alive writes to stream holds",
     "items_received": "Published items accepted",
     "items_duplicate": "Items dropped because their id had been published before, within id_cache_ttl",
     "items_buffered": "Items kept back because the item before them had not been published",
     "items_released_late": "Items let go although the item before them had not come within message_wait",
+    "items_not_needed": "Deliveries left out because the answer of the next link had had the item already",
     "ids_forgotten_early": "Ids forgotten before id_cache_ttl because there were too many; a repeat would pass",
     "publishes_refused": "Publish calls refused because they were not valid",
     "deliveries": "Deliveries of items to clients",
@@ -75,6 +92,7 @@ HELP: dict[str, str] = {
     "drops_outbox_full": "Deliveries lost because the outbox of a slow client was full",
     "drops_message_hwm": "Deliveries lost because more than message_hwm were queued",
     "drops_filter_failed": "Deliveries lost because a filter of the hold failed",
+    "drops_queue_full": "Deliveries lost because too many items waited for a hold that asks its backend",
     "drops_sequence_conflict": "Items lost because another one already waited for the same previous item",
     "drops_sequence_full": "Items lost because too many of their channel waited for the item before them",
     "drops_channel_gone": "Items lost because the last subscriber left while they waited for the item before them",

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 import time
-from functools import partial
 
 from holdfast.config.derive import forward_policy, route_defaults, upstream_verifier
 from holdfast.config.listen import Listen
@@ -23,13 +22,14 @@ from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
+from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.retry import retry_hold
 from holdfast.proxy.service import ProxyService
 from holdfast.push.channels import Registry
 from holdfast.push.fanout import Fanout
-from holdfast.push.holds import HoldContext
 from holdfast.push.last_ids import LastIds
+from holdfast.push.link import LinkClock
+from holdfast.push.outlet import HoldContext
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import PlanTable
 from holdfast.push.publisher import Publisher
@@ -61,7 +61,7 @@ class Server:
         self._runtime = runtime = Runtime(loop, Counters())
         self._registry = Registry(runtime.wheel, runtime.now, settings.handler.subscription_linger)
         self._last_ids = LastIds()
-        self._updates = Updates(runtime.counters, runtime.wheel, runtime.now, loop.call_later)
+        self._updates = Updates(runtime.wheel, runtime.now, loop.call_later)
         self._fanout = _make_fanout(settings, runtime, self._registry)
         self._sequencer = Sequencer(
             self._last_ids,
@@ -92,6 +92,7 @@ class Server:
                 random.random,
                 self._last_ids,
                 self._updates,
+                LinkClock(),
             ),
             plans=self._plans,
             verifier=upstream_verifier(start.loaded),
@@ -99,7 +100,7 @@ class Server:
             is_debug=settings.proxy.debug,
             wall_clock=time.time,
         )
-        self._updates.retry = partial(retry_hold, self._proxy)
+        self._updates.backends = HeldBackends(self._proxy)
         self._registry.events.closed = self._publisher.forget_channel
         if settings.handler.update_on_first_subscription:
             self._registry.events.opened = self._updates.watch_first_subscription
@@ -199,7 +200,7 @@ class Server:
             Gauge("hold_plans", "Distinct instructs among the holds", lambda: len(self._plans)),
             Gauge("held_back_items", "Items that wait for the one before them", lambda: self._sequencer.buffered),
             Gauge("remembered_ids", "Item ids kept to notice repeats", lambda: self._sequencer.remembered),
-            Gauge("waiting_retries", "Long polls that will ask their backend again", lambda: len(self._updates)),
+            Gauge("waiting_retries", "Held clients whose backend will be asked again", lambda: len(self._updates)),
             Gauge("fanout_backlog", "Accepted deliveries that are not written yet", lambda: self._fanout.backlog),
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
@@ -209,8 +210,9 @@ class Server:
     def _recover(self) -> None:
         """Publishers may have lost items: forget what is known, and let everybody ask again (grip spec §7.1)."""
         self._last_ids.clear()
-        for hold in self._registry.response_holds():
-            self._updates.ask_soon(hold)
+        now_s = self._runtime.now()
+        for hold in self._registry.holds():
+            hold.update(now_s)
 
     def _apply_routes(self, table: RouteTable) -> None:
         self._proxy.routes = table

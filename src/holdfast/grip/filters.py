@@ -1,13 +1,14 @@
 """Filters: what a hold has the proxy do to each item, and to the bodies of its backend's answers (grip spec §11).
 
 Delivery filters drop items, content filters change them. Names that are not known do nothing. `http-check` and
-`http-modify`, which ask the network, are known by name and refused.
+`http-modify` ask the network, which is not done here: they yield their question and are sent the answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from holdfast.errors import GripError
 from holdfast.grip.template import TemplateError, TemplateRenderer, render_template, substitute
@@ -15,9 +16,11 @@ from holdfast.grip.values import Subscription
 
 BUILD_ID = "build-id"
 VAR_SUBST = "var-subst"
+HTTP_CHECK = "http-check"
+HTTP_MODIFY = "http-modify"
 
-_UNSUPPORTED = frozenset({"http-check", "http-modify"})
-_CONTENT_FILTERS = frozenset({BUILD_ID, VAR_SUBST, "http-modify"})
+_ASK_NETWORK = frozenset({HTTP_CHECK, HTTP_MODIFY})
+_CONTENT_FILTERS = frozenset({BUILD_ID, VAR_SUBST, HTTP_MODIFY})
 
 
 class FilterError(GripError):
@@ -47,18 +50,46 @@ class FilterContext:
     item_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a filter asks the network, about one item for one hold (grip spec §11.4).
+
+    content: what is sent along; empty for `http-check`.
+    """
+
+    context: FilterContext
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to a `Question`.
+
+    error: why there is none, None if there is one.
+    content: what replaces the content; None leaves it as it is.
+    """
+
+    is_drop: bool = False
+    content: bytes | None = None
+    error: str | None = None
+
+
+Filtering: TypeAlias = Generator[Question, Verdict, bytes | None]
+"""Filters at work: yields questions, is sent their verdicts, and returns the content, or None if an item is dropped."""
+
+
+def asks_network(filters: Iterable[str]) -> bool:
+    """Whether one of `filters` has questions."""
+    return not _ASK_NETWORK.isdisjoint(filters)
+
+
 def content_filter_names(filters: Iterable[str]) -> tuple[str, ...]:
     """Those of `filters` that change content, in order: what an item's `content-filters` must equal (§10.5)."""
     return tuple(name for name in filters if name in _CONTENT_FILTERS)
 
 
-def unsupported_filters(filters: Iterable[str]) -> tuple[str, ...]:
-    """Those of `filters` that are known to the protocol and refused by `apply_message_filters`."""
-    return tuple(name for name in filters if name in _UNSUPPORTED)
-
-
-def apply_message_filters(names: Sequence[str], context: FilterContext, content: bytes) -> bytes | None:
-    """The content that the filters `names`, in this order, leave of `content`; None if one of them drops the item.
+def message_filtering(names: Sequence[str], context: FilterContext, content: bytes) -> Filtering:
+    """What the filters `names`, in this order, leave of `content`; None if one of them drops the item.
 
     After a drop the later filters do not run. Raises FilterError.
     """
@@ -71,8 +102,14 @@ def apply_message_filters(names: Sequence[str], context: FilterContext, content:
                 content = change(context, content)
             except TemplateError as exc:
                 raise FilterError(name, str(exc)) from exc
-        elif name in _UNSUPPORTED:
-            raise FilterError(name, "not supported")
+        elif name in _ASK_NETWORK:
+            verdict = yield Question(context, content if name == HTTP_MODIFY else b"")
+            if verdict.error is not None:
+                raise FilterError(name, verdict.error)
+            if verdict.is_drop:
+                return None
+            if name == HTTP_MODIFY and verdict.content is not None:
+                content = verdict.content
     return content
 
 

@@ -107,6 +107,15 @@ def parse_instruct_head(code: int, reason: bytes, headers: Headers) -> Instruct:
     return apply_json(instruct, code, b"") if _has_json_type(headers) else instruct
 
 
+def missing_link(instruct: Instruct) -> str | None:
+    """Why a stream hold cannot be: it must be gapless, and has no next link to recover by (grip spec §6.1)."""
+    if instruct.mode is HoldMode.STREAM and instruct.next_link is None:
+        for subscription in instruct.subscriptions:
+            if subscription.prev_id is not None:
+                return f"channel '{subscription.channel}' specifies prev-id, but no next link found"
+    return None
+
+
 def _has_json_type(headers: Headers) -> bool:
     content_type = get_first(headers, b"content-type")
     return content_type is not None and _is_json_type(content_type)

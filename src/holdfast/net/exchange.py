@@ -101,6 +101,11 @@ class ClientExchange:
         return self._connection.edge.is_tls
 
     @property
+    def content_length(self) -> int | None:
+        """Length of the request body, if the client declared it."""
+        return self.head.content_length
+
+    @property
     def is_body_complete(self) -> bool:
         """Whether the whole request body has arrived (it may still be unread)."""
         return self._decoder is None or self._decoder.is_complete

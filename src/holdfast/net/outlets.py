@@ -43,6 +43,10 @@ class OutletOwner(Protocol):
         """The client left, or was disconnected. The outlet must not be used any more."""
         ...
 
+    def on_drained(self) -> None:
+        """The client, which was blocked, has taken what was written."""
+        ...
+
     def end(self) -> None:
         """The process stops: end the response in good order."""
         ...
@@ -154,6 +158,11 @@ class ConnectionOutlet:
         """The process stops."""
         if self._owner is not None:
             self._owner.end()
+
+    def drained(self) -> None:
+        """The connection has room again."""
+        if self._owner is not None:
+            self._owner.on_drained()
 
     def client_gone(self) -> None:
         """The connection was lost."""

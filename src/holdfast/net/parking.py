@@ -200,6 +200,8 @@ class ParkedClient:
         self._watch()
         if self._state is _State.ENDING:
             self._end()
+        elif self._owner is not None:
+            self._owner.on_drained()
 
     def _watch(self) -> None:
         """Tell epoll what matters now; input that has to wait is not listened to, or it would be reported for ever."""

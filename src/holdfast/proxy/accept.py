@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from holdfast.errors import GripError
-from holdfast.grip.filters import FilterError, filter_response, unsupported_filters
+from holdfast.errors import GripError, WireError
+from holdfast.grip.filters import FilterError, asks_network, filter_response
 from holdfast.grip.instruct import (
     can_stream_body,
+    missing_link,
     parse_instruct,
     parse_instruct_head,
     parse_streamed_response,
@@ -18,10 +19,16 @@ from holdfast.net.exchange import ClientExchange
 from holdfast.proxy.answers import ACCEPT_UNAVAILABLE, TOO_LARGE_FOR_GRIP, ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import HeldRequest
+from holdfast.proxy.origin import HoldOrigin, Home, LinkTarget
 from holdfast.proxy.reply import Reply
-from holdfast.push.holds import Framing, ResponseHold, StreamHold
+from holdfast.push.link import Link
+from holdfast.push.outlet import Framing
 from holdfast.push.plan import HoldPlan, RouteTerms
+from holdfast.push.response_hold import ResponseHold
+from holdfast.push.stream_hold import StreamHold
+from holdfast.routing.reference import resolve_reference
 from holdfast.routing.rules import Rule, Target
+from holdfast.routing.uri import ClientUri
 from holdfast.wire.http1.encode import encode_chunk, encode_response_head
 
 log = logging.getLogger("holdfast.proxy")
@@ -39,6 +46,17 @@ _FRAMINGS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Ties:
+    """What ties a hold to backends while it lasts."""
+
+    link: Link | None = None
+    origin: HoldOrigin | None = None
+
+
+_NO_TIES = _Ties()
+
+
 class Acceptor:
     """Turns a backend's instruct into an answer or a hold.
 
@@ -46,11 +64,12 @@ class Acceptor:
         status: status of the answer, for the request log; None when the client is held.
     """
 
-    __slots__ = ("_client", "_proxy", "_rule", "_target", "status")
+    __slots__ = ("_client", "_proxy", "_rule", "_target", "_uri", "status")
 
-    def __init__(self, proxy: ProxyContext, client: ClientExchange, rule: Rule, target: Target) -> None:
+    def __init__(self, proxy: ProxyContext, client: ClientExchange, uri: ClientUri, rule: Rule, target: Target) -> None:
         self._proxy = proxy
         self._client = client
+        self._uri = uri
         self._rule = rule
         self._target = target
         self.status: int | None = None
@@ -73,15 +92,15 @@ class Acceptor:
             raise self._refuse(f"GRIP instruct response too large from {self._target.text}")
         try:
             instruct = parse_instruct(reply.code, reply.reason, reply.headers, body)
-            _refuse_unsupported(instruct)
+            ties = self._tie(instruct)
         except GripError as exc:
             raise self._refuse(f"Failed to parse accept instructions: {exc}") from exc
-        if instruct.mode is None:
+        if instruct.mode is HoldMode.RESPONSE:
+            return await self._hold_response(instruct, ties, request_body)
+        if instruct.mode is None and ties.link is None:
             self._answer(instruct)
             return False
-        if instruct.mode is HoldMode.RESPONSE:
-            return await self._hold_response(instruct, request_body)
-        return await self._begin_stream(instruct)
+        return await self._begin_stream(instruct, ties)
 
     # --- without a hold --------------------------------------------------------------------------------------------
 
@@ -93,10 +112,10 @@ class Acceptor:
 
     # --- long polls ------------------------------------------------------------------------------------------------
 
-    async def _hold_response(self, instruct: Instruct, request_body: bytes) -> bool:
+    async def _hold_response(self, instruct: Instruct, ties: _Ties, request_body: bytes) -> bool:
         """Keep the response, and send nothing (grip spec §5.1)."""
         request = HeldRequest.of(self._client.head, request_body, self._rule)
-        hold = ResponseHold(self._proxy.holds, self._plan(instruct), self._framing(), request)
+        hold = ResponseHold(self._proxy.holds, self._plan(instruct), self._framing(), request, ties.origin)
         outlet = await self._client.hold(hold, b"")
         if outlet is not None:
             hold.open(outlet)
@@ -104,7 +123,7 @@ class Acceptor:
 
     # --- streams ---------------------------------------------------------------------------------------------------
 
-    async def _begin_stream(self, instruct: Instruct) -> bool:
+    async def _begin_stream(self, instruct: Instruct, ties: _Ties) -> bool:
         """Send the initial response, then hold (grip spec §6.1)."""
         failure: ErrorAnswer | None = None
         try:
@@ -125,9 +144,9 @@ class Acceptor:
             is_chunked=framing.is_http11,
         )
         if failure is not None:
-            return await self._open_stream(instruct, head, self._debug_text(failure))
+            return await self._open_stream(instruct, ties, head, failure.debug_text)
         body = encode_chunk(response.body) if framing.is_http11 and response.body else response.body
-        return await self._open_stream(instruct, head + body, _missing_link(instruct))
+        return await self._open_stream(instruct, ties, head + body, missing_link(instruct))
 
     async def _stream_body(self, reply: Reply, beginning: bytes) -> bool:
         """A body over the limit goes to the client as it comes, and the hold starts when it ends (grip spec §1.4)."""
@@ -149,43 +168,66 @@ class Acceptor:
             content = await reply.read()
         try:
             instruct = parse_instruct_head(reply.code, reply.reason, reply.headers)
-            _refuse_unsupported(instruct)
+            ties = self._tie(instruct)
         except GripError as exc:
             failure = self._refuse(f"Failed to parse accept instructions: {exc}")
-            client.write(self._debug_text(failure).encode())
+            if self._rule.debug:
+                client.write(f"\n\n{failure}\n".encode())
             client.end_response()
             return False
         if client.is_head_request:
             client.end_response()
             return False
-        return await self._open_stream(instruct, b"", _missing_link(instruct))
+        return await self._open_stream(instruct, ties, b"", missing_link(instruct))
 
-    async def _open_stream(self, instruct: Instruct, first: bytes, failure: str | None) -> bool:
-        """Send `first`, subscribe; `failure`, when not None, ends the stream at once (shown in debug mode)."""
-        hold = StreamHold(self._proxy.holds, self._plan(instruct), self._framing())
+    async def _open_stream(self, instruct: Instruct, ties: _Ties, first: bytes, failure: str | None) -> bool:
+        """Send `first`, subscribe; `failure`, when not None, ends the stream at once (shown in debug mode).
+
+        Without a hold only the link counts, and it is asked at once (grip spec §6.5).
+        """
+        is_held = instruct.mode is HoldMode.STREAM
+        if not is_held:
+            instruct = replace(instruct, subscriptions=(), keep_alive=None)
+        hold = StreamHold(self._proxy.holds, self._plan(instruct), self._framing(), ties.link, ties.origin)
         outlet = await self._client.hold(hold, first)
         if outlet is None:
             return True
         hold.open(outlet)
         if failure is not None:
-            hold.end(failure if self._rule.debug else "")
+            hold.end(f"\n\n{failure}\n" if self._rule.debug else "")
+        elif not is_held:
+            hold.update(self._proxy.runtime.now(), is_urgent=True)
         return True
 
     # --- shared ----------------------------------------------------------------------------------------------------
 
+    def _tie(self, instruct: Instruct) -> _Ties:
+        """What ties the hold to backends while it lasts. Raises GripError for links that cannot be followed."""
+        link_to = instruct.next_link if instruct.mode is not HoldMode.RESPONSE else None
+        filters_ask = any(asks_network(subscription.filters) for subscription in instruct.subscriptions)
+        if link_to is None and instruct.gone_link is None and not filters_ask:
+            return _NO_TIES
+        home = Home.of(self._uri, self._rule.id)
+        try:
+            link = None
+            if link_to is not None:
+                link = Link(LinkTarget(resolve_reference(self._uri, link_to.uri), home), link_to.timeout_s)
+            gone = None
+            if instruct.gone_link is not None:
+                gone = resolve_reference(self._uri, instruct.gone_link)
+        except WireError as exc:
+            raise GripError(f"Grip-Link contains invalid link: {exc}") from exc
+        return _Ties(link, HoldOrigin(home, self._client.client_address, self._uri, gone))
+
     def _plan(self, instruct: Instruct) -> HoldPlan:
-        """The shared part of the hold; channels over the limit are left out (grip spec §3.2)."""
+        """The shared part of the hold."""
         terms = RouteTerms(
             key=self._rule.id if self._rule.has_explicit_id else "",
             prefix=self._rule.prefix,
             is_debug=self._rule.debug,
             implicit_channels=self._target.subs,
         )
-        plan, left_out = self._proxy.plans.plan(instruct, terms)
-        if left_out:
-            self._proxy.counters.subscriptions_refused += left_out
-            log.warning("instruct from %s names %d channels too many, left out", self._target.text, left_out)
-        return plan
+        return self._proxy.plan(instruct, terms, self._target.text)
 
     def _framing(self) -> Framing:
         head = self._client.head
@@ -206,9 +248,6 @@ class Acceptor:
         log.warning("target %s: %s", self._target.text, debug_text)
         return origin_error(debug_text)
 
-    def _debug_text(self, failure: ErrorAnswer) -> str:
-        return f"\n\n{failure.debug_text}\n" if self._rule.debug else ""
-
 
 async def _read_body(reply: Reply) -> bytes:
     """The whole body, or a beginning of it that is longer than the limit."""
@@ -220,23 +259,3 @@ async def _read_body(reply: Reply) -> bytes:
         pieces.append(piece)
         size += len(piece)
     return b"".join(pieces)
-
-
-def _refuse_unsupported(instruct: Instruct) -> None:
-    """Refuse by name what the protocol knows and this version does not do."""
-    for subscription in instruct.subscriptions:
-        for name in unsupported_filters(subscription.filters):
-            raise GripError(f"filter '{name}' is not supported yet")
-    if instruct.mode is None and instruct.next_link is not None:
-        raise GripError("a next link without a hold is not supported yet")
-    if instruct.gone_link is not None:
-        raise GripError("gone links are not supported yet")
-
-
-def _missing_link(instruct: Instruct) -> str | None:
-    """A stream that must be gapless needs a link to recover by (grip spec §6.1)."""
-    if instruct.next_link is None:
-        for subscription in instruct.subscriptions:
-            if subscription.prev_id is not None:
-                return f"\n\nchannel '{subscription.channel}' specifies prev-id, but no next link found\n"
-    return None

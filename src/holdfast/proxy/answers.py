@@ -38,6 +38,9 @@ class ErrorAnswer(Exception):
     debug_text: str | None = None
     is_last: bool = False
 
+    def __str__(self) -> str:
+        return self.text if self.debug_text is None else self.debug_text
+
     def body(self, *, is_debug: bool) -> bytes:
         """The body, with its newline."""
         text = self.debug_text if is_debug and self.debug_text is not None else self.text

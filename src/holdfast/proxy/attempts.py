@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
 from holdfast.errors import AddressRefused, BackendError, BackendTimeout, BadResponse, ConnectError
 from holdfast.net.backend import BackendConnection, Endpoint
-from holdfast.net.exchange import ClientExchange, ClientGone
+from holdfast.net.exchange import ClientGone
 from holdfast.proxy.answers import ADDRESS_BLOCKED, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.reply import BackendReply, Reply
@@ -33,6 +34,24 @@ _IDEMPOTENT_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", 
 """RFC 9110 §9.2.2: may be sent again when it is unknown whether the backend saw them."""
 
 
+class RequestBody(Protocol):
+    """Where the body of a request comes from: a client, or ourselves."""
+
+    @property
+    def content_length(self) -> int | None:
+        """Its length, if that was declared."""
+        ...
+
+    @property
+    def is_body_complete(self) -> bool:
+        """Whether all of it is here."""
+        ...
+
+    async def read_chunk(self) -> bytes:
+        """The next piece, empty at the end. Raises ClientGone."""
+        ...
+
+
 class Attempts:
     """One request on its way to one of a rule's targets.
 
@@ -43,24 +62,24 @@ class Attempts:
     """
 
     __slots__ = (
-        "_client",
         "_is_whole",
         "_prefix",
         "_proxy",
         "_pump",
         "_request",
+        "_source",
         "body",
         "is_body_sent",
         "target",
     )
 
-    def __init__(self, proxy: ProxyContext, client: ClientExchange, request: OriginRequest, prefix: bytes) -> None:
+    def __init__(self, proxy: ProxyContext, source: RequestBody, request: OriginRequest, prefix: bytes) -> None:
         self.target: Target | None = None
         self.body = prefix
         # Asked now: what arrives later is not in the prefix, and has to be sent after it.
-        self.is_body_sent = self._is_whole = client.is_body_complete
+        self.is_body_sent = self._is_whole = source.is_body_complete
         self._proxy = proxy
-        self._client = client
+        self._source = source
         self._request = request
         self._prefix = prefix
         self._pump: asyncio.Task[None] | None = None
@@ -71,6 +90,7 @@ class Attempts:
         Raises:
             ErrorAnswer: no target could be connected to, or the one that was did not answer properly.
         """
+        cause: BackendError | None = None
         for number, target in enumerate(rule.targets):
             self.target = target
             if number:
@@ -79,6 +99,7 @@ class Attempts:
                 return await self._ask(rule, target)
             except (ConnectError, BackendTimeout) as exc:
                 log.info("target %s: %s", target.text, exc)
+                cause = exc
                 if self._has_streamed:
                     break
             except (BadResponse, AddressRefused) as exc:
@@ -87,7 +108,7 @@ class Attempts:
                 raise origin_error(ADDRESS_BLOCKED if isinstance(exc, AddressRefused) else None) from exc
         self._proxy.counters.backend_failures += 1
         tried = ", ".join(target.text for target in rule.targets)
-        raise origin_error(f"Unable to connect to any targets. Tried: {tried}")
+        raise origin_error(f"Unable to connect to any targets. Tried: {tried}") from cause
 
     def stop(self) -> None:
         """Stop sending the request body."""
@@ -128,7 +149,7 @@ class Attempts:
         """Send the request on `connection` and wait for the head of the response."""
         self._proxy.counters.backend_requests += 1
         is_whole = self._is_whole
-        length = self._client.head.content_length
+        length = self._source.content_length
         if length is None and is_whole and (self._prefix or self._request.method not in _BODYLESS_METHODS):
             length = len(self._prefix)
         is_chunked = length is None and not is_whole
@@ -147,7 +168,7 @@ class Attempts:
     async def _send_body(self, connection: BackendConnection, is_chunked: bool) -> None:
         """Send what follows the prefix, as fast as the backend takes it."""
         try:
-            while content := await self._client.read_chunk():
+            while content := await self._source.read_chunk():
                 if len(self.body) <= KEPT_BODY_BYTES:
                     self.body += content
                 await connection.write(encode_chunk(content) if is_chunked else content)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from holdfast.counters import Counters
 from holdfast.grip.signature import Verifier
+from holdfast.grip.values import Instruct
 from holdfast.logs import RequestLog
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
-from holdfast.push.holds import HoldContext
-from holdfast.push.plan import PlanTable
+from holdfast.push.outlet import HoldContext
+from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.table import RouteTable
+
+log = logging.getLogger("holdfast.proxy")
 
 
 @dataclass(slots=True, eq=False)
@@ -41,3 +45,11 @@ class ProxyContext:
     def counters(self) -> Counters:
         """The counters of the process."""
         return self.runtime.counters
+
+    def plan(self, instruct: Instruct, terms: RouteTerms, source: str) -> HoldPlan:
+        """The shared part of a hold; channels over the limit are left out (grip spec §3.2), and `source` is named."""
+        plan, left_out = self.plans.plan(instruct, terms)
+        if left_out:
+            self.counters.subscriptions_refused += left_out
+            log.warning("instruct from %s names %d channels too many, left out", source, left_out)
+        return plan

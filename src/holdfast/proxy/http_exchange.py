@@ -149,7 +149,8 @@ class HttpExchange:
 
     async def _accept(self, reply: Reply, rule: Rule, attempts: Attempts) -> Outcome:
         assert attempts.target is not None
-        acceptor = Acceptor(self._proxy, self._client, rule, attempts.target)
+        assert self._uri is not None
+        acceptor = Acceptor(self._proxy, self._client, self._uri, rule, attempts.target)
         is_held = await acceptor.run(reply, attempts.body)
         self._status = acceptor.status
         return Outcome.ACCEPT if is_held else Outcome.RESPONSE

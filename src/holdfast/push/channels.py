@@ -7,7 +7,7 @@ was accepted before a hold subscribed is never given to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
@@ -15,7 +15,9 @@ from holdfast.timers import Deadline, TimerWheel
 
 if TYPE_CHECKING:
     from holdfast.push.delivery import Delivery
-    from holdfast.push.holds import ResponseHold, StreamHold
+    from holdfast.push.plan import HoldPlan
+    from holdfast.push.response_hold import ResponseHold
+    from holdfast.push.stream_hold import StreamHold
 
     Hold: TypeAlias = ResponseHold | StreamHold
 
@@ -47,18 +49,18 @@ class Channel:
 
     Attributes:
         responses, streams: the holds by mode.
-        shared: those holds that are subscribed to other channels as well; their order across channels is watched.
+        watched: those holds whose order across channels is watched, because they have others as well or may get others.
         deliveries: accepted and not yet finished, in order.
         linger: runs while the channel stays although nobody may be subscribed.
     """
 
-    __slots__ = ("deliveries", "linger", "name", "responses", "shared", "streams", "version")
+    __slots__ = ("deliveries", "linger", "name", "responses", "streams", "version", "watched")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.responses: set[ResponseHold] | frozenset[ResponseHold] = _NOBODY
         self.streams: set[StreamHold] | frozenset[StreamHold] = _NOBODY
-        self.shared: set[Hold] | frozenset[Hold] = _NOBODY
+        self.watched: set[Hold] | frozenset[Hold] = _NOBODY
         self.deliveries: list[Delivery] = []
         self.linger: Deadline | None = None
         self.version = 0
@@ -104,13 +106,24 @@ class Registry:
 
     def add_response(self, hold: ResponseHold) -> None:
         """Subscribe a response hold to all channels of its plan."""
-        for channel in self._join(hold):
+        for channel in self._join(hold, hold.plan.channels):
             channel.responses = _with(channel.responses, hold)
 
     def add_stream(self, hold: StreamHold) -> None:
         """Subscribe a stream hold to all channels of its plan."""
-        for channel in self._join(hold):
+        for channel in self._join(hold, hold.plan.channels):
             channel.streams = _with(channel.streams, hold)
+
+    def move_stream(self, hold: StreamHold, plan: HoldPlan) -> None:
+        """Subscribe a stream hold to the channels of `plan` and to no others; its own plan is still the old one."""
+        new = [name for name in plan.channels if name not in hold.plan.channels]
+        for channel in self._join(hold, new):
+            channel.streams = _with(channel.streams, hold)
+        for name in hold.plan.channels:
+            if name not in plan.channels:
+                channel = self._channels[name]
+                _discard(channel.streams, hold)
+                self._leave(channel, hold)
 
     def remove_response(self, hold: ResponseHold) -> None:
         """Unsubscribe a response hold from everything; its channels linger."""
@@ -121,9 +134,14 @@ class Registry:
                 self._start_linger(channel)
             self._leave(channel, hold)
 
-    def response_holds(self) -> set[ResponseHold]:
-        """All response holds that have a channel."""
-        return {hold for channel in self._channels.values() for hold in channel.responses}
+    def holds(self) -> set[Hold]:
+        """All holds that have a channel."""
+        return {
+            hold
+            for channel in self._channels.values()
+            for holds in (channel.responses, channel.streams)
+            for hold in holds
+        }
 
     def remove_stream(self, hold: StreamHold) -> None:
         """Unsubscribe a stream hold from everything."""
@@ -132,22 +150,22 @@ class Registry:
             _discard(channel.streams, hold)
             self._leave(channel, hold)
 
-    def _join(self, hold: Hold) -> list[Channel]:
+    def _join(self, hold: Hold, names: Iterable[str]) -> list[Channel]:
         channels = []
-        for name in hold.plan.channels:
+        for name in names:
             channel = self._channels.get(name)
             if channel is None:
                 channel = self._channels[name] = Channel(name)
                 self.events.opened(channel)
             channel.version += 1
             channels.append(channel)
-        if len(channels) > 1:
+        if hold.is_order_watched:
             for channel in channels:
-                channel.shared = _with(channel.shared, hold)
+                channel.watched = _with(channel.watched, hold)
         return channels
 
     def _leave(self, channel: Channel, hold: Hold) -> None:
-        _discard(channel.shared, hold)
+        _discard(channel.watched, hold)
         self._close_if_unused(channel)
 
     def _start_linger(self, channel: Channel) -> None:

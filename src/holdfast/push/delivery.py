@@ -50,15 +50,19 @@ class Delivery:
         entries: the items with their receipts, in order.
         stream_content, stream_chunk: what plain stream holds get, for HTTP/1.0 and HTTP/1.1; ready once it has begun.
         has_stream_content: an item of the run appends to streams, be it nothing.
+        has_stream_items: an item of the run is for streams at all.
+        has_hint: one of them asks streams to look at their next link.
+        is_chain: each of them names the one before it as its `prev-id`.
+        first_prev_id, last_id: the `prev-id` of the first of them, and the id of the last.
         closes_streams: the run ends with a `close`.
         streams_sent, streams_lost: plain stream holds written to, and those that lost it.
         encoded: responses made in this run, for holds with equal plans.
-        unreached: shared holds that have not been reached.
+        unreached: watched holds that have not been reached.
         weight: how many small writes one write of this run is worth; known once it has begun.
     """
 
     __slots__ = (
-        "_has_shared",
+        "_has_watched",
         "_holds",
         "_position",
         "_size",
@@ -67,9 +71,14 @@ class Delivery:
         "closes_streams",
         "encoded",
         "entries",
+        "first_prev_id",
         "has_content_filters",
+        "has_hint",
         "has_stream_content",
+        "has_stream_items",
         "home",
+        "is_chain",
+        "last_id",
         "now_s",
         "number",
         "on_settled",
@@ -93,6 +102,11 @@ class Delivery:
         self.stream_content = b""
         self.stream_chunk = b""
         self.has_stream_content = False
+        self.has_stream_items = False
+        self.has_hint = False
+        self.is_chain = True
+        self.first_prev_id: str | None = None
+        self.last_id: str | None = None
         self.closes_streams = False
         self.has_content_filters = False
         self.streams_sent = 0
@@ -101,7 +115,7 @@ class Delivery:
         self.now_s = 0.0
         self.weight = 1
         self._holds = holds
-        self._has_shared = bool(unreached)
+        self._has_watched = bool(unreached)
         self._position = -1
         self._size = 0
         self._streamed: list[Receipt] = []
@@ -138,6 +152,7 @@ class Delivery:
                     self.has_content_filters = True
             if item.http_stream is None or self.closes_streams:
                 continue
+            self._link(item)
             if item.http_stream.action is Action.SEND:
                 self.has_stream_content = True
                 if item.http_stream.content:
@@ -145,6 +160,8 @@ class Delivery:
                     self._streamed.append(receipt)
             elif item.http_stream.action is Action.CLOSE:
                 self.closes_streams = True
+            elif item.http_stream.action is Action.HINT:
+                self.has_hint = True
         self.stream_content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.stream_content:
             self.stream_chunk = encode_chunk(self.stream_content)
@@ -152,13 +169,22 @@ class Delivery:
         longest = max((len(body) for body in bodies if body is not None), default=0)
         self.weight = 1 + max(longest, len(self.stream_content)) // WEIGHT_BYTES
 
+    def _link(self, item: Item) -> None:
+        """See whether the items for streams follow one another."""
+        if not self.has_stream_items:
+            self.has_stream_items = True
+            self.first_prev_id = item.prev_id
+        elif self.last_id is None or item.prev_id != self.last_id:
+            self.is_chain = False
+        self.last_id = item.id
+
     def write_slice(self, limit: int, catch_up: Callable[[Hold, Delivery], None]) -> int:
         """Deliver to the next `limit` holds; returns how many there were."""
         holds = self._holds[self._position : self._position + limit]
         self._position += len(holds)
         for hold in holds:
             try:
-                if self._has_shared and len(hold.plan.channels) > 1:
+                if self._has_watched and hold.is_order_watched:
                     catch_up(hold, self)
                 elif hold.is_open:
                     hold.receive(self)

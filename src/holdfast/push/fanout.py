@@ -6,7 +6,7 @@ is a plain call. A large channel is written in slices, one per turn of the loop;
 
 Order. A client sees the items of one channel in the order of acceptance, because a channel's deliveries are finished
 one after the other. Holds on several channels see all their items in the order of acceptance too: a delivery remembers
-which of its shared holds it has not reached yet, and whoever reaches such a hold first brings it up to date.
+which of its watched holds it has not reached yet, and whoever reaches such a hold first brings it up to date.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Fanout:
     def _make_delivery(self, channel: Channel) -> Delivery:
         self._number += 1
         holds: list[Hold] = [*channel.responses, *channel.streams]
-        return Delivery(self._number, channel, holds, set(channel.shared))
+        return Delivery(self._number, channel, holds, set(channel.watched))
 
     def _wake(self) -> None:
         if not self._is_scheduled:

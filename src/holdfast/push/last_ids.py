@@ -7,6 +7,7 @@ again, and an unknown last id conflicts with nothing.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 MAX_CHANNELS = 1_000_000
 
@@ -40,6 +41,13 @@ class LastIds:
     def remove(self, channel: str) -> None:
         """Forget the last id of a channel, if it is known."""
         self._ids.pop(channel, None)
+
+    def has_passed(self, prev_ids: Mapping[str, str]) -> bool:
+        """Whether a channel is known to be ahead of `prev_ids`; what is known of such channels is forgotten (§5.5)."""
+        ahead = [channel for channel, prev_id in prev_ids.items() if self._ids.get(channel, prev_id) != prev_id]
+        for channel in ahead:
+            del self._ids[channel]
+        return bool(ahead)
 
     def clear(self) -> None:
         """Forget all last ids."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from holdfast.grip.filters import content_filter_names
+from holdfast.grip.filters import asks_network, content_filter_names
 from holdfast.grip.values import BackendResponse, HoldMode, Instruct, KeepAlive, KeepAliveMode, Subscription
 from holdfast.wire.http1.encode import encode_chunk
 
@@ -39,7 +40,7 @@ class HoldPlan:
     Args:
         channels: full channel names, each once, implicit ones last.
         filters: per full channel name, for those that have any.
-        prev_ids: id that the client has, per full channel name, for channels that state one.
+        prev_ids: id that the client has, per full channel name, for channels that state one; never changed.
         kept: for response holds, what is answered when the time is up; for streams None.
     """
 
@@ -52,10 +53,14 @@ class HoldPlan:
     keep_alive: KeepAlive | None
     timeout_s: int
     kept: BackendResponse | None
+    network_filtered: frozenset[str] = field(init=False)
+    """Full names of the channels with a filter that asks the network."""
     keep_alive_chunk: bytes = field(init=False)
     is_postponed_by_writes: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        network_filtered = frozenset(channel for channel, names in self.filters.items() if asks_network(names))
+        object.__setattr__(self, "network_filtered", network_filtered)
         keep_alive = self.keep_alive
         chunk = encode_chunk(keep_alive.data) if keep_alive is not None and keep_alive.data else b""
         object.__setattr__(self, "keep_alive_chunk", chunk)
@@ -118,16 +123,17 @@ def _make_plan(
         for subscription in subscriptions
         if subscription.filters
     }
+    prev_ids = {
+        route.prefix + subscription.channel: subscription.prev_id
+        for subscription in subscriptions
+        if subscription.prev_id is not None
+    }
     return HoldPlan(
         route=route,
         channels=tuple(dict.fromkeys([*names, *route.implicit_channels])),
         subscriptions=subscriptions,
         filters=filters,
-        prev_ids={
-            route.prefix + subscription.channel: subscription.prev_id
-            for subscription in subscriptions
-            if subscription.prev_id is not None
-        },
+        prev_ids=MappingProxyType(prev_ids),
         meta=instruct.meta,
         keep_alive=instruct.keep_alive,
         timeout_s=instruct.timeout_s,

@@ -1,11 +1,16 @@
-"""An item as one hold gets it: content filters checked, filters applied, body patched (grip spec §10.5, §11, §12)."""
+"""An item as one hold gets it: content filters checked, filters applied, body patched (grip spec §10.5, §11, §12).
+
+Rendering is a generator, because a filter may ask the network: it yields the question and is sent the verdict. `render`
+runs one whose filters ask nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from typing import TypeAlias, TypeVar
 
 from holdfast.errors import GripError
-from holdfast.grip.filters import FilterContext, FilterError, apply_message_filters
+from holdfast.grip.filters import FilterContext, FilterError, Filtering, Question, Verdict, message_filtering
 from holdfast.grip.item import Action, Item, ResponseFormat
 from holdfast.grip.patch import apply_body_patch
 from holdfast.grip.responses import published_response
@@ -13,6 +18,9 @@ from holdfast.grip.values import BackendResponse
 from holdfast.push.plan import HoldPlan
 
 ORIGIN_ERROR = "Error while proxying to origin."
+
+ResultT = TypeVar("ResultT")
+Rendering: TypeAlias = Generator[Question, Verdict, ResultT]
 
 
 class ItemSkipped(Exception):
@@ -34,21 +42,33 @@ class ItemSkipped(Exception):
         return BackendResponse(502, b"Bad Gateway", [(b"Content-Type", b"text/plain")], f"{text}\n".encode())
 
 
-def render_stream(plan: HoldPlan, channel: str, item: Item) -> bytes | None:
-    """The bytes that a stream hold with filters appends for `item`, maybe none; None when the item closes the stream.
+def render(rendering: Rendering[ResultT]) -> ResultT:
+    """The result of a rendering whose filters ask nothing. Raises ItemSkipped."""
+    try:
+        question = next(rendering)
+    except StopIteration as done:
+        result: ResultT = done.value
+        return result
+    raise AssertionError(f"a filter asks the network about {question.context.channel}")
+
+
+def stream_rendering(plan: HoldPlan, channel: str, item: Item, prev_ids: Mapping[str, str]) -> Rendering[bytes]:
+    """The bytes that a stream hold appends for `item`, maybe none. Filters run for `close` and `hint` too.
+
+    Args:
+        prev_ids: of the hold as it is now, per full channel name.
 
     Raises:
-        ItemSkipped: nothing is appended.
+        ItemSkipped: nothing is appended, and nothing else happens.
     """
     fmt = item.http_stream
     assert fmt is not None
-    content = _filter(plan, channel, item, fmt.content, fmt.content_filters, plan.prev_ids)
-    return None if fmt.action is Action.CLOSE else content
+    return (yield from _filtering(plan, channel, item, fmt.content, fmt.content_filters, prev_ids))
 
 
-def render_response(
-    plan: HoldPlan, channel: str, item: Item, fmt: ResponseFormat, prev_ids: Mapping[str, str] | None
-) -> BackendResponse | None:
+def response_rendering(
+    plan: HoldPlan, channel: str, item: Item, fmt: ResponseFormat, prev_ids: Mapping[str, str]
+) -> Rendering[BackendResponse | None]:
     """The response that `item` makes of the kept one; None when it makes none. Filters run for hints too.
 
     Args:
@@ -58,7 +78,7 @@ def render_response(
         ItemSkipped: the hold goes on, or ends with an error.
     """
     if fmt.action is Action.HINT:
-        _filter(plan, channel, item, b"", fmt.content_filters, prev_ids or {})
+        yield from _filtering(plan, channel, item, b"", fmt.content_filters, prev_ids)
     if fmt.action is not Action.SEND:
         return None
     assert plan.kept is not None
@@ -66,18 +86,18 @@ def render_response(
         body = apply_body_patch(plan.kept.body, fmt.body_patch) if fmt.body_patch is not None else fmt.body or b""
     except GripError as exc:
         raise ItemSkipped(str(exc), is_failure=True, is_fatal=True) from exc
-    content = _filter(plan, channel, item, body, fmt.content_filters, prev_ids or {})
+    content = yield from _filtering(plan, channel, item, body, fmt.content_filters, prev_ids)
     return published_response(plan.kept, fmt, content)
 
 
-def _filter(
+def _filtering(
     plan: HoldPlan,
     channel: str,
     item: Item,
     content: bytes,
     wanted: tuple[str, ...] | None,
     prev_ids: Mapping[str, str],
-) -> bytes:
+) -> Rendering[bytes]:
     if wanted is not None and wanted != plan.content_filters(channel):
         ours = ",".join(plan.content_filters(channel))
         raise ItemSkipped(
@@ -95,8 +115,9 @@ def _filter(
         channel=plan.bare_name(channel),
         item_id=item.id,
     )
+    filtering: Filtering = message_filtering(names, context, content)
     try:
-        filtered = apply_message_filters(names, context, content)
+        filtered = yield from filtering
     except FilterError as exc:
         raise ItemSkipped(str(exc), is_failure=True) from exc
     if filtered is None:

@@ -1,29 +1,59 @@
-"""Updates: which held long polls ask their backend again, and when (grip spec §7).
+"""Updates: which holds ask their backend again, and when (grip spec §7).
 
-Urgent ones at once. The others in batches of 100 every 100 ms, so that ten thousand clients that have to ask again do
-not do so in one moment.
+A long poll makes its request again, a stream asks its next link. Urgent ones do so at once. The others go in batches,
+ten a second, so that ten thousand clients that have to ask do not do so in one moment; of streams that ask the same
+thing only the first one counts, because they share its answer.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from holdfast.counters import Counters
 from holdfast.timers import TimerWheel
 
 if TYPE_CHECKING:
-    from holdfast.push.channels import Channel
-    from holdfast.push.holds import ResponseHold
+    from holdfast.push.channels import Channel, Hold
+    from holdfast.push.response_hold import ResponseHold
+    from holdfast.push.stream_hold import StreamHold
 
 log = logging.getLogger("holdfast.push")
 
 FIRST_SUBSCRIPTION_S = 1.0
 """From the first subscription of a channel to the question whether an item was missed before it was known."""
 
-BATCH_HOLDS = 100
+BATCH_REQUESTS = 100
+BATCH_HOLDS = 2000
+"""Holds looked at in one batch, which takes a few milliseconds when all of them share one answer."""
 BATCH_INTERVAL_S = 0.1
+
+
+class Backends(Protocol):
+    """Who asks backends on behalf of holds."""
+
+    def retry(self, hold: ResponseHold) -> None:
+        """Make the request of a long poll again, which has left its channels; it is answered or held anew by that."""
+        ...
+
+    def follow(self, hold: StreamHold, since_s: float) -> bool:
+        """Ask the next link of a stream, which waits for `resume`, `fail_link` or its end.
+
+        Args:
+            since_s: why it asks arose then; an answer that was asked for earlier is none.
+
+        Returns:
+            Whether that takes a request of its own.
+        """
+        ...
+
+    def filter(self, hold: Hold) -> None:
+        """Run the filters for the item that waits first for the hold: `rendering`, then `filtered` or `skipped`."""
+        ...
+
+    def hold_ended(self, hold: Hold) -> None:
+        """A hold with an `origin` has ended."""
+        ...
 
 
 class Updates:
@@ -34,55 +64,55 @@ class Updates:
         call_later: runs a callback after some seconds.
 
     Attributes:
-        retry: makes a hold, which has left its channels, ask its backend again. Set by the composition root: whoever
-            asks needs everything, the holds included.
+        backends: set by the composition root: whoever asks needs everything, the holds included.
     """
 
     def __init__(
         self,
-        counters: Counters,
         wheel: TimerWheel,
         now: Callable[[], float],
         call_later: Callable[[float, Callable[[], None]], object],
     ) -> None:
-        self.retry: Callable[[ResponseHold], None]
-        self._counters = counters
+        self.backends: Backends
         self._wheel = wheel
         self._now = now
         self._call_later = call_later
-        self._waiting: dict[ResponseHold, None] = {}
+        self._waiting: dict[Hold, float] = {}
         self._is_running = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def ask_now(self, hold: ResponseHold) -> None:
+    def ask_now(self, hold: Hold, since_s: float) -> None:
         """Ask again at once."""
         self._waiting.pop(hold, None)
-        self._counters.holds_retried += 1
-        self.retry(hold)
+        hold.ask_again(since_s)
 
-    def ask_soon(self, hold: ResponseHold) -> None:
-        """Ask again when it is this hold's turn, unless it has been answered by then."""
-        self._waiting[hold] = None
+    def ask_soon(self, hold: Hold, since_s: float) -> None:
+        """Ask again when it is this hold's turn, unless it is forgotten by then. Of two causes the later one counts."""
+        self._waiting[hold] = since_s
         if not self._is_running:
             self._is_running = True
             self._call_later(BATCH_INTERVAL_S, self._run_batch)
 
-    def forget(self, hold: ResponseHold) -> None:
-        """The hold has ended."""
+    def forget(self, hold: Hold) -> None:
+        """The hold has ended, or asks for another reason."""
         self._waiting.pop(hold, None)
 
     def watch_first_subscription(self, channel: Channel) -> None:
         """Distributed publishers may not know the first subscriber yet: ask again a second later (grip spec §7.3)."""
-        self._wheel.add(self._now() + FIRST_SUBSCRIPTION_S, _FirstSubscription(self, channel))
+        self._wheel.add(self._now() + FIRST_SUBSCRIPTION_S, _FirstSubscription(channel))
 
     def _run_batch(self) -> None:
-        for hold in list(self._waiting)[:BATCH_HOLDS]:
+        requests = holds = 0
+        while self._waiting and requests < BATCH_REQUESTS and holds < BATCH_HOLDS:
+            hold, since_s = next(iter(self._waiting.items()))
+            del self._waiting[hold]
+            holds += 1
             try:
-                hold.ask_again()
+                requests += hold.ask_again(since_s)
             except Exception:
-                self.forget(hold)
+                requests += 1
                 log.exception("asking again for a %s failed", hold.describe())
         if self._waiting:
             self._call_later(BATCH_INTERVAL_S, self._run_batch)
@@ -93,13 +123,12 @@ class Updates:
 class _FirstSubscription:
     """A channel that is a second old when this fires; nobody is subscribed any more if it was closed meanwhile."""
 
-    __slots__ = ("_channel", "_updates")
+    __slots__ = ("_channel",)
 
-    def __init__(self, updates: Updates, channel: Channel) -> None:
-        self._updates = updates
+    def __init__(self, channel: Channel) -> None:
         self._channel = channel
 
     def on_timer(self, now_s: float) -> None:
         """See `holdfast.timers.Timed`."""
-        for hold in self._channel.responses:
-            self._updates.ask_soon(hold)
+        for hold in [*self._channel.responses, *self._channel.streams]:
+            hold.update(now_s)

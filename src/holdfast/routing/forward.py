@@ -34,10 +34,10 @@ __all__ = [
     "relayed_headers",
 ]
 
-# What Pushpin 1.41 claims; backends choose their instructs by it.
+# What Pushpin 2.0 claims; backends choose their instructs by it.
 GRIP_FEATURE = (
     b"status, session, link:next, link:gone, filter:skip-self, filter:skip-users, filter:require-sub, "
-    b"filter:build-id, filter:var-subst"
+    b"filter:build-id, filter:var-subst, filter:http-check, filter:http-modify"
 )
 
 # Marks the client's own headers where a route has `orig_headers`.

@@ -9,11 +9,11 @@ from holdfast.grip.filters import (
     BuildIdStream,
     FilterContext,
     FilterError,
-    apply_message_filters,
+    asks_network,
     content_filter_names,
     filter_response,
     has_response_filter,
-    unsupported_filters,
+    message_filtering,
 )
 from holdfast.grip.values import Subscription
 
@@ -57,28 +57,28 @@ DELIVERY: list[tuple[str, str, FilterContext, bool]] = [
 )
 def test_delivery_filters(name: str, given_context: FilterContext, passes: bool) -> None:
     """grip-88"""
-    assert apply_message_filters([name], given_context, b"x %") == (b"x %" if passes else None)
+    assert message_filtering([name], given_context, b"x %") == (b"x %" if passes else None)
 
 
 def test_no_filters() -> None:
-    assert apply_message_filters((), context(), b"100%") == b"100%"
+    assert message_filtering((), context(), b"100%") == b"100%"
 
 
 def test_an_emptied_message_is_not_a_dropped_one() -> None:
-    assert apply_message_filters(("var-subst",), context({"a": ""}), b"%(a)s") == b""
+    assert message_filtering(("var-subst",), context({"a": ""}), b"%(a)s") == b""
 
 
 def test_filters_run_in_order_and_stop_at_a_drop() -> None:
     own = context({**BOB, "a": "%(user)s"}, {"sender": "bob"})
-    assert apply_message_filters(("skip-self", "var-subst"), own, b"%(no)s") is None
+    assert message_filtering(("skip-self", "var-subst"), own, b"%(no)s") is None
     with pytest.raises(FilterError):
-        apply_message_filters(("var-subst", "skip-self"), own, b"%(no)s")
-    assert apply_message_filters(("var-subst", "var-subst"), own, b"%(a)s") == b"bob"
+        message_filtering(("var-subst", "skip-self"), own, b"%(no)s")
+    assert message_filtering(("var-subst", "var-subst"), own, b"%(a)s") == b"bob"
 
 
 def test_var_subst() -> None:
     """grip-89"""
-    assert apply_message_filters(("var-subst",), context(BOB), b"hi %(user)s, 100%%") == b"hi bob, 100%"
+    assert message_filtering(("var-subst",), context(BOB), b"hi %(user)s, 100%%") == b"hi bob, 100%"
 
 
 VAR_SUBST_ERRORS = [
@@ -93,7 +93,7 @@ VAR_SUBST_ERRORS = [
 def test_var_subst_errors(content: bytes, text: str) -> None:
     """grip-89"""
     with pytest.raises(FilterError) as caught:
-        apply_message_filters(("var-subst",), context({"none": None}), content)
+        message_filtering(("var-subst",), context({"none": None}), content)
     assert str(caught.value) == text
     assert isinstance(caught.value, GripError)
 
@@ -103,7 +103,7 @@ FORMAT: dict[str, str | None] = {"id_format": "%(c)s-%(d)s"}
 
 
 def build_id(content: bytes, meta: dict[str, str | None], item_id: str | None = "2") -> bytes | None:
-    return apply_message_filters(("build-id",), context(meta, prev_ids=IDS, item_id=item_id), content)
+    return message_filtering(("build-id",), context(meta, prev_ids=IDS, item_id=item_id), content)
 
 
 def test_build_id_uses_the_id_of_the_item_on_its_way() -> None:
@@ -148,14 +148,14 @@ def test_build_id_errors(content: bytes, meta: dict[str, str | None], item_id: s
 
 def test_a_channel_that_takes_everything_has_no_id() -> None:
     with pytest.raises(FilterError, match="failed to render ID: No such variable 'c' at position 4"):
-        apply_message_filters(("build-id",), context({"id_format": "%(c)s"}, prev_ids={"c": None}, item_id="2"), b"%I")
+        message_filtering(("build-id",), context({"id_format": "%(c)s"}, prev_ids={"c": None}, item_id="2"), b"%I")
 
 
 @pytest.mark.parametrize("name", ["http-check", "http-modify"])
 def test_network_filters_are_refused_by_name(name: str) -> None:
-    assert unsupported_filters(("skip-self", name, "no-such")) == (name,)
+    assert asks_network(("skip-self", name, "no-such")) == (name,)
     with pytest.raises(FilterError, match=f"^filter error: {name}: not supported$"):
-        apply_message_filters((name,), context(), b"")
+        message_filtering((name,), context(), b"")
 
 
 def test_names_that_count_as_content_filters() -> None:
@@ -239,7 +239,7 @@ def test_any_message_is_filtered_or_a_filter_error(
     names: list[str], hold_meta: dict[str, str | None], item_meta: dict[str, str], item_id: str | None, content: bytes
 ) -> None:
     try:
-        result = apply_message_filters(names, context(hold_meta, item_meta, prev_ids=IDS, item_id=item_id), content)
+        result = message_filtering(names, context(hold_meta, item_meta, prev_ids=IDS, item_id=item_id), content)
     except FilterError as exc:
         assert str(exc).startswith("filter error: ")
     else:

@@ -15,12 +15,15 @@ from holdfast.grip.values import BackendResponse, HoldMode, Instruct, KeepAlive,
 from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
 from holdfast.push.fanout import Fanout
-from holdfast.push.holds import Framing, HoldContext, ResponseHold, StreamHold
 from holdfast.push.last_ids import LastIds
+from holdfast.push.link import Link, LinkClock
+from holdfast.push.outlet import Framing, HoldContext
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.publisher import Publisher
+from holdfast.push.response_hold import ResponseHold
 from holdfast.push.sequencer import Sequencer
+from holdfast.push.stream_hold import StreamHold
 from holdfast.push.updates import Updates
 from holdfast.timers import TimerWheel
 
@@ -198,10 +201,42 @@ REQUEST = object()
 """What the holds of long polls keep for whoever asks the backend again."""
 
 
+@dataclass
+class FakeBackends:
+    """Notes which holds ask their backends for what; the test plays the answers.
+
+    Attributes:
+        retried, followed, filtering, ended: the holds, each time they asked.
+        since_s: of each of `followed`, when the cause arose.
+        shares: whether `follow` says that another stream asks already.
+    """
+
+    retried: list[ResponseHold] = field(default_factory=list)
+    followed: list[StreamHold] = field(default_factory=list)
+    since_s: list[float] = field(default_factory=list)
+    filtering: list[StreamHold | ResponseHold] = field(default_factory=list)
+    ended: list[StreamHold | ResponseHold] = field(default_factory=list)
+    shares: bool = False
+
+    def retry(self, hold: ResponseHold) -> None:
+        self.retried.append(hold)
+
+    def follow(self, hold: StreamHold, since_s: float) -> bool:
+        self.followed.append(hold)
+        self.since_s.append(since_s)
+        return not self.shares
+
+    def filter(self, hold: StreamHold | ResponseHold) -> None:
+        self.filtering.append(hold)
+
+    def hold_ended(self, hold: StreamHold | ResponseHold) -> None:
+        self.ended.append(hold)
+
+
 class World:
     """Publisher, registry, timers and clients of one process, whose time and turns are in the hands of the test.
 
-    It is put together as the server does it, except that nobody asks the backend: `retried` has the holds that should.
+    It is put together as the server does it, except that nobody asks backends: `backends` notes who should.
 
     Args:
         id_cache_ttl_s, linger_s: 0 turns the feature off.
@@ -225,12 +260,13 @@ class World:
         self.turns: list[Callable[[], None]] = []
         self.calls: list[tuple[float, Callable[[], None]]] = []
         self.counters = Counters()
-        self.retried: list[ResponseHold] = []
+        self.backends = FakeBackends()
         self.wheel = TimerWheel(0.1)
         self.registry = Registry(self.wheel, self.now, linger_s)
         self.last_ids = LastIds()
-        self.updates = Updates(self.counters, self.wheel, self.now, self.call_later)
-        self.updates.retry = self.retried.append
+        self.updates = Updates(self.wheel, self.now, self.call_later)
+        self.updates.backends = self.backends
+        self.link_clock = LinkClock()
         self.plans = PlanTable(20)
         jitters = iter(jitter)
         self.context = HoldContext(
@@ -241,6 +277,7 @@ class World:
             lambda: next(jitters, 0.0),
             self.last_ids,
             self.updates,
+            self.link_clock,
         )
         is_paced = rate is not None or hwm is not None
         self.fanout = Fanout(
@@ -261,6 +298,11 @@ class World:
         if asks_first:
             self.registry.events.opened = self.updates.watch_first_subscription
 
+    @property
+    def retried(self) -> list[ResponseHold]:
+        """The long polls whose request is to be made again."""
+        return self.backends.retried
+
     # --- clients
 
     def stream(
@@ -270,9 +312,11 @@ class World:
         route: RouteTerms = ROUTE,
         keep_alive: KeepAlive | None = None,
         meta: dict[str, str | None] | None = None,
+        link: Link | None = None,
+        origin: object | None = None,
     ) -> Client:
         instruct = make_instruct(HoldMode.STREAM, *channels, keep_alive=keep_alive, meta=meta)
-        hold = StreamHold(self.context, self.plan(instruct, route), framing)
+        hold = StreamHold(self.context, self.plan(instruct, route), framing, link, origin)
         client = Client(hold)
         hold.open(client.outlet)
         return client
@@ -285,9 +329,10 @@ class World:
         body: bytes = b"kept\n",
         timeout_s: int = 55,
         meta: dict[str, str | None] | None = None,
+        origin: object | None = None,
     ) -> Client:
         instruct = make_instruct(HoldMode.RESPONSE, *channels, body=body, timeout_s=timeout_s, meta=meta)
-        hold = ResponseHold(self.context, self.plan(instruct, route), framing, REQUEST)
+        hold = ResponseHold(self.context, self.plan(instruct, route), framing, REQUEST, origin)
         client = Client(hold)
         hold.open(client.outlet)
         return client
@@ -359,3 +404,4 @@ class World:
         assert self.fanout.paced == 0
         assert len(self.updates) == 0
         assert self.sequencer.buffered == 0
+        assert len(self.link_clock) == 0

@@ -9,7 +9,8 @@ from tests.unit.push.helpers import HTTP11, REQUEST, World, make_instruct
 
 from holdfast.grip.values import HoldMode
 from holdfast.push.channels import Channel, Registry
-from holdfast.push.holds import ResponseHold, StreamHold
+from holdfast.push.response_hold import ResponseHold
+from holdfast.push.stream_hold import StreamHold
 
 
 def make_stream(world: World, *channels: str) -> StreamHold:
@@ -55,7 +56,7 @@ class TestSubscribing:
         world.registry.add_stream(make_stream(world, "a"))
         world.registry.add_stream(make_stream(world, "b"))
         assert find(world, "a").responses is find(world, "b").responses
-        assert find(world, "a").shared is find(world, "a").responses
+        assert find(world, "a").watched is find(world, "a").responses
 
     def test_several_channels(self) -> None:
         """grip-9: and only holds on several channels are watched across them."""
@@ -65,10 +66,10 @@ class TestSubscribing:
         world.registry.add_stream(spread)
         assert find(world, "a").streams == {alone, spread}
         assert find(world, "b").streams == {spread}
-        assert find(world, "a").shared == find(world, "b").shared == {spread}
+        assert find(world, "a").watched == find(world, "b").watched == {spread}
 
         world.registry.remove_stream(spread)
-        assert find(world, "a").shared == set()
+        assert find(world, "a").watched == set()
         assert world.registry.find("b") is None
 
     def test_no_channel(self) -> None:
@@ -196,12 +197,12 @@ class TestEvents:
         assert len(registry) == 0
 
 
-def test_response_holds() -> None:
+def test_holds() -> None:
     """For those who let everybody ask again: each once, streams not."""
     world = World()
     clients = [world.poll("a", "b"), world.poll("b")]
     world.stream("a")
-    assert world.registry.response_holds() == {client.hold for client in clients}
+    assert world.registry.holds() == {client.hold for client in clients}
 
 
 class RegistryAndModel(RuleBasedStateMachine):
@@ -253,7 +254,7 @@ class RegistryAndModel(RuleBasedStateMachine):
             return
         assert channel is not None
         assert (set(channel.streams), set(channel.responses)) == (streams, polls)
-        assert set(channel.shared) == {hold for hold in streams | polls if len(hold.plan.channels) > 1}
+        assert set(channel.watched) == {hold for hold in streams | polls if len(hold.plan.channels) > 1}
 
     @invariant()
     def only_used_channels_exist(self) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.push.helpers import ROUTE, close, make_instruct, make_item
+from tests.unit.push.helpers import ROUTE, make_instruct, make_item
 
 from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
 from holdfast.grip.values import BackendResponse, HoldMode, Subscription
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
-from holdfast.push.render import ItemSkipped, render_response, render_stream
+from holdfast.push.render import ItemSkipped
 
 
 def stream_plan(*filters: str, meta: dict[str, str | None] | None = None, prev_id: str | None = None) -> HoldPlan:
@@ -25,6 +25,10 @@ def stream_item(content: bytes, content_filters: tuple[str, ...] | None = None, 
     return make_item("p-c", stream=StreamFormat(Action.SEND, content, content_filters), item_id=item_id)
 
 
+def render_stream(plan: HoldPlan, channel: str, item: Item) -> bytes:
+    return render(stream_rendering(plan, channel, item, plan.prev_ids))
+
+
 class TestStream:
     def test_content(self) -> None:
         assert render_stream(stream_plan("no-such"), "p-c", stream_item(b"x")) == b"x"
@@ -34,12 +38,9 @@ class TestStream:
         item = make_item("p-d", stream=StreamFormat(Action.SEND, b"%(user)s"))
         assert render_stream(plan, "p-d", item) == b"%(user)s"
 
-    def test_close(self) -> None:
-        assert render_stream(stream_plan(), "p-c", close("p-c")) is None
-
-    @pytest.mark.parametrize("action", [Action.HINT, Action.REFRESH])
+    @pytest.mark.parametrize("action", [Action.CLOSE, Action.HINT, Action.REFRESH])
     def test_other_actions_append_nothing(self, action: Action) -> None:
-        """grip spec §6.3, as long as there are no links"""
+        """grip spec §6.3"""
         assert render_stream(stream_plan(), "p-c", make_item("p-c", stream=StreamFormat(action))) == b""
 
     @pytest.mark.parametrize("action", [Action.SEND, Action.CLOSE])
@@ -98,7 +99,7 @@ def test_content_filter_mismatch_names_both_sides() -> None:
 
 class TestResponse:
     def render(self, plan: HoldPlan, fmt: ResponseFormat, meta: dict[str, str] | None = None) -> BackendResponse | None:
-        return render_response(plan, "c", make_item("c", response=fmt, meta=meta), fmt, None)
+        return render(response_rendering(plan, "c", make_item("c", response=fmt, meta=meta), fmt, {}))
 
     def test_published_over_kept(self) -> None:
         """grip-39, grip-40"""

@@ -6,8 +6,8 @@ import pytest
 from tests.unit.push.helpers import Client, World, answer, hint, text
 
 from holdfast.grip.values import Subscription
-from holdfast.push.holds import ResponseHold
-from holdfast.push.updates import BATCH_HOLDS
+from holdfast.push.response_hold import ResponseHold
+from holdfast.push.updates import BATCH_REQUESTS
 
 
 def holds(*clients: Client) -> list[ResponseHold]:
@@ -16,7 +16,7 @@ def holds(*clients: Client) -> list[ResponseHold]:
 
 def soon(world: World, *clients: Client) -> None:
     for hold in holds(*clients):
-        world.updates.ask_soon(hold)
+        world.updates.ask_soon(hold, world.now_s)
 
 
 class TestSoon:
@@ -44,7 +44,7 @@ class TestSoon:
                 raise RuntimeError("out of order")
             asked.append(hold)
 
-        world.updates.retry = retry
+        world.backends.retry = retry  # type: ignore[method-assign]
         soon(world, *clients)
         world.pass_time(0.1)
         assert asked == [second]
@@ -64,9 +64,9 @@ class TestSoon:
     def test_in_batches(self, extra: int) -> None:
         """grip spec §7.2: a hundred every tenth of a second, first come, first served."""
         world = World()
-        clients = [world.poll("c") for _ in range(2 * BATCH_HOLDS + extra)]
+        clients = [world.poll("c") for _ in range(2 * BATCH_REQUESTS + extra)]
         soon(world, *clients)
-        for size in [0, BATCH_HOLDS, 2 * BATCH_HOLDS]:
+        for size in [0, BATCH_REQUESTS, 2 * BATCH_REQUESTS]:
             assert world.retried == holds(*clients)[:size]
             world.pass_time(0.1)
         assert world.retried == holds(*clients)
@@ -91,7 +91,7 @@ class TestSoon:
             if hold is first.hold:
                 soon(world, second)
 
-        world.updates.retry = retry
+        world.backends.retry = retry  # type: ignore[method-assign]
         soon(world, first)
         world.pass_time(0.1)
         assert world.retried == holds(first)

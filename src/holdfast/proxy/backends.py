@@ -1,0 +1,80 @@
+"""Asking backends on behalf of holds: the far side of `holdfast.push.updates` (grip spec §5.6, §6.6, §6.9, §11.4)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, cast
+
+from holdfast.errors import BackendError, WireError
+from holdfast.net.outlets import Outlet
+from holdfast.proxy.answers import ErrorAnswer
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.held_request import HeldRequest, RetryTerms, grip_last_headers
+from holdfast.proxy.http_exchange import HttpExchange
+from holdfast.proxy.network_filter import NetworkFilters
+from holdfast.proxy.next_link import NextLinks
+from holdfast.proxy.origin import HoldOrigin
+from holdfast.proxy.own_request import OwnRequest, OwnRequests
+from holdfast.push.response_hold import ResponseHold
+from holdfast.push.stream_hold import StreamHold
+
+if TYPE_CHECKING:
+    from holdfast.push.channels import Hold
+
+log = logging.getLogger("holdfast.proxy")
+
+
+class HeldBackends:
+    """Asks backends for holds: see `holdfast.push.updates.Backends`."""
+
+    def __init__(self, proxy: ProxyContext) -> None:
+        self._proxy = proxy
+        self._requests = OwnRequests(proxy)
+        self._links = NextLinks(proxy, self._requests)
+        self._filters = NetworkFilters(proxy, self._requests)
+
+    def retry(self, hold: ResponseHold) -> None:
+        """Make the request of a long poll again; what comes of it answers its client, or holds it anew."""
+        self._proxy.runtime.spawn(self._retry(hold), "retry")
+
+    def follow(self, hold: StreamHold, since_s: float) -> bool:
+        """Ask the next link of a stream."""
+        return self._links.follow(hold, since_s)
+
+    def filter(self, hold: Hold) -> None:
+        """Run filters that ask the network."""
+        self._filters.filter(hold)
+
+    def hold_ended(self, hold: Hold) -> None:
+        """Tell the backend that its client is gone, if it wants to know."""
+        origin = cast(HoldOrigin, hold.origin)
+        if origin.gone is not None:
+            self._proxy.runtime.spawn(self._report_gone(origin), "gone link")
+
+    async def _retry(self, hold: ResponseHold) -> None:
+        if hold.origin is not None:
+            await self._report_gone(cast(HoldOrigin, hold.origin))
+        request = hold.request
+        assert isinstance(request, HeldRequest)
+        # The hold sees the narrow side of what `ClientExchange.hold` returned.
+        outlet = cast(Outlet, hold.outlet)
+        exchange = await outlet.reopen(request.parse(), request.body)
+        if exchange is not None:
+            prev_ids = hold.intake.prev_ids if hold.intake is not None else {}
+            grip_last = grip_last_headers(prev_ids, hold.plan.route.prefix)
+            await HttpExchange(self._proxy, exchange, RetryTerms(request.route_id, grip_last)).run()
+
+    async def _report_gone(self, origin: HoldOrigin) -> None:
+        """One POST without a body; nobody waits for what comes of it, and it is not repeated (grip spec §6.9)."""
+        if origin.gone is None:
+            return
+        self._proxy.counters.gone_reported += 1
+        request = OwnRequest(b"POST", origin.gone, origin.home, origin.client_address, [])
+        try:
+            async with self._requests.turn, self._requests.ask(request) as reply:
+                failure = None if 200 <= reply.code < 300 and not await reply.read() else f"status {reply.code}"
+        except (ErrorAnswer, BackendError, WireError) as exc:
+            failure = str(exc)
+        if failure is not None:
+            self._proxy.counters.gone_reports_failed += 1
+            log.warning("gone link %s: %s", origin.gone.text, failure)

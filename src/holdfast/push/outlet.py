@@ -1,0 +1,92 @@
+"""What a hold knows of its client and surroundings: the outlet that it writes to, the framing, what all holds use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from holdfast.counters import Counters
+from holdfast.push.channels import Registry
+from holdfast.push.intake import MAX_QUEUED
+from holdfast.push.last_ids import LastIds
+from holdfast.push.link import LinkClock
+from holdfast.push.render import ItemSkipped
+from holdfast.push.updates import Updates
+from holdfast.timers import TimerWheel
+
+log = logging.getLogger("holdfast.push")
+
+
+class Outlet(Protocol):
+    """Where a hold writes to. Everything else about the network is hidden behind it."""
+
+    def write(self, data: bytes) -> bool | None:
+        """Send or queue; False when the data was lost because the client is too slow, None when the client is gone."""
+        ...
+
+    def finish(self, data: bytes, *, is_reusable: bool) -> None:
+        """Send the end of the response. The client is then free for its next request, or closed."""
+        ...
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the client has not yet taken what was written."""
+        ...
+
+    def describe(self) -> str:
+        """The client's address, for logs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """How responses to one client are framed; there are only a few, so holds share them.
+
+    Args:
+        is_http11: chunks can be sent; otherwise a stream ends by closing.
+        is_persistent: the connection may be used again after the response.
+        is_bodyless: no body may be sent, because the method is HEAD (long polls only: there is no stream without body).
+    """
+
+    is_http11: bool
+    is_persistent: bool
+    is_bodyless: bool
+
+
+@dataclass(slots=True)
+class HoldContext:
+    """What all holds use.
+
+    Args:
+        now: monotonic time in seconds.
+        jitter: a random number in [0, 1), for keep-alives.
+        last_ids: newest id per channel.
+        updates: where holds go that have to ask their backend again, or to tell it that they are gone.
+        link_clock: lets streams with the same next link ask it together.
+    """
+
+    registry: Registry
+    wheel: TimerWheel
+    counters: Counters
+    now: Callable[[], float]
+    jitter: Callable[[], float]
+    last_ids: LastIds
+    updates: Updates
+    link_clock: LinkClock
+
+
+def note_overflow(counters: Counters, client: str, hold: str) -> None:
+    """Count an item that a hold lost because too many wait for it."""
+    counters.drops_queue_full += 1
+    log.warning("client %s, %s: %d items wait already; item lost", client, hold, MAX_QUEUED)
+
+
+def note_skip(counters: Counters, client: str, hold: str, skipped: ItemSkipped) -> None:
+    """Count an item that a hold did not get; failures are logged, drops on purpose are not."""
+    if skipped.is_failure:
+        counters.drops_filter_failed += 1
+        log.warning("client %s, %s: item not delivered: %s", client, hold, skipped)
+    else:
+        counters.deliveries_filtered += 1
