@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from holdfast.timers import TimerWheel
@@ -104,11 +105,12 @@ class Updates:
         self._wheel.add(self._now() + FIRST_SUBSCRIPTION_S, _FirstSubscription(channel))
 
     def _run_batch(self) -> None:
-        requests = holds = 0
-        while self._waiting and requests < BATCH_REQUESTS and holds < BATCH_HOLDS:
-            hold, since_s = next(iter(self._waiting.items()))
-            del self._waiting[hold]
-            holds += 1
+        requests = 0
+        for hold, since_s in list(islice(self._waiting.items(), BATCH_HOLDS)):
+            if requests >= BATCH_REQUESTS:
+                break
+            if self._waiting.pop(hold, None) is None:
+                continue
             try:
                 requests += hold.ask_again(since_s)
             except Exception:
