@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -27,7 +28,8 @@ class Runtime:
     def __init__(self, loop: asyncio.AbstractEventLoop, counters: Counters) -> None:
         self.loop = loop
         self.counters = counters
-        self.now: Callable[[], float] = loop.time
+        # Not the loop's own clock, which stands still within a turn: what came first is asked of it too.
+        self.now: Callable[[], float] = time.monotonic
         self.wheel = TimerWheel(TICK_S)
         self._tasks: set[asyncio.Task[None]] = set()
         self._tick = loop.call_later(TICK_S, self._on_tick)

@@ -217,7 +217,7 @@ class Acceptor:
                 gone = resolve_reference(self._uri, instruct.gone_link)
         except WireError as exc:
             raise GripError(f"Grip-Link contains invalid link: {exc}") from exc
-        return _Ties(link, HoldOrigin(home, self._client.client_address, self._uri, gone))
+        return _Ties(link, HoldOrigin(home, self._uri, gone))
 
     def _plan(self, instruct: Instruct) -> HoldPlan:
         """The shared part of the hold."""

@@ -69,7 +69,7 @@ class HeldBackends:
         if origin.gone is None:
             return
         self._proxy.counters.gone_reported += 1
-        request = OwnRequest(b"POST", origin.gone, origin.home, origin.client_address, [])
+        request = OwnRequest(b"POST", origin.gone, origin.home)
         try:
             async with self._requests.turn, self._requests.ask(request) as reply:
                 failure = None if 200 <= reply.code < 300 and not await reply.read() else f"status {reply.code}"

@@ -81,9 +81,7 @@ class NetworkFilters:
         ]
         prev_ids = hold.intake.prev_ids if hold.intake is not None else {}
         grip_last = grip_last_headers(prev_ids, hold.plan.route.prefix)
-        request = OwnRequest(
-            b"POST", uri, origin.home, origin.client_address, headers, grip_last, body=question.content
-        )
+        request = OwnRequest(b"POST", uri, origin.home, headers, grip_last, question.content)
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 if not await self._wait_for_turn(uri.text):

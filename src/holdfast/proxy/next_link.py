@@ -97,6 +97,7 @@ class _Fetch:
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._has_relayed = False
+        self._answered_s = 0.0
         self._conclude: Callable[[StreamHold], None] | None = None
 
     # --- who takes part --------------------------------------------------------------------------------------------
@@ -164,10 +165,9 @@ class _Fetch:
         return None
 
     def _request(self) -> OwnRequest:
-        hold = self._members[0]
         target, prev_ids = self._key
-        grip_last = grip_last_headers(dict(prev_ids), hold.plan.route.prefix)
-        return OwnRequest(b"GET", target.uri, target.home, _origin(hold).client_address, [], grip_last)
+        grip_last = grip_last_headers(dict(prev_ids), self._members[0].plan.route.prefix)
+        return OwnRequest(b"GET", target.uri, target.home, grip_last=grip_last)
 
     async def _back_off(self, failure: str) -> None:
         """Count a failure against everybody who waited for it, and wait before the next try (grip spec §6.7)."""
@@ -204,6 +204,7 @@ class _Fetch:
             await self._end_all(str(exc))
             return
         self._conclude = conclude
+        self._answered_s = self._links.proxy.runtime.now()
         async for hold in self._all():
             conclude(hold)
         self._members.clear()
@@ -274,10 +275,10 @@ class _Fetch:
         assert hold.intake is not None
         assert hold.intake.link is not None
         hops = hold.intake.link.hops + 1
-        if hops > MAX_HOPS:
+        if hops >= MAX_HOPS:
             self._end(hold, TOO_LONG)
         else:
-            hold.follow_on(Link(target, 0, hops), replace(_origin(hold), base=asked))
+            hold.follow_on(Link(target, 0, hops), replace(_origin(hold), base=asked), self._answered_s)
 
     async def _end_all(self, text: str) -> None:
         async for hold in self._all():

@@ -43,12 +43,10 @@ class HoldOrigin:
     """The origin of one hold.
 
     Attributes:
-        client_address: "" for a Unix socket.
         base: URI of the request whose answer is in force; relative links start there.
         gone: what is told when the hold has ended, by its first instruct; None for nothing.
     """
 
     home: Home
-    client_address: str
     base: ClientUri
     gone: ClientUri | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from holdfast.proxy.attempts import Attempts
 from holdfast.proxy.context import ProxyContext
@@ -36,8 +36,7 @@ class OwnRequest:
     method: bytes
     uri: ClientUri
     home: Home
-    client_address: str
-    headers: Headers
+    headers: Headers = field(default_factory=list)
     grip_last: Sequence[Header] = ()
     body: bytes = b""
 
@@ -69,7 +68,7 @@ class OwnRequests:
             policy=self._proxy.policy,
             is_tls=request.uri.scheme == "https",
             is_trusted=False,
-            client_address=request.client_address,
+            client_address="",
             now_s=self._proxy.wall_clock(),
             grip_last=request.grip_last,
         )

@@ -165,6 +165,7 @@ class StreamHold:
         elif action is Action.HINT:
             if self.intake is not None:
                 self.intake.clear()
+                self.intake.advance(channel, item.id)
             self.update(now_s, is_urgent=True)
         elif action is Action.SEND:
             if content and not self._append(content, receipt):
@@ -309,12 +310,12 @@ class StreamHold:
         if is_missing or is_uncertain:
             self.update(now_s)
 
-    def follow_on(self, link: Link, origin: object) -> None:
-        """The link's answer has no hold and only points on."""
+    def follow_on(self, link: Link, origin: object, since_s: float) -> None:
+        """The link's answer, which came at `since_s`, has no hold and only points on."""
         if self.is_open and self.intake is not None:
             self.intake.link = link
             self.origin = origin
-            self._context.updates.ask_now(self, self._context.now())
+            self._context.updates.ask_now(self, since_s)
 
     def fail_link(self) -> bool:
         """Asking the link has failed; returns whether it was the last time, after which the stream must end."""
