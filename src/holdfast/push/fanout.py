@@ -182,13 +182,19 @@ class Fanout:
 
     def _pace(self, pacer: Pacer, channel: Channel, item: Item, receipt: Receipt) -> None:
         """Queue one write per hold instead of making it (grip spec §13); what does not fit is lost, and said so."""
-        holds: list[Hold] = [hold for hold in channel.responses if item.http_response is not None]
-        holds += [hold for hold in channel.streams if item.http_stream is not None]
+        holds: list[tuple[Hold, int]] = []
+        if item.http_response is not None:
+            size = len(item.http_response.body or b"")
+            holds += [(hold, size) for hold in channel.responses]
+        if item.http_stream is not None:
+            size = len(item.http_stream.content)
+            holds += [(hold, size) for hold in channel.streams]
         delivery = Delivery(0, channel, [], set())
         delivery.add(item, Receipt(item.channel))
         delivery.begin(self._now())
-        for hold in holds:
-            if pacer.submit(hold.plan.route.key, item, partial(self._deliver_late, hold, delivery)):
+        for hold, size in holds:
+            size = size if item.size is None else item.size
+            if pacer.submit(hold.plan.route.key, size, partial(self._deliver_late, hold, delivery)):
                 receipt.receivers += 1
             else:
                 receipt.dropped += 1
