@@ -33,12 +33,14 @@ class Receipt:
     Attributes:
         receivers: clients that it was written to.
         dropped: clients that lost it.
+        queued: clients that get it in turn: they are asking their backend, or a filter is.
         state: what the sequencer decided.
     """
 
     channel: str
     receivers: int = 0
     dropped: int = 0
+    queued: int = 0
     state: Outcome = Outcome.DELIVER
 
 

@@ -118,14 +118,21 @@ class StreamHold:
 
     def _offer(self, intake: Intake, queued: Queued, now_s: float) -> None:
         """Take an item now, or let it wait for its turn."""
-        channel, item, receipt = queued
+        channel, item, _ = queued
         is_next = not len(intake) and intake.follows(channel, item)
         if intake.phase is Phase.OPEN or (intake.phase is Phase.WAITING and is_next):
             self._take(intake, queued, now_s)
         elif item.http_stream is not None and item.http_stream.action is Action.HINT:
             self._render(queued, now_s)
-        elif not intake.put(queued):
-            receipt.dropped += 1
+        else:
+            self._wait(intake, queued)
+
+    def _wait(self, intake: Intake, queued: Queued) -> None:
+        """Let an item wait, if there is room."""
+        if intake.put(queued):
+            queued.receipt.queued += 1
+        else:
+            queued.receipt.dropped += 1
             note_overflow(self._context.counters, self.outlet.describe(), self.describe())
 
     def _take(self, intake: Intake, queued: Queued, now_s: float) -> None:
@@ -136,7 +143,7 @@ class StreamHold:
         elif not intake.follows(channel, item):
             self._context.last_ids.remove(channel)
             intake.clear()
-            intake.put(queued)  # the answer may end before it, and then it is the next one
+            self._wait(intake, queued)  # the answer may end before it, and then it is the next one
             self.update(now_s)
         elif channel in self.plan.network_filtered:
             intake.put_back(queued)
@@ -189,8 +196,10 @@ class StreamHold:
         if not skipped.is_failure:
             if self.intake is not None:
                 self._advance(self.intake, queued.channel, queued.item.id, now_s)
-        elif self.plan.route.is_debug:
-            self.end(f"\n\n{skipped}\n")
+        else:
+            queued.receipt.dropped += 1
+            if self.plan.route.is_debug:
+                self.end(f"\n\n{skipped}\n")
 
     def _advance(self, intake: Intake, channel: str, item_id: str | None, now_s: float) -> None:
         intake.advance(channel, item_id)
