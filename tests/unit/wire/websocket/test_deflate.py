@@ -108,6 +108,15 @@ def test_each_piece_can_be_read_when_it_arrives(payload: bytes, step_bytes: int)
     assert b"".join(MessageInflater(step_bytes).feed(packed, is_last=False)) == payload
 
 
+@given(st.integers(1, 30), st.lists(st.sampled_from([b"a", b"b" * 70, b"c" * 300])).map(b"".join))
+def test_nothing_that_is_known_waits(step_bytes: int, payload: bytes) -> None:
+    """Wherever the sender cuts, a limit for one step holds nothing back."""
+    packed = MessageDeflater().feed(payload, is_last=False)
+    for length in range(len(packed)):
+        known = zlib.decompressobj(-15).decompress(packed[:length])
+        assert b"".join(MessageInflater(step_bytes).feed(packed[:length], is_last=False)) == known
+
+
 @given(st.integers(8, 15), st.binary(max_size=300))
 def test_smaller_windows_are_understood(bits: int, payload: bytes) -> None:
     compressor = zlib.compressobj(wbits=-max(bits, 9))

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame
 
+from holdfast.errors import FrameError
 from holdfast.wire.websocket.close import CloseStatus
 from holdfast.wire.websocket.frames import (
     MAX_CONTROL_BYTES,
@@ -98,3 +99,11 @@ def test_control_frames_are_read_again(payload: bytes) -> None:
     data = encode_frame(Opcode.PING, payload) + encode_frame(Opcode.PONG, payload) + encode_close(1001, "x")
     close = Close(CloseStatus(1001, "x"), b"\x03\xe9x")
     assert list(FrameReader(is_masked=False).receive(data)) == [Ping(payload), Pong(payload), close]
+
+
+def test_longest_control_frame() -> None:
+    """RFC 6455 §5.5."""
+    payload = b"x" * MAX_CONTROL_BYTES
+    assert list(FrameReader(is_masked=False).receive(encode_frame(Opcode.PING, payload))) == [Ping(payload)]
+    with pytest.raises(FrameError):
+        list(FrameReader(is_masked=False).receive(encode_frame(Opcode.PING, payload + b"x")))

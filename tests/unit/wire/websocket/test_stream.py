@@ -212,6 +212,11 @@ def test_faults(frames: list[RawFrame], events: list[Event], code: int, is_maske
         assert read(FrameReader(is_masked=is_masked), pieces) == (events, code)
 
 
+def test_whole_messages_are_not_compressed_without_negotiation() -> None:
+    data = encode([(FIN | RSV1 | 1, deflate(b"x"))], is_masked=True)
+    assert read(MessageReader(is_masked=True, max_message_bytes=10), [data]) == ([], 1002)
+
+
 @pytest.mark.parametrize("is_masked", [True, False], ids=["client", "backend"])
 def test_masking_must_fit_the_role(is_masked: bool) -> None:
     """RFC 6455 §5.1."""
@@ -334,7 +339,11 @@ COMPRESSED: list[tuple[str, list[RawFrame], list[tuple[Opcode, bytes]]]] = [
     ("final block and nothing behind it", [(FIN | RSV1 | 1, FINAL_BLOCK)], [(TEXT, b"Hello")]),
     ("two blocks, §7.2.3.5", [(FIN | RSV1 | 1, bytes.fromhex("f248050000 00ffffcac9c90700"))], [(TEXT, b"Hello")]),
     ("empty", [(FIN | RSV1 | 2, deflate(b""))], [(BINARY, b"")]),
-    ("not compressed this time", [(FIN | 1, b"a"), (FIN | RSV1 | 2, PACKED)], [(TEXT, b"a"), (BINARY, BODY)]),
+    (
+        "not compressed this time",
+        [(FIN | 1, b"a"), (FIN | RSV1 | 2, PACKED), (FIN | 1, b"b"), (RSV1 | 2, PACKED), (FIN, b""), (FIN | 1, b"c")],
+        [(TEXT, b"a"), (BINARY, BODY), (TEXT, b"b"), (BINARY, BODY), (TEXT, b"c")],
+    ),
     ("two messages without takeover", [(FIN | RSV1 | 1, PACKED)] * 2, [(TEXT, BODY)] * 2),
     (
         "fragments of every size",
