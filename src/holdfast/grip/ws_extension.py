@@ -72,7 +72,6 @@ class MessageSorter:
         """What becomes of the next piece: it is relayed, perhaps with earlier ones, or ends a control message."""
         if data.is_first:
             self._fate = _Fate.OPEN
-            self._head = b""
         if self._fate is _Fate.RELAYED:
             return data
         if self._fate is _Fate.DROPPED:

@@ -134,6 +134,15 @@ def test_longest_control_message() -> None:
     assert sort(b"m:", pieces(TEXT, b"c:" + text + b"x") + message(TEXT, b"m:a")) == message(TEXT, b"a")
 
 
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("begin", [b"drop", b"m:relay", b"c:", b"mx"])
+def test_a_long_message_is_not_kept(opcode: Opcode, begin: bytes) -> None:
+    sorter = MessageSorter(b"m:")
+    for data in message(opcode, begin, *[b"x" * 1000] * 300)[:-1]:
+        sorter.sort(data)
+        assert sorter._head == b""
+
+
 @given(
     st.sampled_from([b"m:", b"", b"c:", b"cc:", b"mm"]),
     st.sampled_from([TEXT, BINARY]),

@@ -9,6 +9,7 @@ from holdfast.errors import WireError
 from holdfast.wire.headers import Headers
 from holdfast.wire.websocket.handshake import (
     BAD_HANDSHAKE,
+    NONCE_BYTES,
     accept_key,
     accepting_headers,
     asking_headers,
@@ -53,6 +54,7 @@ def test_is_upgrade(headers: Headers, expected: bool) -> None:
 VALID: list[tuple[str, Headers]] = [
     ("as little as possible", handshake()),
     ("any key", handshake(sec_websocket_key=b"not base64 \xff!")),
+    ("shortest key", handshake(sec_websocket_key=b"x")),
     ("longest key", handshake(sec_websocket_key=b"x" * 220)),
     ("empty extensions", handshake(sec_websocket_extensions=b"")),
 ]
@@ -106,6 +108,7 @@ def test_headers_that_accept() -> None:
 
 
 def test_headers_that_ask() -> None:
+    assert len(make_key(bytes(NONCE_BYTES))) == 24
     key = make_key(b"the sample nonce")
     assert key == KEY
     assert asking_headers(key) == [
