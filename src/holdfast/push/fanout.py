@@ -127,7 +127,7 @@ class Fanout:
 
     def _make_delivery(self, channel: Channel) -> Delivery:
         self._number += 1
-        holds: list[Hold] = [*channel.responses, *channel.streams]
+        holds: list[Hold] = [*channel.responses, *channel.streams, *channel.sockets]
         return Delivery(self._number, channel, holds, set(channel.watched))
 
     def _wake(self) -> None:
@@ -189,6 +189,9 @@ class Fanout:
         if item.http_stream is not None:
             size = len(item.http_stream.content)
             holds += [(hold, size) for hold in channel.streams]
+        if item.ws_message is not None:
+            size = len(item.ws_message.content)
+            holds += [(hold, size) for hold in channel.sockets]
         delivery = Delivery(0, channel, [], set())
         delivery.add(item, Receipt(item.channel))
         delivery.begin(self._now())
@@ -213,12 +216,12 @@ class Fanout:
         if not hold.is_open:
             return False
         delivery.now_s = self._now()
-        before = delivery.streams_sent
+        before = delivery.streams_sent + delivery.messages_sent
         try:
             hold.receive(delivery)
         except Exception:
             log.exception("delivery to a %s failed", hold.describe())
-        self._counters.deliveries += delivery.streams_sent - before
+        self._counters.deliveries += delivery.streams_sent + delivery.messages_sent - before
         return True
 
 

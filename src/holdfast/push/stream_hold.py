@@ -31,10 +31,22 @@ class StreamHold:
 
     Attributes:
         is_open: None before `open`.
+        is_order_watched: whether its order across channels is watched; from its second channel on.
         intake: what a hold needs that cannot take every item as it comes; None for all others.
     """
 
-    __slots__ = ("_context", "_slot", "framing", "intake", "is_open", "origin", "outlet", "plan", "written_at_s")
+    __slots__ = (
+        "_context",
+        "_slot",
+        "framing",
+        "intake",
+        "is_open",
+        "is_order_watched",
+        "origin",
+        "outlet",
+        "plan",
+        "written_at_s",
+    )
 
     def __init__(
         self,
@@ -50,6 +62,7 @@ class StreamHold:
         self.outlet: Outlet
         self.written_at_s = 0.0
         self.origin = origin
+        self.is_order_watched = len(plan.channels) > 1
         self.intake = Intake(plan.prev_ids, link) if link is not None or plan.network_filtered else None
         self._context = context
         self._slot = 0
@@ -69,11 +82,6 @@ class StreamHold:
             self._arm_link(self.intake, now_s)
             if context.last_ids.has_passed(self.intake.prev_ids):
                 self.update(now_s)
-
-    @property
-    def is_order_watched(self) -> bool:
-        """Whether its order across channels is watched: it has several, or may get others."""
-        return self.intake is not None or len(self.plan.channels) > 1
 
     # --- items -----------------------------------------------------------------------------------------------------
 
