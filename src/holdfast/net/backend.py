@@ -90,17 +90,13 @@ class BackendConnection(asyncio.Protocol):
         self._deadline = Deadline(runtime.wheel, self)
         self._method = b""
         self._is_awaiting_head = False
-        self._forget_response()
-
-    def _forget_response(self) -> None:
+        self._interim = 0
         self._buffer = b""
         self._head: ResponseHead | None = None
         self._decoder: BodyDecoder | None = None
         self._chunks: list[bytes] = []
         self._pending_bytes = 0
-        self._interim = 0
         self._error: BackendError | None = None
-        self.has_received = False
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
 
@@ -116,7 +112,7 @@ class BackendConnection(asyncio.Protocol):
         else:
             # Bytes that nobody asked for: the connection can no longer be trusted (RFC 9112 §9.2).
             self._transport.abort()
-        if not self.is_response_complete:
+        if self._is_awaiting_head or self._decoder is not None:
             self._deadline.at_s = self._runtime.now() + self._timeout_s
         self._tell()
 
@@ -219,8 +215,11 @@ class BackendConnection(asyncio.Protocol):
         )
 
     def park_idle(self, timeout_s: float, listener: BackendIdleListener) -> None:
-        """Wait for another request, at most `timeout_s`."""
-        self._forget_response()
+        """Wait for another request, at most `timeout_s`. The connection must be usable."""
+        self._head = self._decoder = None
+        self._chunks.clear()
+        self._pending_bytes = self._interim = 0
+        self.has_received = False
         self.is_reused = True
         self.on_idle_close = listener
         self._deadline.set(self._runtime.now() + timeout_s)
@@ -232,9 +231,9 @@ class BackendConnection(asyncio.Protocol):
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _receive_head(self, data: bytes) -> None:
-        self._buffer = self._buffer + data if self._buffer else data
+        self._buffer = data = self._buffer + data if self._buffer else data
         try:
-            parsed = parse_response_head(self._buffer, self._limits)
+            parsed = parse_response_head(data, self._limits)
             while parsed is not None and parsed[0].code < 200:
                 self._skip_interim(*parsed)
                 parsed = parse_response_head(self._buffer, self._limits)

@@ -49,6 +49,7 @@ class ClientConnection(asyncio.Protocol):
 
     Attributes:
         started: what the edge must be told at the connection's end.
+        work: answers the request that is being served; cancelled when the client leaves.
 
     Args:
         edge: what the listener's connections share.
@@ -71,11 +72,11 @@ class ClientConnection(asyncio.Protocol):
         "_state",
         "_transport",
         "_unsent_bytes",
-        "_work",
         "edge",
         "peer_address",
         "peer_port",
         "started",
+        "work",
     )
 
     def __init__(self, edge: Edge, *, is_new: bool = True, early: bytes = b"", is_last: bool = False) -> None:
@@ -87,7 +88,7 @@ class ClientConnection(asyncio.Protocol):
         self._buffer = early
         self._state = _LINGERING if is_last else _WAITING
         self._exchange: ClientExchange | None = None
-        self._work: Cancellable | None = None
+        self.work: Cancellable | None = None
         self._outlet: ConnectionOutlet | None = None
         self._transport: asyncio.Transport
         self._is_reading = True
@@ -153,8 +154,8 @@ class ClientConnection(asyncio.Protocol):
         self.resume_writing()
         if self._outlet is not None:
             self._outlet.client_gone()
-        if self._work is not None:
-            self._work.cancel()
+        if self.work is not None:
+            self.work.cancel()
 
     # --- requests --------------------------------------------------------------------------------------------------
 
@@ -234,19 +235,15 @@ class ClientConnection(asyncio.Protocol):
 
     def _cancel_exchange(self) -> None:
         self._exchange = None
-        if self._work is not None:
-            self._work.cancel()
-            self._work = None
+        if self.work is not None:
+            self.work.cancel()
+            self.work = None
 
     # --- for the exchange ------------------------------------------------------------------------------------------
 
     def run(self, coroutine: Work) -> None:
         """Answer the request by a coroutine, in a task."""
-        self._work = self.edge.runtime.spawn(coroutine, "exchange")
-
-    def entrust(self, work: Cancellable) -> None:
-        """Leave the answer to `work`, which is cancelled when the client leaves."""
-        self._work = work
+        self.work = self.edge.runtime.spawn(coroutine, "exchange")
 
     @property
     def is_lost(self) -> bool:
@@ -284,12 +281,13 @@ class ClientConnection(asyncio.Protocol):
             return
         exchange = self._exchange
         assert exchange is not None
-        self._exchange = self._work = self._outlet = None
+        self._exchange = self.work = self._outlet = None
         if is_persistent and not self.edge.is_draining:
             self._state = _WAITING
             if not self._is_write_paused:
                 self._set_deadline(self.edge.limits.idle_timeout_s)
-            self.resume_reading()
+            if not self._is_reading:
+                self.resume_reading()
             if self._buffer:
                 self._advance()
         elif exchange.is_body_complete and not self._buffer:
@@ -300,7 +298,7 @@ class ClientConnection(asyncio.Protocol):
     def abort_exchange(self) -> None:
         """Close so that the client sees a truncated response: what was written goes out, nothing ends it."""
         self._exchange = None
-        self._work = None
+        self.work = None
         self._close()
 
     def cut_off(self) -> None:
@@ -336,7 +334,7 @@ class ClientConnection(asyncio.Protocol):
         self._state = _PARKED
         self._leave_edge()
         self._exchange = None
-        self._work = None
+        self.work = None
         self._transport.abort()
         return duplicate, self._buffer
 
@@ -345,12 +343,12 @@ class ClientConnection(asyncio.Protocol):
         self._state = _SERVING
         self._exchange = exchange = ClientExchange(self, head, body)
         self._outlet = None
-        self._work = asyncio.current_task()
+        self.work = asyncio.current_task()
         return exchange
 
     def keep_as_outlet(self, outlet: ConnectionOutlet) -> None:
         """Keep the transport for a hold, where it cannot be parked."""
-        self._work = None
+        self.work = None
         self._outlet = outlet
 
     # --- closing ---------------------------------------------------------------------------------------------------

@@ -138,10 +138,12 @@ class ClientExchange:
 
     def take(self) -> bytes:
         """The body bytes that are here already."""
-        content = b"".join(self._chunks)
-        self._chunks.clear()
-        self._pending_bytes = 0
-        if not self.is_body_complete:
+        content = b""
+        if self._chunks:
+            content = b"".join(self._chunks)
+            self._chunks.clear()
+            self._pending_bytes = 0
+        if self._decoder is not None and not self._decoder.is_complete:
             self._connection.resume_reading()
         return content
 
@@ -167,7 +169,7 @@ class ClientExchange:
 
     def entrust(self, work: Cancellable) -> None:
         """Leave the answer to callbacks of `work`, which is cancelled when the client leaves."""
-        self._connection.entrust(work)
+        self._connection.work = work
 
     def run(self, coroutine: Work) -> None:
         """Let a coroutine answer what was entrusted to callbacks."""
@@ -183,7 +185,8 @@ class ClientExchange:
     @property
     def is_persistent(self) -> bool:
         """Whether the connection can carry another request after this response."""
-        return self._is_persistent and self.is_body_complete and not self._connection.edge.is_draining
+        is_whole = self._decoder is None or self._decoder.is_complete
+        return self._is_persistent and is_whole and not self._connection.edge.is_draining
 
     def make_last(self) -> None:
         """Close the connection after this response."""

@@ -6,6 +6,7 @@ import logging
 
 from holdfast.errors import BackendError, WireError
 from holdfast.grip.instruct import is_instruct
+from holdfast.grip.signature import Verifier
 from holdfast.logs import Outcome, RequestRecord
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.net.runtime import Work
@@ -26,7 +27,7 @@ from holdfast.proxy.reply import Reply
 from holdfast.routing.forward import OriginRequest, build_origin_request, is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule
 from holdfast.routing.uri import ClientUri, parse_client_uri
-from holdfast.wire.headers import Headers, get_first
+from holdfast.wire.headers import get_first
 
 log = logging.getLogger("holdfast.proxy")
 
@@ -142,7 +143,7 @@ class HttpExchange:
         self._rule = rule = self._find_rule(uri, is_tls)
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
-        self._is_trusted = self._check_trust(head.headers)
+        self._is_trusted = proxy.verifier is not None and self._check_trust(proxy.verifier)
         request = build_origin_request(
             rule,
             uri,
@@ -166,22 +167,18 @@ class HttpExchange:
             rule = routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=self._retry.route_id)
             if rule is not None and (rule.path_beg is None or uri.path.startswith(rule.path_beg)):
                 return rule
-        wanted = self._wanted_route(self._client.head.headers)
+        wanted = self._wanted_route() if self._proxy.policy.accept_pushpin_route else None
         return routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=wanted)
 
-    def _wanted_route(self, headers: Headers) -> str | None:
+    def _wanted_route(self) -> str | None:
         """The id that a client asks for, where that is allowed (routes spec §1.8)."""
-        if not self._proxy.policy.accept_pushpin_route:
-            return None
-        value = get_first(headers, b"pushpin-route")
+        value = get_first(self._client.head.headers, b"pushpin-route")
         return value.decode("utf-8", "replace") if value is not None else None
 
-    def _check_trust(self, headers: Headers) -> bool:
+    def _check_trust(self, verifier: Verifier) -> bool:
         """Whether the client is a GRIP proxy that knows our upstream key (routes spec §3.7)."""
-        if self._proxy.verifier is None:
-            return False
-        token = get_first(headers, b"grip-sig")
-        return token is not None and self._proxy.verifier.is_trusted(token, self._proxy.wall_clock())
+        token = get_first(self._client.head.headers, b"grip-sig")
+        return token is not None and verifier.is_trusted(token, self._proxy.wall_clock())
 
     def _is_instruct(self, reply: Reply) -> bool:
         """Whether the answer is an instruct, and from somebody who may give us one."""
@@ -193,9 +190,11 @@ class HttpExchange:
         client = self._client
         self._status = reply.code
         headers = relayed_headers(reply.headers, is_framed_anew=True)
-        length = reply.content_length if client.is_head_request else None
-        is_length_unknown = client.is_head_request and length is None
-        client.respond(reply.code, reply.reason, headers, body, length=length, is_head_only=is_length_unknown)
+        if client.is_head_request:
+            length = reply.content_length
+            client.respond(reply.code, reply.reason, headers, body, length=length, is_head_only=length is None)
+        else:
+            client.respond(reply.code, reply.reason, headers, body)
 
     async def _stream(self, reply: Reply) -> None:
         """Pass an answer through as it comes, as fast as the client takes it."""

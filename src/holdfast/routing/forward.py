@@ -176,9 +176,10 @@ def build_origin_request(
     if is_tls:
         _append_proto(kept, policy.set_x_forwarded_protocol, b"wss" if proto is Proto.WS else b"https")
     xff = policy.x_forwarded_for_trusted if is_trusted else policy.x_forwarded_for
-    forwarded_for = xff.apply(collected.get(b"x-forwarded-for"), client_address)
-    if forwarded_for is not None:
-        kept.append((b"X-Forwarded-For", forwarded_for))
+    if xff.append or b"x-forwarded-for" in collected:
+        forwarded_for = xff.apply(collected.get(b"x-forwarded-for"), client_address)
+        if forwarded_for is not None:
+            kept.append((b"X-Forwarded-For", forwarded_for))
     path = _rewritten_path(rule, uri.path) if rule.path_rem or rule.replace_beg else uri.path
     path_and_query = path if uri.query is None else b"%b?%b" % (path, uri.query)
     return OriginRequest(method, path_and_query, rule.as_host or Authority(uri.host, uri.port), kept)

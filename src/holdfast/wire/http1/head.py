@@ -277,7 +277,7 @@ def _interpret_response(code: int, reason: bytes, is_http11: bool, headers: Head
         if lower not in _RESPONSE_FIELDS:
             continue
         if lower == b"content-length":
-            length = _parse_response_length(value)
+            length = int(value) if _is_length(value) else _parse_length_list(value)
             if content_length not in (None, length):
                 _refuse(502, "response", "two different content lengths")
             content_length = length
@@ -307,12 +307,11 @@ def _is_persistent(options: set[bytes], is_http11: bool) -> bool:
     return b"close" not in options and (is_http11 or b"keep-alive" in options)
 
 
-def _parse_response_length(value: bytes) -> int:
-    """A length, possibly repeated as a list of equal ones (RFC 9110 §8.6)."""
-    if not _is_length(value):
-        lengths = set(split_commas([value]))
-        if len(lengths) != 1 or not _is_length(value := lengths.pop()):
-            _refuse(502, "response", INVALID_CONTENT_LENGTH)
+def _parse_length_list(value: bytes) -> int:
+    """A length that is repeated as a list of equal ones (RFC 9110 §8.6)."""
+    lengths = set(split_commas([value]))
+    if len(lengths) != 1 or not _is_length(value := lengths.pop()):
+        _refuse(502, "response", INVALID_CONTENT_LENGTH)
     return int(value)
 
 
