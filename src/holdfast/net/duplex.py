@@ -56,6 +56,11 @@ class Duplex(Protocol):
         """Whether the peer has not yet taken what was written."""
         ...
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that the peer has not taken."""
+        ...
+
     def write(self, data: bytes) -> bool | None:
         """Send or queue what is published; False: lost because the peer is slow, None: it is gone."""
         ...
@@ -101,6 +106,11 @@ class ParkedDuplex(ParkedSocket):
         self._deadline_slot = 0
 
     # --- for the owner ---------------------------------------------------------------------------------------------
+
+    @property
+    def unsent_bytes(self) -> int:
+        """See `Duplex`."""
+        return len(self._outbox) if self._outbox is not None else 0
 
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""
@@ -253,6 +263,11 @@ class ConnectionDuplex(asyncio.Protocol):
     def is_blocked(self) -> bool:
         """See `Duplex`."""
         return self._is_blocked
+
+    @property
+    def unsent_bytes(self) -> int:
+        """See `Duplex`."""
+        return self._transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""

@@ -19,6 +19,7 @@ from holdfast.wire.http1.head import HeadLimits, RequestHead
 
 if TYPE_CHECKING:
     from holdfast.net.client import ClientConnection
+    from holdfast.net.duplex import Duplex, DuplexOwner
 
 BODY_BUFFER_BYTES = 65536
 """Request body bytes kept before the client is no longer read from."""
@@ -282,6 +283,17 @@ class ClientExchange:
         self._connection.keep_as_outlet(outlet)
         outlet.write_first(first)
         return outlet
+
+    async def upgrade(self, head: bytes, owner: DuplexOwner) -> Duplex | None:
+        """Switch protocols with `head`; the exchange is over for its coroutine.
+
+        Returns:
+            The connection as a duplex, which is not read from yet; None when the client has left.
+        """
+        self._connection.write(head)
+        self.has_started = True
+        await self._connection.flushed()
+        return None if self._connection.is_lost else self._connection.to_duplex(owner)
 
     def abort(self) -> None:
         """Close without ending the response, so that the client can tell that it is truncated (RFC 9112 §8)."""
