@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from tests.harness.backend import ScriptedBackend
 from tests.harness.grip import Stage
-from tests.harness.proxy import Launch, ProxyUnderTest, holdfast_only
+from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.tokens import token_claims, token_header
 
 
@@ -61,7 +61,6 @@ def test_pem_key(stage: Stage, keys: Path, name: str, algorithm: str) -> None:
     assert jwt.decode(token or "", public, algorithms=[algorithm])["iss"] == "x"
 
 
-@holdfast_only("1.36 cannot use key files with text")
 def test_hexadecimal_key_file(stage: Stage) -> None:
     """routes-43."""
     token = stage.received(host="hex").header("Grip-Sig")
@@ -74,7 +73,7 @@ def test_route_overrides_both(stage: Stage) -> None:
     assert token_claims(token, b"other")["iss"] == "route"
 
 
-@holdfast_only("1.36 takes the two only together")
+@differs("sig-overrides")
 @pytest.mark.parametrize(("host", "key", "issuer"), [("iss", "changeme", "route"), ("key", "other", "pushpin")])
 def test_route_overrides_one(stage: Stage, host: str, key: str, issuer: str) -> None:
     """routes-45."""
