@@ -13,7 +13,7 @@ from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import Connect, RawClient, fetch
 from tests.harness.grip import Stage, fresh_channel, stream_reply
 from tests.harness.ports import free_port, is_open
-from tests.harness.proxy import Launch, ProxyConfig, ProxyUnderTest
+from tests.harness.proxy import Launch, ProxyConfig, ProxyUnderTest, differs
 from tests.harness.timing import eventually
 from tests.harness.tokens import token_claims
 
@@ -161,6 +161,16 @@ class TestStartAndEnd:
         proxy.send_signal(signal.SIGTERM)
         assert proxy.wait_exit() == 0
         client.read_to_close()
+
+    @differs("sigterm")
+    def test_end_of_held_clients(self, launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
+        """A stream ends cleanly, and a long poll gets what it would get at its timeout."""
+        proxy = launch_once(f"* 127.0.0.1:{backend.port}")
+        stage = Stage(proxy, backend, connect)
+        stream, poll = stage.stream(fresh_channel()), stage.poll(fresh_channel())
+        proxy.send_signal(signal.SIGTERM)
+        assert stream.read_chunks() == b""
+        assert poll.read_response().text == "timeout\n"
 
     def test_missing_configuration(self, prepare: Prepare) -> None:
         """routes-109."""

@@ -21,13 +21,21 @@ def sign(secret: str = SECRET, algorithm: str = "HS256", **claims: object) -> st
 
 @differs("empty-key")
 def test_empty_key_means_no_key(launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
-    """routes-44, routes-49: and a token signed with the empty key is not trusted."""
-    proxy = launch_once(f"* 127.0.0.1:{backend.port}", settings={"proxy": {"sig_key": "", "upstream_key": ""}})
-    token = make_token({"exp": 4_000_000_000}, b"")
-    request = Stage(proxy, backend, connect).received(headers=[("Grip-Sig", token), ("Grip-Test", "x")])
-    assert not request.has("Grip-Sig")
-    assert not request.has("Grip-Test")
+    """routes-44: nothing is signed, and GRIP is announced all the same."""
+    proxy = launch_once(f"* 127.0.0.1:{backend.port}", settings={"proxy": {"sig_key": ""}})
+    request = Stage(proxy, backend, connect).received()
     assert request.has("Grip-Feature")
+    assert not request.has("Grip-Sig")
+
+
+@differs("empty-upstream-key")
+def test_empty_upstream_key_trusts_nobody(launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
+    """routes-49: also not a token signed with the empty key."""
+    proxy = launch_once(f"* 127.0.0.1:{backend.port}", settings={"proxy": {"upstream_key": ""}})
+    token = make_token({"exp": int(time.time()) + 60}, b"")
+    request = Stage(proxy, backend, connect).received(headers=[("Grip-Sig", token), ("Grip-Test", "x")])
+    assert not request.has("Grip-Test")
+    assert request.header("Grip-Sig") != token
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +63,12 @@ def test_trusted_client(stage: Stage) -> None:
     assert (response.header("Grip-Hold"), response.header("Grip-Channel"), response.text) == ("stream", "a", "x")
     request = stage.backend.request(path)
     assert [header for header in request.headers if header[0].startswith("Grip-")] == sent
+
+
+@differs("distant-exp")
+def test_token_that_outlasts_2038(stage: Stage) -> None:
+    token = sign(exp=4_000_000_000)
+    assert stage.received(headers=[("Grip-Sig", token)]).header("Grip-Sig") == token
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def proxy(
         f"untrusted,debug {target},untrusted {target}",
         f"untrusted-quiet {target},untrusted",
         "test test",
+        f"untrusted-zero 0.0.0.0:{backend.port},untrusted",
         f"six [::1]:{ipv6_backend.port}",
     ]
     return launch(*routes)
@@ -110,6 +111,13 @@ class TestFailover:
         assert (response.status, response.text) == (502, "Error: Origin host/IP blocked.\n")
         response = fetch(stage.proxy.port, path, host="untrusted-quiet")
         assert (response.status, response.text) == (502, BAD_GATEWAY)
+        assert stage.backend.requests(path) == []
+
+    @differs("untrusted-networks")
+    def test_untrusted_target_by_another_name(self, stage: Stage) -> None:
+        """0.0.0.0 leads to this machine, too."""
+        path = stage.backend.serve(ANY)
+        assert fetch(stage.proxy.port, path, host="untrusted-zero").status == 502
         assert stage.backend.requests(path) == []
 
     @differs("ipv6-target")
