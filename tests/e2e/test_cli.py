@@ -116,3 +116,11 @@ def test_merge_output(launch_once: Launch, backend: ScriptedBackend) -> None:
     """Accepted: there is only one output."""
     proxy = launch_once(f"* 127.0.0.1:{backend.port}", arguments=["--merge-output"])
     assert fetch(proxy.port, backend.serve(ANY)).text == "ok"
+
+
+def test_logdir_stays_empty(launch_once: Launch, backend: ScriptedBackend) -> None:
+    """There is one log, and it goes to standard output."""
+    proxy = launch_once(f"* 127.0.0.1:{backend.port}")
+    assert fetch(proxy.port, backend.serve(ANY)).text == "ok"
+    proxy.wait_log("GET http://localhost/")
+    assert list((proxy.directory / "log").iterdir()) == []
