@@ -273,6 +273,27 @@ class TestSubscriptions:
         assert staying.read_response().text == "x"
 
 
+class TestFilters:
+    @pytest.mark.parametrize(("encoding", "expected"), [("", "id 2"), (", id_encoding=hex", "id 32")])
+    def test_build_id(self, stage: Stage, encoding: str, expected: str) -> None:
+        """grip-90: the id of the item that is delivered, plain and in hexadecimal digits."""
+        channel = fresh_channel()
+        meta = f'id_format="%({channel})s"{encoding}'
+        client = stage.hold(poll_reply(f"{channel}; prev-id=1; filter=build-id", headers=[("Grip-Set-Meta", meta)]))
+        publish_ok(stage.proxy.control_port, {**response_item(channel, "id %I"), "id": "2", "prev-id": "1"})
+        assert client.read_response().text == expected
+
+    def test_dropped_item_was_seen(self, stage: Stage) -> None:
+        """grip-93: what follows it follows what the client has."""
+        channel = fresh_channel()
+        client = stage.hold(
+            poll_reply(f"{channel}; prev-id=1; filter=skip-self", headers=[("Grip-Set-Meta", "user=bob")])
+        )
+        own = {**response_item(channel, "from bob"), "id": "2", "prev-id": "1", "meta": {"sender": "bob"}}
+        publish_ok(stage.proxy.control_port, own, {**response_item(channel, "next"), "id": "3", "prev-id": "2"})
+        assert client.read_response().text == "next"
+
+
 class TestConnection:
     def test_it_is_used_again(self, stage: Stage) -> None:
         """Poll after poll on one connection, with an ordinary request between."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from tests.harness.client import fetch
 from tests.harness.grip import Stage
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
+from tests.harness.timing import eventually
 
 BAD_GATEWAY = "Error while proxying to origin.\n"
 ANY = Reply(body=b"ok")
@@ -144,6 +146,18 @@ class TestFailover:
         client.request("/stream?channel=of-test", host="test")
         assert client.read_head().framing == "chunked"
         assert client.read_data(16) == b"[stream opened]\n"
+
+
+def test_equal_requests_are_not_shared(stage: Stage) -> None:
+    """routes-80: three clients, three requests, though they are made at the same time."""
+    gate = threading.Event()
+    path = stage.backend.serve(Reply(body=[gate, b"ok"], length=2))
+    clients = [stage.client() for _ in range(3)]
+    for client in clients:
+        client.request(path)
+    eventually(lambda: len(stage.backend.requests(path)) == 3, "three requests")
+    gate.set()
+    assert [client.read_response().text for client in clients] == ["ok"] * 3
 
 
 class TestPool:

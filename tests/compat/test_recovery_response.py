@@ -151,11 +151,26 @@ class TestConflict:
         assert client.read_response().text == "item 8"
 
     def test_empty_id_is_an_id(self, stage: Stage, channel: str, control_port: int) -> None:
+        """grip-12."""
         publish_ok(control_port, item(channel, "1"))
         path = stage.backend.serve(Turns(follows(channel, ""), ANSWER))
         assert fetch(stage.proxy.port, path).text == "answered by the backend"
         (last,) = asks(stage, path, 2)[1].all("Grip-Last")
         assert last.startswith(f"{channel}; last-id")
+
+    def test_parameter_without_a_value_is_no_id(self, stage: Stage, channel: str, control_port: int) -> None:
+        """grip-12."""
+        publish_ok(control_port, item(channel, "1"))
+        client = stage.hold(poll_reply(f"{channel}; prev-id"))
+        publish_ok(control_port, item(channel, "9", "8"), item(channel, "2", "1"))
+        assert client.read_response().text == "item 2"
+
+    def test_quoted_id(self, stage: Stage, channel: str, control_port: int) -> None:
+        """grip-11: the quotes are not part of it."""
+        publish_ok(control_port, item(channel, "1;2"))
+        client = stage.hold(follows(channel, '"1;2"'))
+        publish_ok(control_port, item(channel, "3", "1;2"))
+        assert client.read_response().text == "item 3"
 
     @pytest.mark.parametrize("is_chunked", [False, True], ids=["sized", "chunked"])
     def test_request_is_the_original(self, stage: Stage, channel: str, control_port: int, is_chunked: bool) -> None:

@@ -38,6 +38,7 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
         f"as-host-no-port,as_host=other.com {target}",
         f"target-host,as_host=o.com {target},host=t.com",
         f'header,header="X-A:",header="X: 1",header="X: 2" {target}',
+        f'commas,header="X: a, b#c" {target}',
         f'grip-header,header="Grip-X: 1" {target}',
         f"no-grip,no_grip {target}",
         f"original,orig_headers {target}",
@@ -136,6 +137,10 @@ class TestRequestHeaders:
         """routes-36: an empty value removes, the first of two equal names wins."""
         request = stage.received(host="header", headers=[("X-A", "a"), ("x", "client")])
         assert (request.all("X-A"), request.all("X")) == ([], ["1"])
+
+    def test_header_prop_in_quotes(self, stage: Stage) -> None:
+        """routes-5."""
+        assert stage.received(host="commas").header("X") == "a, b#c"
 
     def test_header_prop_cannot_set_grip(self, stage: Stage) -> None:
         """routes-37."""
