@@ -38,19 +38,6 @@ def test_rate_counts_deliveries(launch_once: Launch, backend: ScriptedBackend, c
     assert 0.9 < time.monotonic() - start < 1 + scaled(0.5)
 
 
-def test_blocks(launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
-    """grip-99: a delivery of three blocks delays the next by three turns of 200 ms."""
-    settings = {"handler": {"message_rate": 5, "message_block_size": 10}}
-    proxy = launch_once(f"* 127.0.0.1:{backend.port}", settings=settings)
-    channel = fresh_channel()
-    client = Stage(proxy, backend, connect).stream(channel)
-    start = time.monotonic()
-    publish_ok(proxy.control_port, stream_item(channel, "x" * 30), stream_item(channel, "y"))
-    assert client.read_data(30) == b"x" * 30
-    assert client.read_data(1) == b"y"
-    assert 0.55 < time.monotonic() - start < 0.6 + scaled(0.4)
-
-
 def test_high_water_mark(launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
     """grip-98: the first ten of twenty arrive; the log says so."""
     settings = {"handler": {"message_rate": 20, "message_hwm": 10}}
