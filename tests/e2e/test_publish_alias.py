@@ -29,9 +29,3 @@ def test_alias() -> None:
     code, output, _ = run("--version")
     assert code == 0
     assert output.startswith("pushpin-publish ")
-
-
-def test_usage_error_has_a_code_of_its_own() -> None:
-    code, output, error = run("--no-such-option")
-    assert (code, output) == (2, "")
-    assert "usage" in error.lower()
