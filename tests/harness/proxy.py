@@ -218,9 +218,11 @@ class ProxyUnderTest:
                     raise NotStarted(f"port {port} is not open:\n{self.log()}")
                 time.sleep(0.02)
         if IS_PUSHPIN:  # its ports open before its parts are connected
-            self.wait_log(r"\[proxy\] started")
-            self.wait_log(r"\[handler\] started")
-            self.wait_log(r"\[zurl\] started")
+            for part in ("proxy", "handler", "zurl"):
+                while not self.log_lines(rf"\[{part}\] started"):
+                    if time.monotonic() > deadline:
+                        raise NotStarted(f"{part} has not started:\n{self.log()}")
+                    time.sleep(0.02)
             time.sleep(0.5)
 
     @property
