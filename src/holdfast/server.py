@@ -185,7 +185,8 @@ class Server:
 
     async def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = _make_limits(self._settings, max_connections)
-        await self._listen(Edge(name, self._runtime, service, limits, self._outbox_limits), [listen])
+        door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_requests=False)
+        await self._listen(door, [listen])
 
     async def _listen(self, edge: Edge, addresses: tuple[Listen, ...] | list[Listen]) -> None:
         listener = Listener(self._runtime, edge)

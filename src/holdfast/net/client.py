@@ -197,7 +197,8 @@ class ClientConnection(asyncio.Protocol):
         self._is_head_started = False
         self._deadline.clear()
         self._exchange = exchange
-        self.edge.runtime.counters.requests_received += 1
+        if self.edge.counts_requests:
+            self.edge.runtime.counters.requests_received += 1
         if rest:
             self._receive_while_serving(rest)
         if self._state is _SERVING:

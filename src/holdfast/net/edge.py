@@ -46,6 +46,7 @@ class Edge:
 
     Args:
         parking: where held clients are parked, or None where there is no epoll.
+        counts_requests: its requests are those of clients, which are counted; those of operators are not.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Edge:
         *,
         parking: ParkingLot | None = None,
         is_tls: bool = False,
+        counts_requests: bool = True,
     ) -> None:
         self.name = name
         self.runtime = runtime
@@ -66,6 +68,7 @@ class Edge:
         self.outbox_limits = outbox_limits
         self.parking = parking
         self.is_tls = is_tls
+        self.counts_requests = counts_requests
         self.is_draining = False
         self.connections: set[ClientConnection] = set()
         self.on_capacity: Callable[[bool], None] | None = None

@@ -180,8 +180,7 @@ class StreamHold:
         elif action is Action.HINT:
             if self.intake is not None:
                 self.intake.clear()
-                self.intake.advance(channel, item.id)
-            self.update(now_s, is_urgent=True)
+            self.update(now_s, is_urgent=True)  # by what the client has, not by the id of the hint
         elif action is Action.SEND:
             if content and not self._append(content, receipt):
                 return
