@@ -76,12 +76,8 @@ class ClientExchange:
         self.has_started = False
         self._connection = connection
         self._decoder: BodyDecoder | None = None
-        if body is not None:
-            self._decoder = None
-        elif head.is_chunked:
-            self._decoder = ChunkedBody()
-        elif head.content_length:
-            self._decoder = SizedBody(head.content_length)
+        if body is None and (head.is_chunked or head.content_length):
+            self._decoder = SizedBody(head.content_length) if head.content_length else ChunkedBody()
         self._awaits_continue = head.expects_continue and self._decoder is not None
         self._chunks: list[bytes] = [body] if body else []
         self._pending_bytes = len(body) if body else 0

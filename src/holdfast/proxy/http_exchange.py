@@ -69,16 +69,16 @@ class HttpExchange:
         """Something came of what `start` sent: relay a whole answer, and leave everything else to the coroutine."""
         self._proxy.runtime.callbacks.discard(self)
         assert self._attempts is not None
-        reply = self._attempts.whole_reply()
-        if reply is None or self._is_instruct(reply):
-            self._client.run(self.run())
-            return
+        outcome = Outcome.RESPONSE
         try:
+            reply = self._attempts.whole_reply()
+            if reply is None or self._is_instruct(reply):
+                self._client.run(self.run())
+                return
             body = reply.take()
             # The connection first: the client's next request may be here, and begins before `_relay` returns.
             reply.close(is_request_sent=True)
             self._relay(reply, body)
-            outcome = Outcome.RESPONSE
         except Exception as exc:
             outcome = self._fail(exc)
         self._log(outcome)
