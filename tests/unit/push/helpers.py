@@ -185,6 +185,11 @@ class Client:
         self.hold.on_client_gone()
 
 
+def prev_ids(hold: StreamHold | ResponseHold) -> dict[str, str]:
+    """What the hold knows its client to have."""
+    return dict(hold.intake.prev_ids) if hold.intake is not None else {}
+
+
 def decode_chunks(data: bytes) -> list[str]:
     """The chunks of `data`, which must be whole."""
     chunks = []

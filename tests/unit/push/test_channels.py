@@ -198,10 +198,10 @@ class TestEvents:
 
 
 def test_holds() -> None:
-    """For those who let everybody ask again: each once, streams not."""
+    """For those who let everybody ask again: each once, and those without channel not."""
     world = World()
-    clients = [world.poll("a", "b"), world.poll("b")]
-    world.stream("a")
+    clients = [world.poll("a", "b"), world.poll("b"), world.stream("b", "c")]
+    world.stream()
     assert world.registry.holds() == {client.hold for client in clients}
 
 

@@ -8,7 +8,7 @@ from tests.unit.push.helpers import ROUTE, make_instruct, make_item
 from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
 from holdfast.grip.values import BackendResponse, HoldMode, Subscription
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
-from holdfast.push.render import ItemSkipped
+from holdfast.push.render import ItemSkipped, render, response_rendering, stream_rendering
 
 
 def stream_plan(*filters: str, meta: dict[str, str | None] | None = None, prev_id: str | None = None) -> HoldPlan:
