@@ -82,6 +82,22 @@ def hint(channel: str, *, item_id: str | None = None, prev_id: str | None = None
     return make_item(channel, response=ResponseFormat(Action.HINT), item_id=item_id, prev_id=prev_id)
 
 
+def step(channel: str, number: int, content: str | None = None, *, prev: int | None = None) -> Item:
+    """The item `number` of a channel whose items follow one another; past the sequencer, so that gaps reach the hold.
+
+    It appends its number, unless `content` says otherwise.
+    """
+    before = number - 1 if prev is None else prev
+    shown = str(number) if content is None else content
+    return text(channel, shown, item_id=str(number), prev_id=str(before), no_seq=True)
+
+
+def stream_hint(channel: str, *, item_id: str | None = None, prev_id: str | None = None) -> Item:
+    """An item that lets streams ask their next link."""
+    stream = StreamFormat(Action.HINT)
+    return make_item(channel, stream=stream, item_id=item_id, prev_id=prev_id, no_seq=True)
+
+
 def both(channel: str, content: str) -> Item:
     """An item for streams and for long polls."""
     return make_item(
@@ -89,6 +105,15 @@ def both(channel: str, content: str) -> Item:
         stream=StreamFormat(Action.SEND, content.encode()),
         response=ResponseFormat(Action.SEND, body=content.encode()),
     )
+
+
+def at(prev_id: str | None, channel: str = "c", *filters: str) -> Subscription:
+    """A subscription of a client that has the item `prev_id`."""
+    return Subscription(channel, prev_id, filters)
+
+
+def next_link(target: str = "/next", timeout_s: int = 120) -> Link:
+    return Link(target, timeout_s)
 
 
 def keep_alive(data: bytes, timeout_s: int, mode: KeepAliveMode = KeepAliveMode.IDLE) -> KeepAlive:
@@ -325,6 +350,20 @@ class World:
         client = Client(hold)
         hold.open(client.outlet)
         return client
+
+    def resume(
+        self,
+        client: Client,
+        *channels: str | Subscription,
+        keep_alive: KeepAlive | None = None,
+        meta: dict[str, str | None] | None = None,
+        link: Link | None = None,
+        origin: object | None = None,
+    ) -> None:
+        """The answer of the stream's next link, asked for as late as can be, lets it go on like this."""
+        assert isinstance(client.hold, StreamHold)
+        instruct = make_instruct(HoldMode.STREAM, *channels, keep_alive=keep_alive, meta=meta)
+        client.hold.resume(self.plan(instruct, client.hold.plan.route), link, origin)
 
     def poll(
         self,

@@ -14,6 +14,7 @@ from tests.unit.push.helpers import (
     Client,
     World,
     answer,
+    at,
     hint,
     make_instruct,
     make_item,
@@ -161,11 +162,6 @@ class TestResponse:
     def test_describe(self) -> None:
         assert World().poll("a", "b").hold.describe() == "long poll of a, b"
         assert World().poll().hold.describe() == "long poll of no channel"
-
-
-def at(prev_id: str | None, channel: str = "c", *filters: str) -> Subscription:
-    """A subscription of a client that has the item `prev_id`."""
-    return Subscription(channel, prev_id, filters)
 
 
 class TestPrevIdOnArrival:
