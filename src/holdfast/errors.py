@@ -2,6 +2,7 @@
 
 HoldfastError
 ├── WireError        a peer sent bytes that are not valid; carries the status to answer
+├── FrameError       a WebSocket peer sent a frame that is not valid; carries the close code
 ├── GripError        a backend's instruct or a publisher's item is not valid
 ├── RouteError       a line of the routes file is not valid
 ├── ConfigError      a setting is unknown or has a bad value
@@ -37,6 +38,20 @@ class WireError(HoldfastError):
         self.status = status
         self.text = text
         self.fault = fault
+
+
+class FrameError(HoldfastError):
+    """A WebSocket peer sent a frame that does not follow the protocol; it has to be disconnected.
+
+    Args:
+        code: the close code that says so, 1002, 1007 or 1009 (RFC 6455 §7.4.1).
+        text: what was wrong; it names no internals and may be shown to the peer.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
 
 
 class GripError(HoldfastError):

@@ -233,7 +233,7 @@ def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry) -> Fa
         pacer = Pacer(
             rate=handler.message_rate,
             hwm=handler.message_hwm,
-            block_size=None,
+            block_size=handler.message_block_size,
             call_later=runtime.loop.call_later,
         )
     return Fanout(registry, runtime.counters, now=runtime.now, schedule=runtime.loop.call_soon, pacer=pacer)

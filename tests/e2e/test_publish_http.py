@@ -114,10 +114,10 @@ class TestAccept:
         assert json.loads(response.text) == {
             "message": "Published",
             "items": [
-                {"channel": one, "receivers": 2, "dropped": 0, "state": "delivered"},
-                {"channel": "nobody", "receivers": 0, "dropped": 0, "state": "delivered"},
-                {"channel": two, "receivers": 2, "dropped": 0, "state": "delivered"},
-                {"channel": one, "receivers": 0, "dropped": 0, "state": "delivered"},
+                {"channel": one, "receivers": 2, "dropped": 0, "queued": 0, "state": "delivered"},
+                {"channel": "nobody", "receivers": 0, "dropped": 0, "queued": 0, "state": "delivered"},
+                {"channel": two, "receivers": 2, "dropped": 0, "queued": 0, "state": "delivered"},
+                {"channel": one, "receivers": 0, "dropped": 0, "queued": 0, "state": "delivered"},
             ],
         }
         assert response.text.endswith("\n")

@@ -390,7 +390,7 @@ class TestAnswer:
         assert response.status == 200
         told = json.loads(response.text)["items"]
         assert [each["channel"] for each in told] == [each["channel"] for each in items]
-        assert all(set(each) == {"channel", "receivers", "dropped", "state"} for each in told)
+        assert all(set(each) == {"channel", "receivers", "dropped", "queued", "state"} for each in told)
         assert [each["dropped"] for each in told] == [0] * len(items)
         return [(each["state"], each["receivers"]) for each in told]
 

@@ -139,6 +139,12 @@ class HandlerSettings:
         "",
         "Deliveries that may wait for their turn under `message_rate`; more are dropped, counted and reported.",
     )
+    message_block_size: int | None = option(
+        kinds.POSITIVE,
+        "",
+        "Bytes of content that count as one delivery under `message_rate`; every delivery counts as one if empty.",
+        unit="bytes",
+    )
     message_wait: int = option(
         integer(0),
         "5000",

@@ -142,12 +142,6 @@ def _later_doors() -> list[Option]:
         door("handler/command_spec", kinds.TEXT, "ZeroMQ socket that answers commands."),
         door("handler/ipc_file_mode", kinds.OCTAL, "Mode of the files of ipc sockets.", octal_reason),
         door("proxy/ipc_file_mode", kinds.OCTAL, "Mode of the files of ipc sockets.", octal_reason),
-        door(
-            "handler/message_block_size",
-            kinds.POSITIVE,
-            "Unit in which statistics count content, in bytes.",
-            "no statistics are sent, and message_rate counts every delivery as one",
-        ),
     ]
 
 

@@ -141,6 +141,7 @@ class PublishDoor:
                     "channel": item.channel,
                     "receivers": receipt.receivers,
                     "dropped": receipt.dropped,
+                    "queued": receipt.queued,
                     "state": _STATES[receipt.state],
                 }
                 for item, receipt in zip(items, receipts, strict=True)

@@ -30,8 +30,8 @@ from holdfast.grip.fields import (
 )
 from holdfast.grip.values import MAX_CODE, NO_META, is_wire_safe
 from holdfast.wire.headers import Headers
-
-MAX_CLOSE_CODE = 65535
+from holdfast.wire.websocket.close import MAX_CLOSE_CODE
+from holdfast.wire.websocket.frames import MAX_CONTROL_BYTES
 
 _ITEM = "publish item object"
 _RESPONSE = "'http-response'"
@@ -215,8 +215,11 @@ def _parse_message(formats: Tree) -> MessageFormat:
     kind = _get_kind(tree)
     filters = _get_content_filters(tree, _MESSAGE)
     content = get_content(tree, _MESSAGE, "content")
-    if content is None and kind not in (MessageKind.PING, MessageKind.PONG):
+    is_control = kind in (MessageKind.PING, MessageKind.PONG)
+    if content is None and not is_control:
         raise GripError(f"{_MESSAGE} does not contain 'content' or 'content-bin'")
+    if is_control and content is not None and len(content) > MAX_CONTROL_BYTES:
+        fail_value(_MESSAGE, "content")  # no frame can carry it: every receiver would disconnect
     if kind is None:
         kind = MessageKind.BINARY if "content-bin" in tree else MessageKind.TEXT
     return MessageFormat(action, kind, content or b"", content_filters=filters)

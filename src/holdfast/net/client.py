@@ -138,7 +138,7 @@ class ClientConnection(asyncio.Protocol):
             self._advance()
         if self._drain_waiter is not None and not self._drain_waiter.done():
             self._drain_waiter.set_result(None)
-        if self._outlet is not None:
+        if self._outlet is not None and self._state is not _State.CLOSED:
             self._outlet.drained()
 
     def connection_lost(self, exc: Exception | None) -> None:

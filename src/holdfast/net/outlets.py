@@ -36,7 +36,15 @@ class OutboxLimits:
     policy: OutboxPolicy
 
 
-class OutletOwner(Protocol):
+class Described(Protocol):
+    """Who can be named in a log line."""
+
+    def describe(self) -> str:
+        """What it is."""
+        ...
+
+
+class OutletOwner(Described, Protocol):
     """The hold behind an outlet."""
 
     def on_client_gone(self) -> None:
@@ -49,10 +57,6 @@ class OutletOwner(Protocol):
 
     def end(self) -> None:
         """The process stops: end the response in good order."""
-        ...
-
-    def describe(self) -> str:
-        """Channels of the hold, for logs."""
         ...
 
 
@@ -86,7 +90,7 @@ class Outlet(Protocol):
 
 
 def reject_when_full(
-    client: str, owner: OutletOwner, limits: OutboxLimits, counters: Counters, pending_bytes: int
+    client: str, owner: Described, limits: OutboxLimits, counters: Counters, pending_bytes: int
 ) -> bool:
     """Apply the policy to a delivery that does not fit; returns whether the client must be disconnected."""
     counters.drops_outbox_full += 1

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from holdfast.push.delivery import Delivery
     from holdfast.push.plan import HoldPlan
     from holdfast.push.response_hold import ResponseHold
+    from holdfast.push.socket_hold import SocketHold
     from holdfast.push.stream_hold import StreamHold
 
-    Hold: TypeAlias = ResponseHold | StreamHold
+    Hold: TypeAlias = ResponseHold | StreamHold | SocketHold
 
 
 HoldT = TypeVar("HoldT")
@@ -48,25 +49,26 @@ class Channel:
     """One channel with its subscribers.
 
     Attributes:
-        responses, streams: the holds by mode.
+        responses, streams, sockets: the holds by mode.
         watched: those holds whose order across channels is watched, because they have others as well or may get others.
         deliveries: accepted and not yet finished, in order.
         linger: runs while the channel stays although nobody may be subscribed.
     """
 
-    __slots__ = ("deliveries", "linger", "name", "responses", "streams", "version", "watched")
+    __slots__ = ("deliveries", "linger", "name", "responses", "sockets", "streams", "version", "watched")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.responses: set[ResponseHold] | frozenset[ResponseHold] = _NOBODY
         self.streams: set[StreamHold] | frozenset[StreamHold] = _NOBODY
+        self.sockets: set[SocketHold] | frozenset[SocketHold] = _NOBODY
         self.watched: set[Hold] | frozenset[Hold] = _NOBODY
         self.deliveries: list[Delivery] = []
         self.linger: Deadline | None = None
         self.version = 0
 
     def __len__(self) -> int:
-        return len(self.responses) + len(self.streams)
+        return len(self.responses) + len(self.streams) + len(self.sockets)
 
 
 @dataclass(slots=True)
@@ -114,16 +116,26 @@ class Registry:
         for channel in self._join(hold, hold.plan.channels):
             channel.streams = _with(channel.streams, hold)
 
+    def add_socket(self, hold: SocketHold) -> None:
+        """Subscribe a WebSocket to all channels of its plan."""
+        for channel in self._join(hold, hold.plan.channels):
+            channel.sockets = _with(channel.sockets, hold)
+
     def move_stream(self, hold: StreamHold, plan: HoldPlan) -> None:
         """Subscribe a stream hold to the channels of `plan` and to no others; its own plan is still the old one."""
-        new = [name for name in plan.channels if name not in hold.plan.channels]
-        for channel in self._join(hold, new):
+        for channel in self._enter(hold, plan):
             channel.streams = _with(channel.streams, hold)
-        for name in hold.plan.channels:
-            if name not in plan.channels:
-                channel = self._channels[name]
-                _discard(channel.streams, hold)
-                self._leave(channel, hold)
+        for channel in self._exited(hold, plan):
+            _discard(channel.streams, hold)
+            self._leave(channel, hold)
+
+    def move_socket(self, hold: SocketHold, plan: HoldPlan) -> None:
+        """Subscribe a WebSocket to the channels of `plan` and to no others; its own plan is still the old one."""
+        for channel in self._enter(hold, plan):
+            channel.sockets = _with(channel.sockets, hold)
+        for channel in self._exited(hold, plan):
+            _discard(channel.sockets, hold)
+            self._leave(channel, hold)
 
     def remove_response(self, hold: ResponseHold) -> None:
         """Unsubscribe a response hold from everything; its channels linger."""
@@ -135,7 +147,7 @@ class Registry:
             self._leave(channel, hold)
 
     def holds(self) -> set[Hold]:
-        """All holds that have a channel."""
+        """All holds that have a channel and can ask for what they may have missed."""
         return {
             hold
             for channel in self._channels.values()
@@ -149,6 +161,27 @@ class Registry:
             channel = self._channels[name]
             _discard(channel.streams, hold)
             self._leave(channel, hold)
+
+    def remove_socket(self, hold: SocketHold) -> None:
+        """Unsubscribe a WebSocket from everything."""
+        for name in hold.plan.channels:
+            channel = self._channels[name]
+            _discard(channel.sockets, hold)
+            self._leave(channel, hold)
+
+    def _enter(self, hold: StreamHold | SocketHold, plan: HoldPlan) -> list[Channel]:
+        """The channels of `plan` that the hold is new to. With its second one its order is watched, from now on."""
+        if len(plan.channels) > 1 and not hold.is_order_watched:
+            hold.is_order_watched = True
+            for name in hold.plan.channels:
+                channel = self._channels[name]
+                channel.watched = _with(channel.watched, hold)
+                for delivery in channel.deliveries:
+                    delivery.watch(hold)
+        return self._join(hold, [name for name in plan.channels if name not in hold.plan.channels])
+
+    def _exited(self, hold: StreamHold | SocketHold, plan: HoldPlan) -> list[Channel]:
+        return [self._channels[name] for name in hold.plan.channels if name not in plan.channels]
 
     def _join(self, hold: Hold, names: Iterable[str]) -> list[Channel]:
         channels = []

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item
 from holdfast.push.channels import Channel
+from holdfast.push.messages import OPCODES, encode_message
 from holdfast.push.sequencer import Outcome
 from holdfast.wire.http1.encode import encode_chunk
+from holdfast.wire.websocket.frames import encode_frame
 
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
@@ -33,12 +35,14 @@ class Receipt:
     Attributes:
         receivers: clients that it was written to.
         dropped: clients that lost it.
+        queued: clients that get it in turn: they are asking their backend, or a filter is.
         state: what the sequencer decided.
     """
 
     channel: str
     receivers: int = 0
     dropped: int = 0
+    queued: int = 0
     state: Outcome = Outcome.DELIVER
 
 
@@ -55,6 +59,9 @@ class Delivery:
         is_chain: each of them names the one before it as its `prev-id`.
         first_prev_id, last_id: the `prev-id` of the first of them, and the id of the last.
         closes_streams: the run ends with a `close`.
+        message_frames: what plain WebSockets get, ready once it has begun.
+        has_message_actions: an item of the run does something else to WebSockets than to send a message.
+        messages_sent, messages_lost: plain WebSockets written to, and those that lost it.
         streams_sent, streams_lost: plain stream holds written to, and those that lost it.
         encoded: responses made in this run, for holds with equal plans.
         unreached: watched holds that have not been reached.
@@ -62,8 +69,10 @@ class Delivery:
     """
 
     __slots__ = (
+        "_compressed_frames",
         "_has_watched",
         "_holds",
+        "_messaged",
         "_position",
         "_size",
         "_streamed",
@@ -74,11 +83,15 @@ class Delivery:
         "first_prev_id",
         "has_content_filters",
         "has_hint",
+        "has_message_actions",
         "has_stream_content",
         "has_stream_items",
         "home",
         "is_chain",
         "last_id",
+        "message_frames",
+        "messages_lost",
+        "messages_sent",
         "now_s",
         "number",
         "on_settled",
@@ -109,6 +122,10 @@ class Delivery:
         self.last_id: str | None = None
         self.closes_streams = False
         self.has_content_filters = False
+        self.message_frames = b""
+        self.has_message_actions = False
+        self.messages_sent = 0
+        self.messages_lost = 0
         self.streams_sent = 0
         self.streams_lost = 0
         self.encoded: dict[tuple[object, ...], bytes] = {}
@@ -119,6 +136,8 @@ class Delivery:
         self._position = -1
         self._size = 0
         self._streamed: list[Receipt] = []
+        self._messaged: list[Receipt] = []
+        self._compressed_frames: bytes | None = None
 
     @property
     def has_begun(self) -> bool:
@@ -140,17 +159,29 @@ class Delivery:
         self.entries.append((item, receipt))
         if item.http_stream is not None:
             self._size += len(item.http_stream.content)
+        if item.ws_message is not None:
+            self._size += len(item.ws_message.content)
 
     def begin(self, now_s: float) -> None:
         """Join the run: everything that all plain receivers share is made here, once."""
         self._position = 0
         self.now_s = now_s
-        pieces = []
-        for item, receipt in self.entries:
-            for fmt in (item.http_response, item.http_stream):
+        longest = 0
+        for item, _ in self.entries:
+            for fmt in (item.http_response, item.http_stream, item.ws_message):
                 if fmt is not None and fmt.content_filters is not None:
                     self.has_content_filters = True
-            if item.http_stream is None or self.closes_streams:
+            if item.http_response is not None and item.http_response.body is not None:
+                longest = max(longest, len(item.http_response.body))
+        self._join_streams()
+        self._join_messages()
+        longest = max(longest, len(self.stream_content), len(self.message_frames))
+        self.weight = 1 + longest // WEIGHT_BYTES
+
+    def _join_streams(self) -> None:
+        pieces = []
+        for item, receipt in self.entries:
+            if item.http_stream is None:
                 continue
             self._link(item)
             if item.http_stream.action is Action.SEND:
@@ -160,14 +191,41 @@ class Delivery:
                     self._streamed.append(receipt)
             elif item.http_stream.action is Action.CLOSE:
                 self.closes_streams = True
+                break
             elif item.http_stream.action is Action.HINT:
                 self.has_hint = True
         self.stream_content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.stream_content:
             self.stream_chunk = encode_chunk(self.stream_content)
-        bodies = (item.http_response.body for item, _ in self.entries if item.http_response is not None)
-        longest = max((len(body) for body in bodies if body is not None), default=0)
-        self.weight = 1 + max(longest, len(self.stream_content)) // WEIGHT_BYTES
+
+    def _join_messages(self) -> None:
+        frames = []
+        for item, receipt in self.entries:
+            if item.ws_message is None:
+                continue
+            if item.ws_message.action is Action.SEND:
+                frames.append(encode_frame(OPCODES[item.ws_message.kind], item.ws_message.content))
+                self._messaged.append(receipt)
+            elif item.ws_message.action is not Action.HINT:
+                self.has_message_actions = True
+        self.message_frames = frames[0] if len(frames) == 1 else b"".join(frames)
+
+    def compressed_frames(self) -> bytes:
+        """What plain WebSockets get that have negotiated compression: compressed once for all of them."""
+        if self._compressed_frames is None:
+            messages = [item.ws_message for item, _ in self.entries if item.ws_message is not None]
+            self._compressed_frames = b"".join(
+                encode_message(message.kind, message.content, is_compressed=True)
+                for message in messages
+                if message.action is Action.SEND
+            )
+        return self._compressed_frames
+
+    def watch(self, hold: Hold) -> None:
+        """From now on the hold's order across channels is watched; does nothing if it has had its turn here."""
+        if hold in self._holds[max(self._position, 0) :]:
+            self.unreached.add(hold)
+            self._has_watched = True
 
     def _link(self, item: Item) -> None:
         """See whether the items for streams follow one another."""
@@ -198,6 +256,10 @@ class Delivery:
             receipt.receivers += self.streams_sent
             receipt.dropped += self.streams_lost
             counters.deliveries += self.streams_sent
+        for receipt in self._messaged:
+            receipt.receivers += self.messages_sent
+            receipt.dropped += self.messages_lost
+            counters.deliveries += self.messages_sent
         for item, receipt in self.entries:
             log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
         self._holds = []

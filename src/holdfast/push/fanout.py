@@ -127,7 +127,7 @@ class Fanout:
 
     def _make_delivery(self, channel: Channel) -> Delivery:
         self._number += 1
-        holds: list[Hold] = [*channel.responses, *channel.streams]
+        holds: list[Hold] = [*channel.responses, *channel.streams, *channel.sockets]
         return Delivery(self._number, channel, holds, set(channel.watched))
 
     def _wake(self) -> None:
@@ -182,13 +182,22 @@ class Fanout:
 
     def _pace(self, pacer: Pacer, channel: Channel, item: Item, receipt: Receipt) -> None:
         """Queue one write per hold instead of making it (grip spec §13); what does not fit is lost, and said so."""
-        holds: list[Hold] = [hold for hold in channel.responses if item.http_response is not None]
-        holds += [hold for hold in channel.streams if item.http_stream is not None]
+        holds: list[tuple[Hold, int]] = []
+        if item.http_response is not None:
+            size = len(item.http_response.body or b"")
+            holds += [(hold, size) for hold in channel.responses]
+        if item.http_stream is not None:
+            size = len(item.http_stream.content)
+            holds += [(hold, size) for hold in channel.streams]
+        if item.ws_message is not None:
+            size = len(item.ws_message.content)
+            holds += [(hold, size) for hold in channel.sockets]
         delivery = Delivery(0, channel, [], set())
         delivery.add(item, Receipt(item.channel))
         delivery.begin(self._now())
-        for hold in holds:
-            if pacer.submit(hold.plan.route.key, item, partial(self._deliver_late, hold, delivery)):
+        for hold, size in holds:
+            size = size if item.size is None else item.size
+            if pacer.submit(hold.plan.route.key, size, partial(self._deliver_late, hold, delivery)):
                 receipt.receivers += 1
             else:
                 receipt.dropped += 1
@@ -207,12 +216,12 @@ class Fanout:
         if not hold.is_open:
             return False
         delivery.now_s = self._now()
-        before = delivery.streams_sent
+        before = delivery.streams_sent + delivery.messages_sent
         try:
             hold.receive(delivery)
         except Exception:
             log.exception("delivery to a %s failed", hold.describe())
-        self._counters.deliveries += delivery.streams_sent - before
+        self._counters.deliveries += delivery.streams_sent + delivery.messages_sent - before
         return True
 
 

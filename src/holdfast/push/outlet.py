@@ -40,6 +40,27 @@ class Outlet(Protocol):
         ...
 
 
+class SocketOutlet(Protocol):
+    """Where a WebSocket's client is written to."""
+
+    def write(self, data: bytes) -> bool | None:
+        """Send or queue; False when the data was lost because the client is too slow, None when the client is gone."""
+        ...
+
+    def relay(self, data: bytes) -> None:
+        """Send or queue what the backend sent, which is no longer read from while the client `is_blocked`."""
+        ...
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the client has not yet taken what was written."""
+        ...
+
+    def describe(self) -> str:
+        """The client's address, for logs."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Framing:
     """How responses to one client are framed; there are only a few, so holds share them.

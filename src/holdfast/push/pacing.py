@@ -10,8 +10,6 @@ import math
 from collections import deque
 from collections.abc import Callable
 
-from holdfast.grip.item import Item
-
 BATCH_INTERVAL_S = 0.025
 _MIN_BATCHED_RATE = 40
 
@@ -54,13 +52,14 @@ class Pacer:
         """Units queued now, over all keys."""
         return sum(queue.units for queue in self._queues.values())
 
-    def submit(self, key: str, item: Item, deliver: Callable[[], bool]) -> bool:
-        """Queue one delivery of `item`; False when the key already holds as many units as may wait.
+    def submit(self, key: str, size: int, deliver: Callable[[], bool]) -> bool:
+        """Queue one delivery; False when the key already holds as many units as may wait.
 
         Args:
+            size: bytes of what is delivered, or as many as the item says it counts for.
             deliver: must not raise; returns whether the receiver was still there, because others cost nothing.
         """
-        units = self._units(item)
+        units = self._units(size)
         queue = self._queues.get(key) or _Queue()
         if queue.units + units > self.hwm:
             return False
@@ -72,17 +71,9 @@ class Pacer:
             self._call_later(0, self._run_batch)
         return True
 
-    def _units(self, item: Item) -> int:
+    def _units(self, size: int) -> int:
         """Weight of a delivery (grip spec §13.3)."""
-        if self._block_size is None:
-            return 1
-        size = item.size
-        if size is None:
-            size = max(
-                len(item.http_stream.content) if item.http_stream else 0,
-                len(item.http_response.body or b"") if item.http_response else 0,
-            )
-        return max(math.ceil(size / self._block_size), 1)
+        return 1 if self._block_size is None else max(math.ceil(size / self._block_size), 1)
 
     def _run_batch(self) -> None:
         """Let one batch go. A delivery of several units takes as many turns of its key, this one and following ones."""

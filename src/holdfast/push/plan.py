@@ -81,15 +81,18 @@ class HoldPlan:
         return [self.bare_name(channel) for channel in self.channels]
 
 
+_NO_RESPONSE = BackendResponse(101, b"", [], b"")
+
+
 class PlanTable:
     """The plans in use.
 
-    Args:
+    Attributes:
         subscription_max: channels of an instruct that are kept; the rest is left out (grip spec §3.2).
     """
 
     def __init__(self, subscription_max: int) -> None:
-        self._subscription_max = subscription_max
+        self.subscription_max = subscription_max
         self._plans: weakref.WeakValueDictionary[tuple[object, ...], HoldPlan] = weakref.WeakValueDictionary()
 
     def __len__(self) -> int:
@@ -97,7 +100,7 @@ class PlanTable:
 
     def plan(self, instruct: Instruct, route: RouteTerms) -> tuple[HoldPlan, int]:
         """The plan of an instruct with a hold, and how many of its channels were left out."""
-        subscriptions = instruct.subscriptions[: self._subscription_max]
+        subscriptions = instruct.subscriptions[: self.subscription_max]
         left_out = len(instruct.subscriptions) - len(subscriptions)
         kept = instruct.response if instruct.mode is HoldMode.RESPONSE else None
         key = (
@@ -112,6 +115,17 @@ class PlanTable:
         if plan is None:
             plan = self._plans[key] = _make_plan(instruct, route, subscriptions, kept)
         return plan, left_out
+
+    def socket_plan(
+        self, route: RouteTerms, subscriptions: tuple[Subscription, ...], meta: Mapping[str, str | None]
+    ) -> HoldPlan:
+        """The plan of a WebSocket that has these subscriptions now."""
+        key = (route, subscriptions, tuple(meta.items()))
+        plan = self._plans.get(key)
+        if plan is None:
+            instruct = Instruct(HoldMode.STREAM, subscriptions, 0, None, meta, None, None, _NO_RESPONSE)
+            plan = self._plans[key] = _make_plan(instruct, route, subscriptions, None)
+        return plan
 
 
 def _make_plan(

@@ -66,6 +66,17 @@ def stream_rendering(plan: HoldPlan, channel: str, item: Item, prev_ids: Mapping
     return (yield from _filtering(plan, channel, item, fmt.content, fmt.content_filters, prev_ids))
 
 
+def message_rendering(plan: HoldPlan, channel: str, item: Item) -> Rendering[bytes]:
+    """The content of the message that a WebSocket gets for `item`. Filters run for `close` and `refresh` too.
+
+    Raises:
+        ItemSkipped: nothing is sent, and nothing else happens.
+    """
+    fmt = item.ws_message
+    assert fmt is not None
+    return (yield from _filtering(plan, channel, item, fmt.content, fmt.content_filters, plan.prev_ids))
+
+
 def response_rendering(
     plan: HoldPlan, channel: str, item: Item, fmt: ResponseFormat, prev_ids: Mapping[str, str]
 ) -> Rendering[BackendResponse | None]:

@@ -89,7 +89,9 @@ class ResponseHold:
         """Whether an item can be taken now: it follows, and neither it nor one before it has to wait for a filter."""
         channel, item, receipt = queued
         if intake.phase is Phase.FILTERING:
-            if not intake.put(queued):
+            if intake.put(queued):
+                receipt.queued += 1
+            else:
                 receipt.dropped += 1
                 note_overflow(self._context.counters, self.outlet.describe(), self.describe())
         elif intake.has(channel, item):
@@ -112,8 +114,8 @@ class ResponseHold:
         assert fmt is not None
         key = (id(fmt), self.plan, self.framing)
         if encoded is None or channel in self.plan.filters:
-            data = self._render(channel, item, fmt)
-        elif (data := encoded.get(key)) is None and (data := self._render(channel, item, fmt)) is not None:
+            data = self._render(queued, fmt)
+        elif (data := encoded.get(key)) is None and (data := self._render(queued, fmt)) is not None:
             encoded[key] = data
         if data is not None:
             self._answer(data, receipt)
@@ -123,12 +125,13 @@ class ResponseHold:
         self._context.counters.deliveries += 1
         self._finish(data)
 
-    def _render(self, channel: str, item: Item, fmt: ResponseFormat) -> bytes | None:
+    def _render(self, queued: Queued, fmt: ResponseFormat) -> bytes | None:
+        channel, item, _ = queued
         prev_ids = self.intake.prev_ids if self.intake is not None else {}
         try:
             response = render(response_rendering(self.plan, channel, item, fmt, prev_ids))
         except ItemSkipped as skipped:
-            self._skip(channel, item, skipped)
+            self._skip(queued, skipped)
             return None
         if fmt.action is Action.HINT:
             self.update(self._context.now(), is_urgent=True)  # by what the client has now, not by the id of the hint
@@ -136,10 +139,12 @@ class ResponseHold:
             self._advance(channel, item)
         return encode_response(response, self.framing) if response is not None else None
 
-    def _skip(self, channel: str, item: Item, skipped: ItemSkipped) -> None:
+    def _skip(self, queued: Queued, skipped: ItemSkipped) -> None:
         """Go on without an item, or end with an error because of it (grip spec §5.10)."""
-        if not skipped.is_failure:
-            self._advance(channel, item)
+        if skipped.is_failure:
+            queued.receipt.dropped += 1
+        else:
+            self._advance(queued.channel, queued.item)
         note_skip(self._context.counters, self.outlet.describe(), self.describe(), skipped)
         if skipped.is_fatal or (skipped.is_failure and self.plan.route.is_debug):
             self._finish(encode_response(skipped.as_response(self.plan.route.is_debug), self.framing))
@@ -179,7 +184,7 @@ class ResponseHold:
         """The item that waits first has not passed its filters."""
         queued = self._end_filtering()
         if queued is not None:
-            self._skip(queued.channel, queued.item, skipped)
+            self._skip(queued, skipped)
             self._go_on()
 
     def _end_filtering(self) -> Queued | None:

@@ -31,10 +31,22 @@ class StreamHold:
 
     Attributes:
         is_open: None before `open`.
+        is_order_watched: whether its order across channels is watched; from its second channel on.
         intake: what a hold needs that cannot take every item as it comes; None for all others.
     """
 
-    __slots__ = ("_context", "_slot", "framing", "intake", "is_open", "origin", "outlet", "plan", "written_at_s")
+    __slots__ = (
+        "_context",
+        "_slot",
+        "framing",
+        "intake",
+        "is_open",
+        "is_order_watched",
+        "origin",
+        "outlet",
+        "plan",
+        "written_at_s",
+    )
 
     def __init__(
         self,
@@ -50,6 +62,7 @@ class StreamHold:
         self.outlet: Outlet
         self.written_at_s = 0.0
         self.origin = origin
+        self.is_order_watched = len(plan.channels) > 1
         self.intake = Intake(plan.prev_ids, link) if link is not None or plan.network_filtered else None
         self._context = context
         self._slot = 0
@@ -69,11 +82,6 @@ class StreamHold:
             self._arm_link(self.intake, now_s)
             if context.last_ids.has_passed(self.intake.prev_ids):
                 self.update(now_s)
-
-    @property
-    def is_order_watched(self) -> bool:
-        """Whether its order across channels is watched: it has several, or may get others."""
-        return self.intake is not None or len(self.plan.channels) > 1
 
     # --- items -----------------------------------------------------------------------------------------------------
 
@@ -118,14 +126,21 @@ class StreamHold:
 
     def _offer(self, intake: Intake, queued: Queued, now_s: float) -> None:
         """Take an item now, or let it wait for its turn."""
-        channel, item, receipt = queued
+        channel, item, _ = queued
         is_next = not len(intake) and intake.follows(channel, item)
         if intake.phase is Phase.OPEN or (intake.phase is Phase.WAITING and is_next):
             self._take(intake, queued, now_s)
         elif item.http_stream is not None and item.http_stream.action is Action.HINT:
             self._render(queued, now_s)
-        elif not intake.put(queued):
-            receipt.dropped += 1
+        else:
+            self._wait(intake, queued)
+
+    def _wait(self, intake: Intake, queued: Queued) -> None:
+        """Let an item wait, if there is room."""
+        if intake.put(queued):
+            queued.receipt.queued += 1
+        else:
+            queued.receipt.dropped += 1
             note_overflow(self._context.counters, self.outlet.describe(), self.describe())
 
     def _take(self, intake: Intake, queued: Queued, now_s: float) -> None:
@@ -136,7 +151,7 @@ class StreamHold:
         elif not intake.follows(channel, item):
             self._context.last_ids.remove(channel)
             intake.clear()
-            intake.put(queued)  # the answer may end before it, and then it is the next one
+            self._wait(intake, queued)  # the answer may end before it, and then it is the next one
             self.update(now_s)
         elif channel in self.plan.network_filtered:
             intake.put_back(queued)
@@ -189,8 +204,10 @@ class StreamHold:
         if not skipped.is_failure:
             if self.intake is not None:
                 self._advance(self.intake, queued.channel, queued.item.id, now_s)
-        elif self.plan.route.is_debug:
-            self.end(f"\n\n{skipped}\n")
+        else:
+            queued.receipt.dropped += 1
+            if self.plan.route.is_debug:
+                self.end(f"\n\n{skipped}\n")
 
     def _advance(self, intake: Intake, channel: str, item_id: str | None, now_s: float) -> None:
         intake.advance(channel, item_id)

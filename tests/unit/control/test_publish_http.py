@@ -280,9 +280,9 @@ class TestPublishing:
         assert json.loads(exchange.body) == {
             "message": "Published",
             "items": [
-                {"channel": "a", "receivers": 2, "dropped": 0, "state": "delivered"},
-                {"channel": "nobody", "receivers": 0, "dropped": 0, "state": "delivered"},
-                {"channel": "b", "receivers": 1, "dropped": 1, "state": "delivered"},
+                {"channel": "a", "receivers": 2, "dropped": 0, "queued": 0, "state": "delivered"},
+                {"channel": "nobody", "receivers": 0, "dropped": 0, "queued": 0, "state": "delivered"},
+                {"channel": "b", "receivers": 1, "dropped": 1, "queued": 0, "state": "delivered"},
             ],
         }
 

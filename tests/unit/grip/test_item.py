@@ -191,6 +191,13 @@ FORMAT_ERRORS: list[tuple[str, object, str]] = [
     ("ws-message", {}, "'ws-message' does not contain 'content' or 'content-bin'"),
     ("ws-message", {"type": "text"}, "'ws-message' does not contain 'content' or 'content-bin'"),
     ("ws-message", {"type": "binary"}, "'ws-message' does not contain 'content' or 'content-bin'"),
+    ("ws-message", {"type": "ping", "content": "x" * 126}, "'ws-message' contains 'content' with invalid value"),
+    ("ws-message", {"type": "pong", "content": "é" * 63}, "'ws-message' contains 'content' with invalid value"),
+    ("ws-message", {"type": "ping", "content": None}, "'ws-message' contains 'content' with wrong type"),
+    ("ws-message", {"content": None}, "'ws-message' contains 'content' with wrong type"),
+    ("ws-message", {"action": "close", "code": None}, "'ws-message' contains 'code' with wrong type"),
+    ("ws-message", {"action": "close", "code": "-1"}, "'ws-message' contains 'code' with invalid value"),
+    ("ws-message", {"action": "close", "code": 70000}, "'ws-message' contains 'code' with invalid value"),
     ("ws-message", {"action": "close", "code": "abc"}, "'ws-message' contains 'code' with wrong type"),
     ("ws-message", {"action": "close", "code": -1}, "'ws-message' contains 'code' with invalid value"),
     ("ws-message", {"action": "close", "code": 65536}, "'ws-message' contains 'code' with invalid value"),
@@ -259,13 +266,21 @@ MESSAGES: list[tuple[object, MessageKind, bytes]] = [
     ({"content": "x", "type": "binary"}, MessageKind.BINARY, b"x"),
     ({"type": "ping"}, MessageKind.PING, b""),
     ({"type": "pong", "content": "x"}, MessageKind.PONG, b"x"),
+    ({"type": "ping", "content": "x" * 125}, MessageKind.PING, b"x" * 125),
+    ({"type": "ping", "content-bin": "AAE="}, MessageKind.PING, b"\0\1"),
+    ({"type": "binary", "content": ""}, MessageKind.BINARY, b""),
+    ({"action": "send", "content": "x"}, MessageKind.TEXT, b"x"),
 ]
 
 
+@pytest.mark.spec("ws 70")
 @pytest.mark.parametrize(("tree", "kind", "content"), MESSAGES, ids=[json.dumps(tree) for tree, _, _ in MESSAGES])
 def test_messages(tree: object, kind: MessageKind, content: bytes) -> None:
-    """ws-70"""
     assert message_of(tree) == MessageFormat(SEND, kind, content)
+
+
+def test_hint_for_websockets_is_accepted() -> None:
+    assert message_of({"action": "hint"}) == MessageFormat(Action.HINT)
 
 
 def test_close_message() -> None:

@@ -30,7 +30,8 @@ from tests.unit.net.helpers import (
 from holdfast.net.client import LINGER_S
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.outlets import OutboxLimits, OutboxPolicy, Outlet
-from holdfast.net.parking import ParkedClient, can_park
+from holdfast.net.parked_client import ParkedClient
+from holdfast.net.parking import can_park
 from holdfast.wire.http1.head import RequestHead
 
 FIRST = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -527,7 +528,7 @@ async def test_a_socket_that_cannot_be_taken_back(monkeypatch: pytest.MonkeyPatc
             raise OSError
 
         assert it.stage.lot is not None
-        monkeypatch.setattr(it.stage.lot, "_runtime", _Unable(fail))
+        monkeypatch.setattr(it.stage.lot, "runtime", _Unable(fail))
         assert await it.client.reopen(AGAIN, b"") is None
         monkeypatch.undo()
         await it.peer.expect_end()

@@ -21,7 +21,7 @@ from tests.unit.push.helpers import (
     text,
 )
 
-from holdfast.grip.item import Action, Item, StreamFormat
+from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
 from holdfast.grip.values import Subscription
 from holdfast.push import delivery, fanout
 from holdfast.push.delivery import WEIGHT_BYTES
@@ -707,3 +707,21 @@ class TestAnyInterleaving:
         world.run()
         seen = sum(len(client.content.split(";")) - 1 for client in story.clients)
         assert world.counters.deliveries == seen
+
+
+BLOCKS = [
+    ("content for streams", both("c", "x" * 30), 6),
+    ("each hold counts its own format", make_item("c", response=ResponseFormat(Action.SEND, body=b"x" * 30)), 3),
+    ("a patch has no content", make_item("c", response=ResponseFormat(Action.SEND, body_patch=[])), 1),
+    ("size of the item", make_item("c", stream=StreamFormat(Action.SEND, b"x" * 30), size=11), 2),
+]
+
+
+@pytest.mark.parametrize(("item", "units"), [case[1:] for case in BLOCKS], ids=[case[0] for case in BLOCKS])
+def test_blocks(item: Item, units: int) -> None:
+    """grip-99: what a delivery counts for under a rate limit."""
+    world = World(rate=5, block_size=10)
+    world.stream("c")
+    world.poll("c")
+    world.publish(item)
+    assert world.fanout.paced == units

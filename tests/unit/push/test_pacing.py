@@ -8,12 +8,8 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.push.helpers import make_item, text
 
-from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
 from holdfast.push.pacing import Pacer
-
-SMALL = text("c", "x")
 
 
 class Clock:
@@ -25,17 +21,17 @@ class Clock:
         self._calls: list[tuple[int, Callable[[], None]]] = []
         self.pacer = Pacer(rate=rate, hwm=hwm, block_size=block_size, call_later=self._call_later)
 
-    def submit(self, name: str, key: str = "", item: Item = SMALL, *, is_there: bool = True) -> bool:
+    def submit(self, name: str, key: str = "", size: int = 1, *, is_there: bool = True) -> bool:
         def deliver() -> bool:
             if is_there:
                 self.delivered.append((self.now_ms, name))
             return is_there
 
-        return self.pacer.submit(key, item, deliver)
+        return self.pacer.submit(key, size, deliver)
 
-    def submit_all(self, names: str, key: str = "", item: Item = SMALL) -> None:
+    def submit_all(self, names: str, key: str = "", size: int = 1) -> None:
         for name in names:
-            assert self.submit(name, key, item)
+            assert self.submit(name, key, size)
 
     def run_until(self, end_ms: int) -> None:
         while self._calls and min(self._calls, key=_at_ms)[0] <= end_ms:
@@ -148,46 +144,28 @@ class TestKeys:
         assert clock.delivered == [(0, "a"), (200, "b")]
 
 
-def response(body: bytes | None) -> Item:
-    return make_item("c", response=ResponseFormat(Action.SEND, body=body, body_patch=None if body is not None else []))
-
-
-def stream(content: bytes, size: int | None = None) -> Item:
-    return make_item("c", stream=StreamFormat(Action.SEND, content), size=size)
-
-
-WEIGHTS = [
-    ("empty", stream(b""), 1),
-    ("one byte", stream(b"x"), 1),
-    ("exactly one block", stream(b"x" * 10), 1),
-    ("one more byte", stream(b"x" * 11), 2),
-    ("size wins", stream(b"x", size=35), 4),
-    ("size of nothing", stream(b"x" * 100, size=0), 1),
-    ("response", response(b"x" * 30), 3),
-    ("patch", response(None), 1),
-    ("neither", make_item("c"), 1),
-]
+WEIGHTS = [(0, 1), (1, 1), (10, 1), (11, 2), (30, 3), (35, 4)]
 
 
 class TestBlocks:
-    @pytest.mark.parametrize(("item", "units"), [case[1:] for case in WEIGHTS], ids=[case[0] for case in WEIGHTS])
-    def test_weight(self, item: Item, units: int) -> None:
+    @pytest.mark.parametrize(("size", "units"), WEIGHTS)
+    def test_weight(self, size: int, units: int) -> None:
         """grip spec §13.3"""
         clock = Clock(rate=5, block_size=10)
-        clock.submit("x", item=item)
+        clock.submit("x", size=size)
         assert clock.pacer.waiting == units
 
     def test_a_heavy_delivery_delays_the_next(self) -> None:
         """grip-99"""
         clock = Clock(rate=5, block_size=10)
-        clock.submit("a", item=stream(b"x" * 30))
+        clock.submit("a", size=30)
         clock.submit("b")
         clock.run_until(5000)
         assert clock.delivered == [(0, "a"), (600, "b")]
 
     def test_only_those_of_its_own_key(self) -> None:
         clock = Clock(rate=5, block_size=10)
-        clock.submit("a", "one", stream(b"x" * 20))
+        clock.submit("a", "one", 20)
         clock.submit_all("bc", "two")
         clock.submit("d", "one")
         clock.run_until(5000)
@@ -196,16 +174,16 @@ class TestBlocks:
     def test_the_debt_of_a_key_outlives_its_queue(self) -> None:
         """Also when something that does not fit is refused meanwhile."""
         clock = Clock(rate=5, hwm=3, block_size=10)
-        clock.submit("a", item=stream(b"x" * 30))
+        clock.submit("a", size=30)
         clock.run_until(100)
-        assert not clock.submit("refused", item=stream(b"x" * 40))
+        assert not clock.submit("refused", size=40)
         clock.submit("b")
         clock.run_until(5000)
         assert clock.delivered == [(0, "a"), (600, "b")]
 
     def test_a_heavy_delivery_to_nobody_costs_nothing(self) -> None:
         clock = Clock(rate=5, block_size=10)
-        clock.submit("gone", item=stream(b"x" * 30), is_there=False)
+        clock.submit("gone", size=30, is_there=False)
         clock.submit("b")
         clock.run_until(5000)
         assert clock.delivered == [(0, "b")]
@@ -228,8 +206,8 @@ class TestHwm:
 
     def test_counts_units(self) -> None:
         clock = Clock(rate=5, hwm=4, block_size=10)
-        assert clock.submit("a", item=stream(b"x" * 30))
-        assert not clock.submit("b", item=stream(b"x" * 20))
+        assert clock.submit("a", size=30)
+        assert not clock.submit("b", size=20)
         assert clock.submit("c")
 
     def test_room_comes_back(self) -> None:
@@ -240,6 +218,6 @@ class TestHwm:
 
     def test_what_never_fits_leaves_nothing_behind(self) -> None:
         clock = Clock(rate=5, hwm=1, block_size=10)
-        assert not clock.submit("a", item=stream(b"x" * 20))
+        assert not clock.submit("a", size=20)
         assert clock.pacer.waiting == 0
         assert clock.is_idle

@@ -1,0 +1,337 @@
+"""Sockets on which both sides speak at any time: WebSockets, whose frames are a matter of their owner.
+
+A duplex hands what the peer sends to its owner as it comes, and writes what it is given. It is a parked descriptor, or
+keeps its transport where it cannot be parked (TLS, systems without epoll). Nothing is read before the owner wants it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from holdfast.net.outlets import Described, OutboxLimits, reject_when_full
+from holdfast.net.parked_socket import BROKEN, ParkedSocket
+from holdfast.net.runtime import Runtime
+from holdfast.timers import Deadline
+
+if TYPE_CHECKING:
+    from holdfast.net.parking import ParkingLot
+
+READ_BYTES = 65536
+
+CLOSE_TIMEOUT_S = 10.0
+"""How long a peer may take to read the last bytes and close, before the connection is cut."""
+
+
+class DuplexOwner(Described, Protocol):
+    """Whose connection it is."""
+
+    def on_data(self, data: bytes) -> None:
+        """The peer has sent bytes."""
+        ...
+
+    def on_gone(self) -> None:
+        """The peer has closed or broken the connection, or was cut off; the duplex must not be used any more."""
+        ...
+
+    def on_drained(self) -> None:
+        """The peer, which was blocked, has taken what was written."""
+        ...
+
+    def end(self) -> None:
+        """The process stops: close in good order."""
+        ...
+
+
+class Duplex(Protocol):
+    """One such connection."""
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the peer has not yet taken what was written."""
+        ...
+
+    def write(self, data: bytes) -> bool | None:
+        """Send or queue what is published; False: lost because the peer is slow, None: it is gone."""
+        ...
+
+    def relay(self, data: bytes) -> None:
+        """Send or queue what another peer sent, which is no longer read from while this one `is_blocked`."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Stop taking what the peer sends."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Take what the peer sends."""
+        ...
+
+    def close(self) -> None:
+        """Close when everything is sent. The owner is not told of anything after this."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once. The owner is not told of anything after this."""
+        ...
+
+    def describe(self) -> str:
+        """Address and port of the peer, for logs."""
+        ...
+
+
+class ParkedDuplex(ParkedSocket):
+    """A duplex that is a parked descriptor."""
+
+    __slots__ = ("_deadline_slot", "_early", "_is_reading", "_on_closed", "_owner")
+
+    def __init__(
+        self, lot: ParkingLot, fd: int, early: bytes, owner: DuplexOwner, on_closed: Callable[[], None]
+    ) -> None:
+        super().__init__(lot, fd)
+        self._early = early
+        self._owner: DuplexOwner | None = owner
+        self._on_closed = on_closed
+        self._is_reading = False
+        self._deadline_slot = 0
+
+    # --- for the owner ---------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> bool | None:
+        """See `Duplex`."""
+        if self._owner is None:
+            return None
+        if self._outbox is not None and len(self._outbox) + len(data) > self._lot.limits.max_bytes:
+            limits, counters = self._lot.limits, self._lot.runtime.counters
+            if reject_when_full(self.describe(), self._owner, limits, counters, len(self._outbox)):
+                self._leave()
+            return False
+        return self._send(data)
+
+    def relay(self, data: bytes) -> None:
+        """See `Duplex`."""
+        if self._owner is not None:
+            self._send(data)
+
+    def pause_reading(self) -> None:
+        """See `Duplex`."""
+        if self._is_reading and self._fd >= 0:
+            self._is_reading = False
+            self._watch()
+
+    def resume_reading(self) -> None:
+        """See `Duplex`."""
+        if self._is_reading or self._fd < 0:
+            return
+        self._is_reading = True
+        self._watch()
+        if self._early and self._owner is not None:
+            early, self._early = self._early, b""
+            self._owner.on_data(early)
+
+    def close(self) -> None:
+        """See `Duplex`."""
+        self._owner = None
+        if self._fd < 0:
+            return
+        self._deadline_slot = self._lot.runtime.wheel.add(self._lot.runtime.now() + CLOSE_TIMEOUT_S, self)
+        self._is_reading = True
+        self._watch()
+        if self._outbox is None:
+            self._on_drained()
+
+    def abort(self) -> None:
+        """See `Duplex`."""
+        self._owner = None
+        self._leave()
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def on_events(self, events: int) -> None:
+        """See `ParkedSocket`."""
+        if events & select.EPOLLOUT and not events & BROKEN:
+            self._flush()
+        elif events & select.EPOLLIN:
+            self._read()
+        else:
+            self._leave()
+
+    def on_timer(self, now_s: float) -> None:
+        """The peer has not closed its side."""
+        self._deadline_slot = 0
+        self._leave()
+
+    def end_hold(self) -> None:
+        """See `ParkedSocket`."""
+        if self._owner is not None:
+            self._owner.end()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._leave()
+        elif self._owner is not None:
+            self._owner.on_data(data)
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _mask(self) -> int:
+        # The peer's leaving is seen by reading: what it has sent before comes first.
+        return select.EPOLLIN if self._is_reading else 0
+
+    def _on_drained(self) -> None:
+        if self._owner is not None:
+            self._owner.on_drained()
+        elif self._fd >= 0:
+            # Everything is sent: say so, and wait for the peer to close, or a reset could destroy what it has not read.
+            self._shut_down()
+
+    def _on_progress(self) -> None:
+        """Not watched: a peer that takes nothing is cut off when its outbox is full, or when it should have closed."""
+
+    def _leave(self) -> None:
+        if self._fd < 0:
+            return
+        os.close(self._forget())
+        if self._deadline_slot:
+            self._lot.runtime.wheel.remove(self._deadline_slot, self)
+            self._deadline_slot = 0
+        self._on_closed()
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.on_gone()
+
+    def _shut_down(self) -> None:
+        """Send the end of the stream; the socket may be broken already."""
+        with socket.socket(fileno=os.dup(self._fd)) as duplicate, contextlib.suppress(OSError):
+            duplicate.shutdown(socket.SHUT_WR)
+
+
+class ConnectionDuplex(asyncio.Protocol):
+    """A duplex that keeps its transport, whose protocol it becomes.
+
+    Args:
+        early: what the peer has sent already; the owner gets it with the first `resume_reading`.
+        on_closed: called once when the connection is closed.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        transport: asyncio.Transport,
+        early: bytes,
+        owner: DuplexOwner,
+        limits: OutboxLimits,
+        on_closed: Callable[[], None],
+    ) -> None:
+        self._runtime = runtime
+        self._transport = transport
+        self._early = early
+        self._owner: DuplexOwner | None = owner
+        self._limits = limits
+        self._on_closed = on_closed
+        self._is_reading = False
+        self._is_blocked = False
+        self._deadline = Deadline(runtime.wheel, self)
+        self._peer = transport.get_extra_info("peername")
+        transport.pause_reading()
+        transport.set_protocol(self)
+
+    # --- for the owner ---------------------------------------------------------------------------------------------
+
+    @property
+    def is_blocked(self) -> bool:
+        """See `Duplex`."""
+        return self._is_blocked
+
+    def write(self, data: bytes) -> bool | None:
+        """See `Duplex`."""
+        if self._owner is None:
+            return None
+        waiting = self._transport.get_write_buffer_size()
+        if waiting and waiting + len(data) > self._limits.max_bytes:
+            if reject_when_full(self.describe(), self._owner, self._limits, self._runtime.counters, waiting):
+                self._transport.abort()
+            return False
+        self._transport.write(data)
+        return True
+
+    def relay(self, data: bytes) -> None:
+        """See `Duplex`."""
+        if self._owner is not None:
+            self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        """See `Duplex`."""
+        if self._is_reading and not self._transport.is_closing():
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `Duplex`."""
+        if self._is_reading or self._transport.is_closing():
+            return
+        self._is_reading = True
+        self._transport.resume_reading()
+        if self._early and self._owner is not None:
+            early, self._early = self._early, b""
+            self._owner.on_data(early)
+
+    def close(self) -> None:
+        """See `Duplex`."""
+        self._owner = None
+        self.resume_reading()
+        self._deadline.set(self._runtime.now() + CLOSE_TIMEOUT_S)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """See `Duplex`."""
+        self._owner = None
+        self._transport.abort()
+
+    def end_hold(self) -> None:
+        """The process stops."""
+        if self._owner is not None:
+            self._owner.end()
+
+    def describe(self) -> str:
+        """See `Duplex`."""
+        return f"{self._peer[0]}:{self._peer[1]}" if isinstance(self._peer, tuple) else "unix"
+
+    # --- asyncio.Protocol ------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._owner is not None:
+            self._owner.on_data(data)
+
+    def pause_writing(self) -> None:
+        self._is_blocked = True
+
+    def resume_writing(self) -> None:
+        self._is_blocked = False
+        if self._owner is not None:
+            self._owner.on_drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        self._on_closed()
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.on_gone()
+
+    def on_deadline(self, now_s: float) -> None:
+        """The peer has not closed its side."""
+        self._transport.abort()

@@ -1,0 +1,119 @@
+"""A socket in the parking lot: a bare descriptor, and an outbox while its peer is slow."""
+
+from __future__ import annotations
+
+import abc
+import os
+import select
+import socket
+from typing import TYPE_CHECKING
+
+from holdfast.net.outbox import Outbox
+
+if TYPE_CHECKING:
+    from holdfast.net.parking import ParkingLot
+
+LISTEN = select.EPOLLIN | select.EPOLLRDHUP if hasattr(select, "EPOLLRDHUP") else 0
+BROKEN = select.EPOLLHUP | select.EPOLLERR if hasattr(select, "EPOLLRDHUP") else 0
+GONE = select.EPOLLRDHUP | BROKEN if hasattr(select, "EPOLLRDHUP") else 0
+
+
+class ParkedSocket(abc.ABC):
+    """A parked socket. What it is used for is a matter of its kind.
+
+    Invariant: the descriptor is in the lot's table exactly while it is registered with epoll. Afterwards `_fd` is -1: a
+    write that comes too late meets no descriptor, rather than one that belongs to somebody else by then.
+    """
+
+    __slots__ = ("_fd", "_lot", "_outbox")
+
+    def __init__(self, lot: ParkingLot, fd: int) -> None:
+        self._lot = lot
+        self._fd = fd
+        self._outbox: Outbox | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the peer has not yet taken what was written."""
+        return self._outbox is not None
+
+    def describe(self) -> str:
+        """Address and port of the peer, for logs."""
+        try:
+            with socket.socket(fileno=os.dup(self._fd)) as duplicate:
+                address = duplicate.getpeername()
+        except OSError:
+            return "gone"
+        return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix"
+
+    @abc.abstractmethod
+    def on_events(self, events: int) -> None:
+        """What epoll reported for the descriptor."""
+
+    @abc.abstractmethod
+    def end_hold(self) -> None:
+        """The process stops: end in good order what is going on."""
+
+    @abc.abstractmethod
+    def _mask(self) -> int:
+        """The events that matter now, apart from room for more output."""
+
+    @abc.abstractmethod
+    def _leave(self) -> None:
+        """The peer is gone, or must go: close the descriptor, and tell whom it concerns."""
+
+    @abc.abstractmethod
+    def _on_drained(self) -> None:
+        """The peer has taken everything."""
+
+    @abc.abstractmethod
+    def _on_progress(self) -> None:
+        """The peer has taken something."""
+
+    def _send(self, data: bytes) -> bool | None:
+        """Write now what the system takes, and queue the rest; None when the peer turned out to be gone."""
+        if self._outbox is not None:
+            self._outbox.append(data)
+            return True
+        try:
+            sent = os.write(self._fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._leave()
+            return None
+        if sent < len(data):
+            self._outbox = Outbox(data, sent)
+            self._watch()
+        return True
+
+    def _flush(self) -> None:
+        if self._outbox is None:
+            return
+        try:
+            is_empty = self._outbox.write_to(self._fd)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._leave()
+            return
+        if not is_empty:
+            self._on_progress()
+            return
+        self._outbox = None
+        self._watch()
+        self._on_drained()
+
+    def _watch(self) -> None:
+        """Tell epoll what matters now."""
+        mask = self._mask()
+        if self._outbox is not None:
+            mask |= select.EPOLLOUT
+        self._lot.watch(self._fd, mask)
+
+    def _forget(self) -> int:
+        """Leave the lot; returns the descriptor, which is still open."""
+        self._outbox = None
+        self._lot.forget(self._fd)
+        fd, self._fd = self._fd, -1
+        return fd
