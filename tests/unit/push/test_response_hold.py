@@ -128,7 +128,7 @@ class TestResponse:
         """grip-89: the client goes on waiting."""
         world = World()
         client = world.poll(SUBSTITUTED)
-        assert world.deliver(answer("c", "%(user)s")) == [(0, 0)]
+        assert world.deliver(answer("c", "%(user)s")) == [(0, 1)]
         assert client.end is None
         assert world.counters.drops_filter_failed == 1
         assert "client 192.0.2.1:5000, long poll of c: item not delivered: filter error: var-subst" in caplog.text
@@ -137,7 +137,7 @@ class TestResponse:
         """grip spec §5.10"""
         world = World()
         client = world.poll(SUBSTITUTED, route=DEBUG_ROUTE)
-        assert world.deliver(answer("c", "%(user)s"), answer("c", "x")) == [(0, 0), (0, 0)]
+        assert world.deliver(answer("c", "%(user)s"), answer("c", "x")) == [(0, 1), (0, 0)]
         assert client.end is not None
         assert client.end.startswith(b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\n")
         assert client.body == "filter error: var-subst: No such variable 'user' at position 7\n"
@@ -148,7 +148,7 @@ class TestResponse:
         world = World()
         client = world.poll("c", body=b"no JSON")
         item = make_item("c", response=ResponseFormat(Action.SEND, body_patch=[]))
-        assert world.deliver(item) == [(0, 0)]
+        assert world.deliver(item) == [(0, 1)]
         assert client.body == "Error while proxying to origin.\n"
 
     def test_content_filters_of_an_item(self) -> None:
@@ -156,7 +156,7 @@ class TestResponse:
         world = World()
         plain, matching = world.poll("c"), world.poll(SUBSTITUTED, meta=BOB)
         fmt = ResponseFormat(Action.SEND, body=b"%(user)s", content_filters=("var-subst",))
-        assert world.deliver(make_item("c", response=fmt)) == [(1, 0)]
+        assert world.deliver(make_item("c", response=fmt)) == [(1, 1)]
         assert (plain.end, matching.body) == (None, "bob")
 
     def test_describe(self) -> None:

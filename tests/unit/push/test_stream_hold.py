@@ -196,7 +196,7 @@ class TestFilteredStream:
         """grip-89: the item is skipped, counted and logged."""
         world = World()
         client = world.stream(SUBSTITUTED)
-        assert world.deliver(text("c", "%(user)s"), text("c", "x")) == [(0, 0), (1, 0)]
+        assert world.deliver(text("c", "%(user)s"), text("c", "x")) == [(0, 1), (1, 0)]
         assert client.content == "x"
         assert world.counters.drops_filter_failed == 1
         [record] = [record for record in caplog.records if record.levelno == logging.WARNING]
@@ -218,7 +218,7 @@ class TestFilteredStream:
         world = World()
         plain, matching = world.stream("c"), world.stream(SUBSTITUTED, meta=BOB)
         item = make_item("c", stream=StreamFormat(Action.SEND, b"%(user)s", ("var-subst",)))
-        assert world.deliver(item) == [(1, 0)]
+        assert world.deliver(item) == [(1, 1)]
         assert (plain.content, matching.content) == ("", "bob")
 
 
