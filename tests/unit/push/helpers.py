@@ -359,11 +359,13 @@ class World:
         meta: dict[str, str | None] | None = None,
         link: Link | None = None,
         origin: object | None = None,
+        asked_s: float | None = None,
     ) -> None:
-        """The answer of the stream's next link, asked for as late as can be, lets it go on like this."""
+        """The answer of the next link lets a stream go on; it was asked at `asked_s`, or when the cause arose."""
         assert isinstance(client.hold, StreamHold)
         instruct = make_instruct(HoldMode.STREAM, *channels, keep_alive=keep_alive, meta=meta)
-        client.hold.resume(self.plan(instruct, client.hold.plan.route), link, origin)
+        asked_s = self.backends.since_s[-1] if asked_s is None else asked_s
+        client.hold.resume(self.plan(instruct, client.hold.plan.route), link, origin, asked_s)
 
     def poll(
         self,
