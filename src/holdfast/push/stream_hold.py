@@ -31,7 +31,7 @@ class StreamHold:
 
     Attributes:
         is_open: None before `open`.
-        is_order_watched: whether its order across channels is watched; from its second channel on.
+        is_order_watched: whether its order across channels is watched; once it has had several, or has changed them.
         intake: what a hold needs that cannot take every item as it comes; None for all others.
     """
 

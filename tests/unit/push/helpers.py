@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
@@ -26,6 +27,9 @@ from holdfast.push.sequencer import Sequencer
 from holdfast.push.stream_hold import StreamHold
 from holdfast.push.updates import Updates
 from holdfast.timers import TimerWheel
+
+if TYPE_CHECKING:
+    from holdfast.push.channels import Hold
 
 HTTP11 = Framing(is_http11=True, is_persistent=True, is_bodyless=False)
 HTTP10 = Framing(is_http11=False, is_persistent=False, is_bodyless=False)
@@ -244,8 +248,8 @@ class FakeBackends:
     retried: list[ResponseHold] = field(default_factory=list)
     followed: list[StreamHold] = field(default_factory=list)
     since_s: list[float] = field(default_factory=list)
-    filtering: list[StreamHold | ResponseHold] = field(default_factory=list)
-    ended: list[StreamHold | ResponseHold] = field(default_factory=list)
+    filtering: list[Hold] = field(default_factory=list)
+    ended: list[Hold] = field(default_factory=list)
     shares: bool = False
 
     def retry(self, hold: ResponseHold) -> None:
@@ -256,10 +260,10 @@ class FakeBackends:
         self.since_s.append(since_s)
         return not self.shares
 
-    def filter(self, hold: StreamHold | ResponseHold) -> None:
+    def filter(self, hold: Hold) -> None:
         self.filtering.append(hold)
 
-    def hold_ended(self, hold: StreamHold | ResponseHold) -> None:
+    def hold_ended(self, hold: Hold) -> None:
         self.ended.append(hold)
 
 
