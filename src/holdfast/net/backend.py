@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, Protocol, cast
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, WireError
@@ -40,6 +42,9 @@ class BackendConnection(asyncio.Protocol):
 
     After `send_request`, `read_head` returns the head of the response, then `read` its content piece by piece. Errors
     (BackendTimeout, BadResponse) are raised to whoever waits, or to the next one who does.
+
+    Attributes:
+        on_news: called once when something has arrived, or never will; it may use the connection as it likes.
     """
 
     __slots__ = (
@@ -61,11 +66,11 @@ class BackendConnection(asyncio.Protocol):
         "_runtime",
         "_timeout_s",
         "_transport",
-        "_waiter",
         "endpoint",
         "has_received",
         "is_reused",
         "on_idle_close",
+        "on_news",
     )
 
     def __init__(self, runtime: Runtime, endpoint: Endpoint, limits: HeadLimits, timeout_s: float) -> None:
@@ -73,6 +78,7 @@ class BackendConnection(asyncio.Protocol):
         self.is_reused = False
         self.has_received = False
         self.on_idle_close: BackendIdleListener | None = None
+        self.on_news: Callable[[], object] | None = None
         self._runtime = runtime
         self._limits = limits
         self._timeout_s = timeout_s
@@ -81,21 +87,16 @@ class BackendConnection(asyncio.Protocol):
         self._is_reading = True
         self._is_write_paused = False
         self._drain_waiter: asyncio.Future[None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
         self._deadline = Deadline(runtime.wheel, self)
-        self._reset(b"")
-
-    def _reset(self, method: bytes) -> None:
-        self._method = method
+        self._method = b""
+        self._is_awaiting_head = False
+        self._interim = 0
         self._buffer = b""
         self._head: ResponseHead | None = None
-        self._is_awaiting_head = bool(method)
         self._decoder: BodyDecoder | None = None
         self._chunks: list[bytes] = []
         self._pending_bytes = 0
-        self._interim = 0
         self._error: BackendError | None = None
-        self.has_received = False
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
 
@@ -105,14 +106,15 @@ class BackendConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.has_received = True
         if self._is_awaiting_head:
-            self._deadline.at_s = self._runtime.now() + self._timeout_s
             self._receive_head(data)
         elif self._decoder is not None and not self._decoder.is_complete:
-            self._deadline.at_s = self._runtime.now() + self._timeout_s
             self._receive_body(data)
         else:
             # Bytes that nobody asked for: the connection can no longer be trusted (RFC 9112 §9.2).
             self._transport.abort()
+        if self._is_awaiting_head or self._decoder is not None:
+            self._deadline.at_s = self._runtime.now() + self._timeout_s
+        self._tell()
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
@@ -131,16 +133,16 @@ class BackendConnection(asyncio.Protocol):
         elif self._decoder is not None and not self._decoder.is_complete:
             if exc is not None or not self._decoder.feed_eof():
                 self._fail(BadResponse("backend broke off its response"))
-            else:
-                self._wake()
         elif self.on_idle_close is not None:
             self.on_idle_close.idle_connection_closed(self)
+        self._tell()
 
     # --- a request and its response --------------------------------------------------------------------------------
 
     def send_request(self, method: bytes, data: bytes) -> None:
-        """Send the head, with the body or its beginning, of a request."""
-        self._reset(method)
+        """Send the head, with the body or its beginning, of a request: the first, or the first since `park_idle`."""
+        self._method = method
+        self._is_awaiting_head = True
         if self._is_lost:
             self._fail(BadResponse("backend closed the connection before answering"))
             return
@@ -159,8 +161,15 @@ class BackendConnection(asyncio.Protocol):
     async def read_head(self) -> ResponseHead:
         """The head of the final response. Raises BackendTimeout or BadResponse."""
         while self._head is None:
-            await self._wait()
+            if self._error is not None:
+                raise self._error
+            await self._news()
         return self._head
+
+    @property
+    def whole_head(self) -> ResponseHead | None:
+        """The head of the final response if its body is here as well."""
+        return self._head if self._decoder is None or self._decoder.is_complete else None
 
     async def read(self) -> bytes:
         """The next content bytes, empty at the end. Raises BackendTimeout or BadResponse."""
@@ -169,7 +178,7 @@ class BackendConnection(asyncio.Protocol):
                 raise self._error
             if self._decoder is None or self._decoder.is_complete:
                 return b""
-            await self._wait()
+            await self._news()
         return self.take()
 
     def take(self) -> bytes:
@@ -195,18 +204,22 @@ class BackendConnection(asyncio.Protocol):
     @property
     def is_usable(self) -> bool:
         """Whether another request can be sent on this connection."""
+        head, decoder = self._head, self._decoder
         return (
             not self._is_lost
-            and not self._transport.is_closing()
             and self._error is None
-            and (self._head is None or (self._head.is_persistent and self.is_response_complete))
             and not self._is_awaiting_head
-            and (self._decoder is None or not self._decoder.rest)
+            and (head is None or head.is_persistent)
+            and (decoder is None or (decoder.is_complete and not decoder.rest))
+            and not self._transport.is_closing()
         )
 
     def park_idle(self, timeout_s: float, listener: BackendIdleListener) -> None:
-        """Wait for another request, at most `timeout_s`."""
-        self._reset(b"")
+        """Wait for another request, at most `timeout_s`. The connection must be usable."""
+        self._head = self._decoder = None
+        self._chunks.clear()
+        self._pending_bytes = self._interim = 0
+        self.has_received = False
         self.is_reused = True
         self.on_idle_close = listener
         self._deadline.set(self._runtime.now() + timeout_s)
@@ -218,9 +231,9 @@ class BackendConnection(asyncio.Protocol):
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _receive_head(self, data: bytes) -> None:
-        self._buffer = self._buffer + data if self._buffer else data
+        self._buffer = data = self._buffer + data if self._buffer else data
         try:
-            parsed = parse_response_head(self._buffer, self._limits)
+            parsed = parse_response_head(data, self._limits)
             while parsed is not None and parsed[0].code < 200:
                 self._skip_interim(*parsed)
                 parsed = parse_response_head(self._buffer, self._limits)
@@ -233,13 +246,16 @@ class BackendConnection(asyncio.Protocol):
         head, length = parsed
         rest, self._buffer = self._buffer[length:], b""
         self._is_awaiting_head = False
-        self._decoder = self._frame(head)
         self._head = head
-        if self._decoder is not None:
+        if self._method == b"HEAD" or head.code == 204 or head.code == 304:
+            if rest:
+                self._transport.abort()
+        elif head.content_length == len(rest):
+            # All of it in one go, as usual: there is nothing to decode.
+            self._chunks.append(rest)
+        else:
+            self._decoder = self._frame(head)
             self._receive_body(rest)
-        elif rest:
-            self._transport.abort()
-        self._wake()
 
     def _skip_interim(self, head: ResponseHead, length: int) -> None:
         """1xx responses are not for us (RFC 9110 §15.2); 101 would need an Upgrade that we did not send."""
@@ -248,10 +264,8 @@ class BackendConnection(asyncio.Protocol):
             raise WireError(502, f"Failed to parse response: unexpected status {head.code}")
         self._buffer = self._buffer[length:]
 
-    def _frame(self, head: ResponseHead) -> BodyDecoder | None:
-        """RFC 9112 §6.3."""
-        if self._method == b"HEAD" or head.code in (204, 304):
-            return None
+    def _frame(self, head: ResponseHead) -> BodyDecoder:
+        """RFC 9112 §6.3, for a response that may have a body."""
         if head.is_chunked:
             return ChunkedBody("response")
         if head.content_length is not None:
@@ -273,30 +287,26 @@ class BackendConnection(asyncio.Protocol):
             if self._pending_bytes > BODY_BUFFER_BYTES and self._is_reading and not self._decoder.is_complete:
                 self._is_reading = False
                 self._transport.pause_reading()
-        self._wake()
-
-    async def _wait(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self._waiter = self._runtime.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def _fail(self, error: BackendError) -> None:
-        """Remember the error for whoever reads; what arrived before it can still be read."""
+        """Remember the first error for whoever reads; what arrived before it can still be read."""
         self._is_awaiting_head = False
-        self._error = error
-        if self._waiter is not None and not self._waiter.done():
-            if self._chunks or self._head is not None:
-                self._waiter.set_result(None)
-            else:
-                self._waiter.set_exception(error)
+        if self._error is None:
+            self._error = error
+
+    async def _news(self) -> None:
+        future = self._runtime.loop.create_future()
+        self.on_news = partial(_settle, future)
+        try:
+            await future
+        finally:
+            self.on_news = None
+
+    def _tell(self) -> None:
+        """Wake who waits: the last thing that a callback of the transport or of a timer does."""
+        on_news, self.on_news = self.on_news, None
+        if on_news is not None:
+            on_news()
 
     def on_deadline(self, now_s: float) -> None:
         """The backend was silent for too long, or the connection idle."""
@@ -307,6 +317,12 @@ class BackendConnection(asyncio.Protocol):
         if self._is_awaiting_head or (self._head is not None and not self.is_response_complete):
             self._fail(BackendTimeout(f"backend was silent for {self._timeout_s:g} seconds"))
         self._transport.abort()
+        self._tell()
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class BackendIdleListener(Protocol):

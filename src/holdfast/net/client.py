@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from holdfast.errors import WireError
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange
+from holdfast.net.runtime import Cancellable, Work
 from holdfast.timers import Deadline
 from holdfast.wire.http1.encode import encode_response_head
 from holdfast.wire.http1.head import RequestHead, parse_request_head
@@ -39,11 +40,16 @@ class _State(enum.Enum):
     CLOSED = "closed"
 
 
+# Short for the members: these lines run several times per request, and finding a member of an enum has its price.
+_WAITING, _SERVING, _LINGERING, _PARKED, _CLOSED = _State
+
+
 class ClientConnection(asyncio.Protocol):
     """A client connection that is awake.
 
     Attributes:
         started: what the edge must be told at the connection's end.
+        work: answers the request that is being served; cancelled when the client leaves.
 
     Args:
         edge: what the listener's connections share.
@@ -64,13 +70,13 @@ class ClientConnection(asyncio.Protocol):
         "_is_write_paused",
         "_outlet",
         "_state",
-        "_task",
         "_transport",
         "_unsent_bytes",
         "edge",
         "peer_address",
         "peer_port",
         "started",
+        "work",
     )
 
     def __init__(self, edge: Edge, *, is_new: bool = True, early: bytes = b"", is_last: bool = False) -> None:
@@ -80,9 +86,9 @@ class ClientConnection(asyncio.Protocol):
         self.started = 0
         self._is_new = is_new
         self._buffer = early
-        self._state = _State.LINGERING if is_last else _State.WAITING
+        self._state = _LINGERING if is_last else _WAITING
         self._exchange: ClientExchange | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.work: Cancellable | None = None
         self._outlet: ConnectionOutlet | None = None
         self._transport: asyncio.Transport
         self._is_reading = True
@@ -104,17 +110,17 @@ class ClientConnection(asyncio.Protocol):
         if self._is_new:
             prepare_client_socket(transport.get_extra_info("socket"))
             self.started = self.edge.opened()
-        if self._state is not _State.SERVING:
+        if self._state is not _SERVING:
             self._set_deadline(self.edge.limits.idle_timeout_s)
-        if self._state is _State.LINGERING:
+        if self._state is _LINGERING:
             self.linger()
-        elif self._state is _State.WAITING and self._buffer:
+        elif self._state is _WAITING and self._buffer:
             self._advance()
 
     def data_received(self, data: bytes) -> None:
-        if self._state is _State.SERVING:
+        if self._state is _SERVING:
             self._receive_while_serving(data)
-        elif self._state is _State.WAITING:
+        elif self._state is _WAITING:
             self._buffer = self._buffer + data if self._buffer else data
             self._advance()
             if self._is_write_paused and len(self._buffer) > PIPELINE_BUFFER_BYTES:
@@ -127,12 +133,12 @@ class ClientConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_write_paused = False
-        if self._state is _State.SERVING:
+        if self._state is _SERVING:
             if self._exchange is not None and self._exchange.is_awaiting_body:
                 self.expect_body()
             else:
                 self._deadline.clear()
-        elif self._state is _State.WAITING:
+        elif self._state is _WAITING:
             self._set_deadline(self.edge.limits.idle_timeout_s)
             self.resume_reading()
             self._advance()
@@ -142,16 +148,16 @@ class ClientConnection(asyncio.Protocol):
             self._outlet.drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._state is _State.PARKED:
+        if self._state is _PARKED:
             return
-        self._state = _State.CLOSED
+        self._state = _CLOSED
         self._leave_edge()
         self.edge.closed(self.started)
         self.resume_writing()
         if self._outlet is not None:
             self._outlet.client_gone()
-        if self._task is not None:
-            self._task.cancel()
+        if self.work is not None:
+            self.work.cancel()
 
     # --- requests --------------------------------------------------------------------------------------------------
 
@@ -164,7 +170,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._is_advancing = True
         try:
-            while self._state is _State.WAITING and self._buffer and not self._is_write_paused:
+            while self._state is _WAITING and self._buffer and not self._is_write_paused:
                 try:
                     parsed = parse_request_head(self._buffer, self.edge.service.limits)
                 except WireError as error:
@@ -185,17 +191,17 @@ class ClientConnection(asyncio.Protocol):
             self._set_deadline(self.edge.limits.header_timeout_s)
 
     def _serve(self, exchange: ClientExchange, rest: bytes) -> None:
-        self._state = _State.SERVING
+        self._state = _SERVING
         self._is_head_started = False
         self._deadline.clear()
         self._exchange = exchange
         self.edge.runtime.counters.requests_received += 1
         if rest:
             self._receive_while_serving(rest)
-        if self._state is _State.SERVING:
+        if self._state is _SERVING:
             coroutine = self.edge.service.serve(exchange)
             if coroutine is not None:
-                self._task = self.edge.runtime.spawn(coroutine, "exchange")
+                self.run(coroutine)
 
     def _receive_while_serving(self, data: bytes) -> None:
         assert self._exchange is not None
@@ -231,20 +237,24 @@ class ClientConnection(asyncio.Protocol):
 
     def _cancel_exchange(self) -> None:
         self._exchange = None
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        if self.work is not None:
+            self.work.cancel()
+            self.work = None
 
     # --- for the exchange ------------------------------------------------------------------------------------------
+
+    def run(self, coroutine: Work) -> None:
+        """Answer the request by a coroutine, in a task."""
+        self.work = self.edge.runtime.spawn(coroutine, "exchange")
 
     @property
     def is_lost(self) -> bool:
         """Whether the client has left or was cut off."""
-        return self._state is _State.CLOSED or self._transport.is_closing()
+        return self._state is _CLOSED or self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
         """Write bytes of a response; ignored when the client has left."""
-        if self._state is _State.SERVING:
+        if self._state is _SERVING:
             self._transport.write(data)
 
     @property
@@ -254,7 +264,7 @@ class ClientConnection(asyncio.Protocol):
 
     async def drain(self) -> None:
         """Wait while the transport has too much unsent."""
-        while self._is_write_paused and self._state is _State.SERVING:
+        while self._is_write_paused and self._state is _SERVING:
             self._drain_waiter = self.edge.runtime.loop.create_future()
             await self._drain_waiter
 
@@ -269,20 +279,20 @@ class ClientConnection(asyncio.Protocol):
 
     def end_exchange(self, *, is_persistent: bool) -> None:
         """The response is written: go on with the next request, or close."""
-        if self._state is not _State.SERVING:
+        if self._state is not _SERVING:
             return
-        assert self._exchange is not None
-        is_input_read = self._exchange.is_body_complete and not self._buffer
-        self._exchange = None
-        self._task = None
-        self._outlet = None
+        exchange = self._exchange
+        assert exchange is not None
+        self._exchange = self.work = self._outlet = None
         if is_persistent and not self.edge.is_draining:
-            self._state = _State.WAITING
+            self._state = _WAITING
             if not self._is_write_paused:
                 self._set_deadline(self.edge.limits.idle_timeout_s)
-            self.resume_reading()
-            self._advance()
-        elif is_input_read:
+            if not self._is_reading:
+                self.resume_reading()
+            if self._buffer:
+                self._advance()
+        elif exchange.is_body_complete and not self._buffer:
             self._close()
         else:
             self.linger()
@@ -290,7 +300,7 @@ class ClientConnection(asyncio.Protocol):
     def abort_exchange(self) -> None:
         """Close so that the client sees a truncated response: what was written goes out, nothing ends it."""
         self._exchange = None
-        self._task = None
+        self.work = None
         self._close()
 
     def cut_off(self) -> None:
@@ -323,24 +333,24 @@ class ClientConnection(asyncio.Protocol):
         The transport must have been flushed. After this the connection object is dead and is not told of anything.
         """
         duplicate = self._transport.get_extra_info("socket").dup()
-        self._state = _State.PARKED
+        self._state = _PARKED
         self._leave_edge()
         self._exchange = None
-        self._task = None
+        self.work = None
         self._transport.abort()
         return duplicate, self._buffer
 
     def reopen(self, head: RequestHead, body: bytes) -> ClientExchange:
         """Serve a request that came earlier once more, in the task that calls this."""
-        self._state = _State.SERVING
+        self._state = _SERVING
         self._exchange = exchange = ClientExchange(self, head, body)
         self._outlet = None
-        self._task = cast("asyncio.Task[None] | None", asyncio.current_task())
+        self.work = asyncio.current_task()
         return exchange
 
     def keep_as_outlet(self, outlet: ConnectionOutlet) -> None:
         """Keep the transport for a hold, where it cannot be parked."""
-        self._task = None
+        self.work = None
         self._outlet = outlet
 
     # --- closing ---------------------------------------------------------------------------------------------------
@@ -353,19 +363,19 @@ class ClientConnection(asyncio.Protocol):
         """For an orderly stop: end what is held, close now if no request is being served, else after it."""
         if self._outlet is not None:
             self._outlet.end_hold()
-        elif self._state is _State.WAITING:
+        elif self._state is _WAITING:
             self._close()
 
     def _close(self) -> None:
         """Close as soon as everything is sent; a client that does not take it is not waited for without end."""
-        self._state = _State.LINGERING
+        self._state = _LINGERING
         self._buffer = b""
         self.pause_writing()
         self._transport.close()
 
     def linger(self) -> None:
         """Send no more, read and discard what still comes for a moment, then close."""
-        self._state = _State.LINGERING
+        self._state = _LINGERING
         self._buffer = b""
         self._set_deadline(LINGER_S)
         if self._transport.can_write_eof():
@@ -387,24 +397,24 @@ class ClientConnection(asyncio.Protocol):
         if self._is_write_paused:
             is_sending = unsent_bytes < self._unsent_bytes
         else:
-            is_sending = unsent_bytes > 0 and self._state is _State.LINGERING
+            is_sending = unsent_bytes > 0 and self._state is _LINGERING
         if is_sending:
             self.pause_writing()
         else:
             self._time_out()
 
     def _time_out(self) -> None:
-        if self._state is _State.LINGERING:
+        if self._state is _LINGERING:
             self._transport.abort()
         elif self._is_write_paused:
             self.edge.runtime.counters.client_timeouts += 1
             log.info("client %s: takes nothing of its response, closed", self.describe())
             self._transport.abort()
-        elif self._state is _State.WAITING and self._is_head_started:
+        elif self._state is _WAITING and self._is_head_started:
             self.edge.runtime.counters.client_timeouts += 1
             limit_s = self.edge.limits.header_timeout_s
             self._refuse(WireError(408, f"Request header not complete after {limit_s:g} seconds."))
-        elif self._state is _State.WAITING:
+        elif self._state is _WAITING:
             self._close()
         else:
             self.edge.runtime.counters.client_timeouts += 1

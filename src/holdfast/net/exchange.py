@@ -7,11 +7,11 @@ body as it arrives, and the response with its framing (RFC 9112 §6, routes spec
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from holdfast.errors import WireError
 from holdfast.net.outlets import ConnectionOutlet, Outlet, OutletOwner
+from holdfast.net.runtime import Cancellable, Work
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody
 from holdfast.wire.http1.encode import CONTINUE, LAST_CHUNK, encode_chunk, encode_response_head
@@ -29,8 +29,8 @@ class Service(Protocol):
 
     limits: HeadLimits
 
-    def serve(self, exchange: ClientExchange) -> Coroutine[Any, Any, None] | None:
-        """Answer at once and return None, or return the coroutine that will answer."""
+    def serve(self, exchange: ClientExchange) -> Work | None:
+        """Return the coroutine that will answer, or None: it is answered already, or will be by callbacks."""
         ...
 
     def describe_refusal(self, error: WireError) -> tuple[int, bytes, Headers, bytes]:
@@ -143,10 +143,12 @@ class ClientExchange:
 
     def take(self) -> bytes:
         """The body bytes that are here already."""
-        content = b"".join(self._chunks)
-        self._chunks.clear()
-        self._pending_bytes = 0
-        if not self.is_body_complete:
+        content = b""
+        if self._chunks:
+            content = b"".join(self._chunks)
+            self._chunks.clear()
+            self._pending_bytes = 0
+        if self._decoder is not None and not self._decoder.is_complete:
             self._connection.resume_reading()
         return content
 
@@ -168,6 +170,16 @@ class ClientExchange:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    # --- who answers -----------------------------------------------------------------------------------------------
+
+    def entrust(self, work: Cancellable) -> None:
+        """Leave the answer to callbacks of `work`, which is cancelled when the client leaves."""
+        self._connection.work = work
+
+    def run(self, coroutine: Work) -> None:
+        """Let a coroutine answer what was entrusted to callbacks."""
+        self._connection.run(coroutine)
+
     # --- the response ----------------------------------------------------------------------------------------------
 
     @property
@@ -178,7 +190,8 @@ class ClientExchange:
     @property
     def is_persistent(self) -> bool:
         """Whether the connection can carry another request after this response."""
-        return self._is_persistent and self.is_body_complete and not self._connection.edge.is_draining
+        is_whole = self._decoder is None or self._decoder.is_complete
+        return self._is_persistent and is_whole and not self._connection.edge.is_draining
 
     def make_last(self) -> None:
         """Close the connection after this response."""
@@ -200,22 +213,23 @@ class ClientExchange:
             length: Content-Length when it is not the length of `body`: what a backend stated in answer to HEAD.
             is_head_only: leave Content-Length out, because the length of a body that is not sent is not known.
         """
-        self._is_persistent = self.is_persistent
-        is_bodyless = code < 200 or code in (204, 304)
+        connection, request = self._connection, self.head
+        self._is_persistent = is_persistent = self.is_persistent
+        is_bodyless = code < 200 or code == 204 or code == 304
         head = encode_response_head(
             code,
             reason,
             headers,
-            is_http11=self.head.is_http11,
-            is_persistent=self._is_persistent,
+            is_http11=request.is_http11,
+            is_persistent=is_persistent,
             content_length=None if is_bodyless or is_head_only else len(body) if length is None else length,
         )
-        if is_bodyless or self.is_head_request:
+        if is_bodyless or request.method == b"HEAD":
             body = b""
         self.has_started = True
         self.body_bytes_sent += len(body)
-        self._connection.write(head + body)
-        self._connection.end_exchange(is_persistent=self._is_persistent)
+        connection.write(head + body)
+        connection.end_exchange(is_persistent=is_persistent)
 
     def start_response(self, code: int, reason: bytes, headers: Headers, content_length: int | None) -> None:
         """Write the head of a response whose body follows; without a length it is chunked or ends by closing."""

@@ -85,11 +85,14 @@ class BackendPool:
 
     def release(self, connection: BackendConnection) -> None:
         """Give a connection back: it is kept if it can carry another request, otherwise closed."""
-        if connection.is_usable and len(self._idle.get(connection.endpoint, ())) < self._max_idle:
-            connection.park_idle(self._idle_timeout_s, self)
-            self._idle.setdefault(connection.endpoint, []).append(connection)
-        else:
+        idle = self._idle.get(connection.endpoint, [])
+        if not connection.is_usable or len(idle) >= self._max_idle:
             connection.abort()
+            return
+        connection.park_idle(self._idle_timeout_s, self)
+        if not idle:
+            self._idle[connection.endpoint] = idle
+        idle.append(connection)
 
     def idle_connection_closed(self, connection: BackendConnection) -> None:
         """An idle connection was closed by the backend or by its timeout."""

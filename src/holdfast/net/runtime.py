@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from holdfast.counters import Counters
 from holdfast.timers import TimerWheel
@@ -17,12 +17,26 @@ TICK_S = 0.1
 """Precision of all timeouts and keep-alives. Ten wake-ups a second are not measurable; finer ones would be."""
 
 
+Work = Coroutine[Any, Any, None]
+
+
+class Cancellable(Protocol):
+    """Work in progress: a task, or something that goes on by callbacks."""
+
+    def cancel(self) -> object:
+        """Stop, because nobody waits for it any more."""
+        ...
+
+
 class Runtime:
     """What every part that talks to the network shares.
 
     Args:
         loop: the running event loop.
         counters: the process's counters.
+
+    Attributes:
+        callbacks: work in progress that has no task; it enters and removes itself.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, counters: Counters) -> None:
@@ -31,10 +45,11 @@ class Runtime:
         # Not the loop's own clock, which stands still within a turn: what came first is asked of it too.
         self.now: Callable[[], float] = time.monotonic
         self.wheel = TimerWheel(TICK_S)
+        self.callbacks: set[Cancellable] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._tick = loop.call_later(TICK_S, self._on_tick)
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def spawn(self, coroutine: Work, name: str) -> asyncio.Task[None]:
         """Start a task that is referenced until it ends and whose failure is logged: the only place tasks are made."""
         task = self.loop.create_task(coroutine, name=name)
         self._tasks.add(task)
@@ -43,11 +58,13 @@ class Runtime:
 
     @property
     def task_count(self) -> int:
-        """Tasks that have not ended."""
-        return len(self._tasks)
+        """Tasks, and other work, that have not ended."""
+        return len(self._tasks) + len(self.callbacks)
 
     async def cancel_tasks(self) -> None:
-        """Cancel every task and wait until all have ended."""
+        """Cancel everything that is in progress, and wait until all tasks have ended."""
+        for work in list(self.callbacks):
+            work.cancel()
         tasks = [task for task in self._tasks if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from holdfast.errors import AddressRefused, BackendError, BackendTimeout, BadResponse, ConnectError
@@ -62,6 +63,7 @@ class Attempts:
     """
 
     __slots__ = (
+        "_begun",
         "_is_whole",
         "_prefix",
         "_proxy",
@@ -83,6 +85,37 @@ class Attempts:
         self._request = request
         self._prefix = prefix
         self._pump: asyncio.Task[None] | None = None
+        self._begun: BackendConnection | None = None
+
+    def begin(self, rule: Rule, on_news: Callable[[], object]) -> bool:
+        """Send the request at once, where nothing has to be waited for; returns whether that was so.
+
+        That is, the body is here and a connection to the first target is idle. When `on_news` is called, `whole_reply`
+        may have the answer; if not, `run` goes on.
+        """
+        target = rule.targets[0]
+        if not self._is_whole or target.kind is not TargetKind.HOST:
+            return False
+        self.target = target
+        self._begun = connection = self._proxy.pool.take_idle(self._endpoint(target))
+        if connection is None:
+            return False
+        connection.on_news = on_news
+        self._send(connection, target)
+        return True
+
+    def whole_reply(self) -> Reply | None:
+        """The answer to what `begin` sent, if all of it is here."""
+        connection = self._begun
+        assert connection is not None
+        head = connection.whole_head
+        return BackendReply(connection, self._proxy.pool, head) if head is not None else None
+
+    def abandon(self) -> None:
+        """Break off what `begin` began."""
+        assert self._begun is not None
+        self._begun.on_news = None
+        self._begun.abort()
 
     async def run(self, rule: Rule) -> Reply:
         """The answer of the first target that can be connected to.
@@ -124,10 +157,11 @@ class Attempts:
         if target.kind is TargetKind.TEST:
             return answer_test_request(self._request.path_and_query, rule.path_beg, len(self.body))
         endpoint = self._endpoint(target)
-        connection = self._proxy.pool.take_idle(endpoint)
+        begun, self._begun = self._begun, None
+        connection = begun or self._proxy.pool.take_idle(endpoint)
         if connection is not None:
             try:
-                return await self._exchange(connection, target)
+                return await self._exchange(connection, target, is_sent=begun is not None)
             except BadResponse:
                 if connection.has_received or not self._is_repeatable:
                     raise
@@ -141,12 +175,23 @@ class Attempts:
     def _endpoint(self, target: Target) -> Endpoint:
         host, port = connect_address(self._request, target)
         if not target.ssl:
-            return Endpoint(host, port, is_public_only=target.untrusted)
+            return Endpoint(host, port, None, True, target.untrusted)
         name = host if target.trust_connect_host else origin_authority(self._request, target).host.strip("[]")
         return Endpoint(host, port, server_name=name, is_verified=not target.insecure, is_public_only=target.untrusted)
 
-    async def _exchange(self, connection: BackendConnection, target: Target) -> Reply:
-        """Send the request on `connection` and wait for the head of the response."""
+    async def _exchange(self, connection: BackendConnection, target: Target, *, is_sent: bool = False) -> Reply:
+        """Send the request on `connection`, unless `begin` did, and wait for the head of the response."""
+        try:
+            if not is_sent:
+                self._send(connection, target)
+            return BackendReply(connection, self._proxy.pool, await connection.read_head())
+        except (BackendError, asyncio.CancelledError):
+            self.stop()
+            connection.abort()
+            raise
+
+    def _send(self, connection: BackendConnection, target: Target) -> None:
+        """Send the request, or what of it is here; the rest of its body follows in a task."""
         self._proxy.counters.backend_requests += 1
         is_whole = self._is_whole
         length = self._source.content_length
@@ -155,15 +200,9 @@ class Attempts:
         is_chunked = length is None and not is_whole
         head = encode_origin_head(self._request, target, content_length=length, is_chunked=is_chunked)
         body = encode_chunk(self._prefix) if is_chunked and self._prefix else self._prefix
-        try:
-            connection.send_request(self._request.method, head + body)
-            if not is_whole:
-                self._pump = self._proxy.runtime.spawn(self._send_body(connection, is_chunked), "request body")
-            return BackendReply(connection, self._proxy.pool, await connection.read_head())
-        except (BackendError, asyncio.CancelledError):
-            self.stop()
-            connection.abort()
-            raise
+        connection.send_request(self._request.method, head + body)
+        if not is_whole:
+            self._pump = self._proxy.runtime.spawn(self._send_body(connection, is_chunked), "request body")
 
     async def _send_body(self, connection: BackendConnection, is_chunked: bool) -> None:
         """Send what follows the prefix, as fast as the backend takes it."""

@@ -6,8 +6,10 @@ import logging
 
 from holdfast.errors import BackendError, WireError
 from holdfast.grip.instruct import is_instruct
+from holdfast.grip.signature import Verifier
 from holdfast.logs import Outcome, RequestRecord
 from holdfast.net.exchange import ClientExchange, ClientGone
+from holdfast.net.runtime import Work
 from holdfast.proxy.accept import Acceptor
 from holdfast.proxy.answers import (
     BAD_UPGRADE,
@@ -22,16 +24,16 @@ from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import RetryTerms
 from holdfast.proxy.reply import Reply
-from holdfast.routing.forward import build_origin_request, is_tls_by_header, relayed_headers
+from holdfast.routing.forward import OriginRequest, build_origin_request, is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule
 from holdfast.routing.uri import ClientUri, parse_client_uri
-from holdfast.wire.headers import Headers, get_first
+from holdfast.wire.headers import get_first
 
 log = logging.getLogger("holdfast.proxy")
 
 
 class HttpExchange:
-    """A request on its way through the proxy. `run` reads top to bottom; everything else is a step of it.
+    """A request on its way through the proxy. `run` reads top to bottom; `start` is a short cut for the usual case.
 
     Args:
         retry: for a request that was held and is made again on behalf of its client.
@@ -49,26 +51,89 @@ class HttpExchange:
         self._is_trusted = False
         self._status: int | None = None
 
+    # --- the usual request, by callbacks ---------------------------------------------------------------------------
+
+    def start(self) -> Work | None:
+        """Answer without a coroutine if that can be done, else return the coroutine that does.
+
+        It can be done if the request can be sent without waiting (`Attempts.begin`) and all of its answer then comes at
+        once, as it is with most. If not, `run` goes on with what has been done so far.
+        """
+        client = self._client
+        if not client.is_body_complete:
+            return self.run()
+        try:
+            rule, request = self._prepare()
+            self._attempts = attempts = Attempts(self._proxy, client, request, client.take())
+            if not attempts.begin(rule, self._on_news):
+                return self.run()
+        except Exception as exc:
+            self._log(self._fail(exc))
+            return None
+        self._proxy.runtime.callbacks.add(self)
+        client.entrust(self)
+        return None
+
+    def _on_news(self) -> None:
+        """Something came of what `start` sent: relay a whole answer, and leave everything else to the coroutine."""
+        self._proxy.runtime.callbacks.discard(self)
+        assert self._attempts is not None
+        reply = self._attempts.whole_reply()
+        if reply is None or self._is_instruct(reply):
+            self._client.run(self.run())
+            return
+        try:
+            body = reply.take()
+            # The connection first: the client's next request may be here, and begins before `_relay` returns.
+            reply.close(is_request_sent=True)
+            self._relay(reply, body)
+            outcome = Outcome.RESPONSE
+        except Exception as exc:
+            outcome = self._fail(exc)
+        self._log(outcome)
+
+    def cancel(self) -> None:
+        """Nobody waits any more for the answer to what `start` sent."""
+        self._proxy.runtime.callbacks.discard(self)
+        assert self._attempts is not None
+        self._attempts.abandon()
+        self._log(Outcome.ERROR)
+
+    # --- every request ---------------------------------------------------------------------------------------------
+
     async def run(self) -> None:
         """Answer the request, whatever happens."""
         outcome = Outcome.ERROR
         try:
             outcome = await self._forward()
-        except ErrorAnswer as answer:
-            outcome = self._answer(answer)
-        except WireError as error:
-            outcome = self._answer(ErrorAnswer(error.status, error.text))
-        except BackendError as exc:
-            outcome = self._break_off(exc)
-        except ClientGone:
-            pass
-        except Exception:
-            log.exception("request for %s failed", self._uri.text if self._uri else "an unparsable URI")
-            outcome = self._answer(ErrorAnswer(500, INTERNAL_ERROR))
+        except Exception as exc:
+            outcome = self._fail(exc)
         finally:
             self._log(outcome)
 
     async def _forward(self) -> Outcome:
+        client = self._client
+        if self._attempts is None:
+            _, request = self._prepare()
+            prefix = client.take() if client.is_body_complete else await client.read_prefix(PREFIX_BYTES)
+            self._attempts = Attempts(self._proxy, client, request, prefix)
+        rule, attempts = self._rule, self._attempts
+        assert rule is not None
+        reply = await attempts.run(rule)
+        try:
+            if self._is_instruct(reply):
+                return await self._accept(reply, rule, attempts)
+            if reply.is_complete:
+                self._relay(reply, reply.take())
+            else:
+                await self._stream(reply)
+            return Outcome.RESPONSE
+        finally:
+            attempts.stop()
+            reply.close(is_request_sent=attempts.is_body_sent)
+
+    def _prepare(self) -> tuple[Rule, OriginRequest]:
+        """Find the rule for the request, and make what goes to the backend. Raises ErrorAnswer and WireError."""
         proxy, client = self._proxy, self._client
         head = client.head
         is_tls = client.is_tls or is_tls_by_header(head.headers, proxy.policy)
@@ -78,8 +143,7 @@ class HttpExchange:
         self._rule = rule = self._find_rule(uri, is_tls)
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
-        self._is_trusted = self._check_trust(head.headers)
-        prefix = client.take() if client.is_body_complete else await client.read_prefix(PREFIX_BYTES)
+        self._is_trusted = proxy.verifier is not None and self._check_trust(proxy.verifier)
         request = build_origin_request(
             rule,
             uri,
@@ -94,16 +158,7 @@ class HttpExchange:
         )
         if rule.sig is not None and rule.sig.error is not None:
             log.error("failed to sign request: %s", rule.sig.error)
-        self._attempts = attempts = Attempts(proxy, client, request, prefix)
-        reply = await attempts.run(rule)
-        try:
-            if not self._is_trusted and not rule.no_grip and is_instruct(reply.headers):
-                return await self._accept(reply, rule, attempts)
-            await self._relay(reply)
-            return Outcome.RESPONSE
-        finally:
-            attempts.stop()
-            reply.close(is_request_sent=attempts.is_body_sent)
+        return rule, request
 
     def _find_rule(self, uri: ClientUri, is_tls: bool) -> Rule | None:
         """The rule for the request; one that is made again keeps its rule while that exists and fits (§1.8)."""
@@ -112,35 +167,40 @@ class HttpExchange:
             rule = routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=self._retry.route_id)
             if rule is not None and (rule.path_beg is None or uri.path.startswith(rule.path_beg)):
                 return rule
-        wanted = self._wanted_route(self._client.head.headers)
+        wanted = self._wanted_route() if self._proxy.policy.accept_pushpin_route else None
         return routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=wanted)
 
-    def _wanted_route(self, headers: Headers) -> str | None:
+    def _wanted_route(self) -> str | None:
         """The id that a client asks for, where that is allowed (routes spec §1.8)."""
-        if not self._proxy.policy.accept_pushpin_route:
-            return None
-        value = get_first(headers, b"pushpin-route")
+        value = get_first(self._client.head.headers, b"pushpin-route")
         return value.decode("utf-8", "replace") if value is not None else None
 
-    def _check_trust(self, headers: Headers) -> bool:
+    def _check_trust(self, verifier: Verifier) -> bool:
         """Whether the client is a GRIP proxy that knows our upstream key (routes spec §3.7)."""
-        if self._proxy.verifier is None:
-            return False
-        token = get_first(headers, b"grip-sig")
-        return token is not None and self._proxy.verifier.is_trusted(token, self._proxy.wall_clock())
+        token = get_first(self._client.head.headers, b"grip-sig")
+        return token is not None and verifier.is_trusted(token, self._proxy.wall_clock())
 
-    async def _relay(self, reply: Reply) -> None:
-        """Pass the answer through (routes spec §3.10)."""
+    def _is_instruct(self, reply: Reply) -> bool:
+        """Whether the answer is an instruct, and from somebody who may give us one."""
+        assert self._rule is not None
+        return not self._is_trusted and not self._rule.no_grip and is_instruct(reply.headers)
+
+    def _relay(self, reply: Reply, body: bytes) -> None:
+        """Pass a complete answer through, in one go (routes spec §3.10)."""
         client = self._client
         self._status = reply.code
         headers = relayed_headers(reply.headers, is_framed_anew=True)
-        if reply.is_complete:
-            length = reply.content_length if client.is_head_request else None
-            is_length_unknown = client.is_head_request and length is None
-            client.respond(
-                reply.code, reply.reason, headers, reply.take(), length=length, is_head_only=is_length_unknown
-            )
-            return
+        if client.is_head_request:
+            length = reply.content_length
+            client.respond(reply.code, reply.reason, headers, body, length=length, is_head_only=length is None)
+        else:
+            client.respond(reply.code, reply.reason, headers, body)
+
+    async def _stream(self, reply: Reply) -> None:
+        """Pass an answer through as it comes, as fast as the client takes it."""
+        client = self._client
+        self._status = reply.code
+        headers = relayed_headers(reply.headers, is_framed_anew=True)
         client.start_response(reply.code, reply.reason, headers, reply.content_length)
         while content := await reply.read():
             client.write(content)
@@ -154,6 +214,21 @@ class HttpExchange:
         is_held = await acceptor.run(reply, attempts.body)
         self._status = acceptor.status
         return Outcome.ACCEPT if is_held else Outcome.RESPONSE
+
+    def _fail(self, exc: Exception) -> Outcome:
+        """Answer a request that was not answered because of `exc`, if its client is still there."""
+        match exc:
+            case ErrorAnswer():
+                return self._answer(exc)
+            case WireError():
+                return self._answer(ErrorAnswer(exc.status, exc.text))
+            case BackendError():
+                return self._break_off(exc)
+            case ClientGone():
+                return Outcome.ERROR
+        uri = self._uri.text if self._uri else "an unparsable URI"
+        log.error("request for %s failed", uri, exc_info=exc)
+        return self._answer(ErrorAnswer(500, INTERNAL_ERROR))
 
     def _answer(self, answer: ErrorAnswer) -> Outcome:
         """Answer with an error of our own, or cut the response off if it has begun."""

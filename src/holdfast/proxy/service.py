@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 from holdfast.errors import WireError
 from holdfast.net.exchange import ClientExchange
+from holdfast.net.runtime import Work
 from holdfast.proxy.answers import TEXT_PLAIN
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
@@ -28,12 +27,12 @@ class ProxyService:
         self._context = context
         self._gate = asyncio.Semaphore(max_open) if max_open is not None else None
 
-    def serve(self, exchange: ClientExchange) -> Coroutine[Any, Any, None]:
-        """The coroutine that answers `exchange`."""
-        coroutine = HttpExchange(self._context, exchange).run()
-        return coroutine if self._gate is None else self._wait_for_turn(self._gate, coroutine)
+    def serve(self, exchange: ClientExchange) -> Work | None:
+        """See `Service`."""
+        http_exchange = HttpExchange(self._context, exchange)
+        return http_exchange.start() if self._gate is None else self._wait_for_turn(self._gate, http_exchange.run())
 
-    async def _wait_for_turn(self, gate: asyncio.Semaphore, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def _wait_for_turn(self, gate: asyncio.Semaphore, coroutine: Work) -> None:
         try:
             await gate.acquire()
         except asyncio.CancelledError:

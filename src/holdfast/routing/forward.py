@@ -40,6 +40,8 @@ GRIP_FEATURE = (
     b"filter:build-id, filter:var-subst, filter:http-check, filter:http-modify"
 )
 
+_GRIP_FEATURE_HEADER = (b"Grip-Feature", GRIP_FEATURE)
+
 # Marks the client's own headers where a route has `orig_headers`.
 _MARK = b"eb9bf0f5-"
 _GRIP = b"grip-"
@@ -57,6 +59,10 @@ _ALWAYS_DROPPED = HOP_BY_HOP | {
     b"x-forwarded-for",
 }
 _COLLECTED = frozenset({b"connection", b"x-forwarded-for", b"cdn-loop"})
+
+_NO_MARK = (_MARK,)
+_NO_GRIP = (_GRIP, _GRIP_CGI)
+_NO_GRIP_NO_MARK = (_GRIP, _GRIP_CGI, _MARK)
 
 _END_OF_HEAD = (b"", b"")  # two more line ends, once joined
 
@@ -170,9 +176,10 @@ def build_origin_request(
     if is_tls:
         _append_proto(kept, policy.set_x_forwarded_protocol, b"wss" if proto is Proto.WS else b"https")
     xff = policy.x_forwarded_for_trusted if is_trusted else policy.x_forwarded_for
-    forwarded_for = xff.apply(collected.get(b"x-forwarded-for"), client_address)
-    if forwarded_for is not None:
-        kept.append((b"X-Forwarded-For", forwarded_for))
+    if xff.append or b"x-forwarded-for" in collected:
+        forwarded_for = xff.apply(collected.get(b"x-forwarded-for"), client_address)
+        if forwarded_for is not None:
+            kept.append((b"X-Forwarded-For", forwarded_for))
     path = _rewritten_path(rule, uri.path) if rule.path_rem or rule.replace_beg else uri.path
     path_and_query = path if uri.query is None else b"%b?%b" % (path, uri.query)
     return OriginRequest(method, path_and_query, rule.as_host or Authority(uri.host, uri.port), kept)
@@ -202,8 +209,8 @@ def encode_origin_head(
         lines += (b"Connection: Transfer-Encoding", b"Transfer-Encoding: chunked")
     lines += _END_OF_HEAD
     head = b"\r\n".join(lines)
-    # The parser refuses such input long before; this makes it certain, at the price of two memory scans.
-    if not head.count(b"\n") == head.count(b"\r") == len(lines) - 1:
+    # The parser refuses such input long before; this makes it certain, at the price of a look at every byte.
+    if len(head.splitlines()) != len(lines) - 1:
         raise WireError(400, "Failed to parse request: invalid header value")
     return head
 
@@ -223,8 +230,8 @@ def connect_address(request: OriginRequest, target: Target) -> tuple[str, int]:
 
 def _dropped_prefixes(rule: Rule, is_trusted: bool) -> tuple[bytes, ...]:
     if is_trusted:
-        return () if rule.orig_headers else (_MARK,)
-    return (_GRIP, _GRIP_CGI) if rule.orig_headers else (_GRIP, _GRIP_CGI, _MARK)
+        return () if rule.orig_headers else _NO_MARK
+    return _NO_GRIP if rule.orig_headers else _NO_GRIP_NO_MARK
 
 
 def _sift(
@@ -271,7 +278,7 @@ def _append_grip(headers: Headers, rule: Rule, now_s: float, grip_last: Sequence
         token = rule.sig.token(now_s)
         if token is not None:
             headers.append((b"Grip-Sig", token))
-    headers.append((b"Grip-Feature", GRIP_FEATURE))
+    headers.append(_GRIP_FEATURE_HEADER)
     headers += grip_last
 
 

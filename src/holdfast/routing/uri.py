@@ -15,6 +15,7 @@ from holdfast.routing.authority import Authority, parse_authority
 
 MAX_URI_BYTES = 4096
 
+_DOT, _PERCENT = b".%"
 _HTTP_PORT = 80
 _HTTPS_PORT = 443
 _NO_HOST = Authority("localhost", None)
@@ -75,16 +76,21 @@ def parse_client_uri(target: bytes, host_header: bytes | None, *, is_tls: bool) 
     """
     scheme, default_port = ("https", _HTTPS_PORT) if is_tls else ("http", _HTTP_PORT)
     match = _PLAIN_TARGET.fullmatch(target)
+    size = len(target)
     if match is not None:
         path, query = match.groups()
-        size = len(scheme) + 3 + len(host_header or b"") + len(target)
+        if host_header:
+            size += len(host_header)
+        size += len(scheme) + 3
     else:
         authority, path, query = _split_unusual(target)
-        size = len(target) if authority else len(scheme) + 3 + len(host_header or b"") + len(target)
-        host_header = authority or host_header
+        if authority:
+            host_header = authority
+        else:
+            size += len(scheme) + 3 + len(host_header or b"")
     if size > MAX_URI_BYTES:
         raise WireError(414, f"Request URI exceeded limit of {MAX_URI_BYTES} bytes.")
-    if b"/." in path or b"/%2" in path:
+    if _DOT in path or _PERCENT in path:
         path = normalise_path(path)
     host, port = parse_authority(host_header) if host_header else _NO_HOST
     return ClientUri(scheme, host, None if port == default_port else port, path, query)

@@ -40,12 +40,10 @@ def encode_response_head(
     `headers` must hold neither Connection nor framing fields. Without length and without chunks the body, if any, ends
     with the connection, and the caller closes it.
     """
-    lines = [b"HTTP/1.%c %d %b" % (b"1" if is_http11 else b"0", code, reason)]
-    lines += [b"%b: %b" % header for header in headers]
-    if is_http11 and not is_persistent:
-        lines.append(b"Connection: close")
-    elif not is_http11 and is_persistent:
-        lines.append(b"Connection: keep-alive")
+    start_line = b"HTTP/1.1 %d %b" if is_http11 else b"HTTP/1.0 %d %b"
+    lines = [start_line % (code, reason), *map(b": ".join, headers)]
+    if is_http11 is not is_persistent:
+        lines.append(b"Connection: keep-alive" if is_persistent else b"Connection: close")
     if is_chunked:
         lines.append(b"Connection: Transfer-Encoding\r\nTransfer-Encoding: chunked")
     elif content_length is not None:

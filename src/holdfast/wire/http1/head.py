@@ -22,9 +22,11 @@ _FIELD_TEXT = rb"[\t\x20-\x7e\x80-\xff]*+"
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e\x80-\xff]++) HTTP/1\.([01])\r\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: (" + _FIELD_TEXT + rb"))?\r\n")
 _FIELD = re.compile(rb"(?<=\n)(" + _TOKEN + rb"):[ \t]*+(" + _FIELD_TEXT + rb")\r\n")
+# The same without the blanks that a value may have at its end: nearly all fields.
+_PLAIN_FIELD = re.compile(rb"(?<=\n)(" + _TOKEN + rb"):[ \t]*+(" + _FIELD_TEXT + rb")(?<![ \t])\r\n")
 _TOKEN_ONLY = re.compile(_TOKEN)
 _LONE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
-_DIGITS = re.compile(rb"[0-9]{1,18}")
+_MAX_LENGTH_DIGITS = 18
 
 HEADER_TOO_LARGE = "header too large"
 INVALID_CONTENT_LENGTH = "invalid content length"
@@ -93,7 +95,7 @@ def parse_request_head(data: bytes, limits: HeadLimits) -> tuple[RequestHead, in
     Raises:
         WireError: status 400 with the text to answer (routes spec §3.2).
     """
-    start = _skip_empty_lines(data)
+    start = _skip_empty_lines(data) if data[:1] == b"\r" else 0
     end = data.find(b"\r\n\r\n", start)
     if end < 0:
         _refuse_hopeless_start(data, start, limits)
@@ -105,9 +107,7 @@ def parse_request_head(data: bytes, limits: HeadLimits) -> tuple[RequestHead, in
         _refuse_request_line(data[start : end + 2])
     headers = _parse_fields(data, match.end(), end + 2, limits, "request")
     method, target, minor = match.groups()
-    head = RequestHead(method, target, minor == b"1", headers, is_persistent=minor == b"1")
-    _interpret_request(head)
-    return head, end + 4
+    return _interpret_request(method, target, minor == b"1", headers), end + 4
 
 
 def parse_response_head(data: bytes, limits: HeadLimits) -> tuple[ResponseHead, int] | None:
@@ -130,9 +130,7 @@ def parse_response_head(data: bytes, limits: HeadLimits) -> tuple[ResponseHead, 
         _refuse(502, "response", "invalid status line")
     headers = _parse_fields(data, match.end(), end + 2, limits, "response")
     minor, code, reason = match.groups()
-    head = ResponseHead(int(code), reason or b"", minor == b"1", headers, is_persistent=minor == b"1")
-    _interpret_response(head)
-    return head, end + 4
+    return _interpret_response(int(code), reason or b"", minor == b"1", headers), end + 4
 
 
 def _skip_empty_lines(data: bytes) -> int:
@@ -174,16 +172,20 @@ def _refuse_request_line(block: bytes) -> NoReturn:
 
 def _parse_fields(data: bytes, start: int, end: int, limits: HeadLimits, subject: str) -> Headers:
     """Fields between `start` and `end`; trailing blanks of values are removed (RFC 9112 §5)."""
-    status = 400 if subject == "request" else 502
-    headers: Headers = _FIELD.findall(data, start, end)
+    headers: Headers = _PLAIN_FIELD.findall(data, start, end)
     # A match is a whole line, so as many matches as line ends means that every line is a valid field.
-    if len(headers) != data.count(b"\n", start, end):
-        _refuse(status, subject, _describe_bad_field(data, start, end))
-    if len(headers) > limits.max_fields:
-        _refuse(status, subject, "too many headers")
-    if data.find(b" \r\n", start, end) >= 0 or data.find(b"\t\r\n", start, end) >= 0:
-        headers = [(name, value.rstrip(b" \t")) for name, value in headers]
+    count = data.count(b"\n", start, end)
+    if len(headers) != count:
+        headers = [(name, value.rstrip(b" \t")) for name, value in _FIELD.findall(data, start, end)]
+        if len(headers) != count:
+            _refuse(_status_of(subject), subject, _describe_bad_field(data, start, end))
+    if count > limits.max_fields:
+        _refuse(_status_of(subject), subject, "too many headers")
     return headers
+
+
+def _status_of(subject: str) -> int:
+    return 400 if subject == "request" else 502
 
 
 def _describe_bad_field(data: bytes, start: int, end: int) -> str:
@@ -198,40 +200,58 @@ def _describe_bad_field(data: bytes, start: int, end: int) -> str:
     return "invalid header value"
 
 
-def _interpret_request(head: RequestHead) -> None:
-    """Fill in what the fields mean for framing and persistence, in one pass."""
+def _interpret_request(method: bytes, target: bytes, is_http11: bool, headers: Headers) -> RequestHead:
+    """The head, with what the fields mean for framing and persistence, in one pass."""
+    host: bytes | None = None
+    content_length: int | None = None
+    is_chunked = expects_continue = False
     connection: list[bytes] = []
     upgrade: bytes | None = None
-    for name, value in head.headers:
+    for name, value in headers:
         field = _REQUEST_FIELDS.get(name.lower())
         if field is None:
             continue
         if field == "host":
-            if head.host is not None:
+            if host is not None:
                 _refuse(400, "request", "more than one Host header")
-            head.host = value
+            host = value
         elif field == "connection":
             connection.append(value)
         elif field == "content-length":
-            if head.content_length is not None or not _DIGITS.fullmatch(value):
+            if content_length is not None or not _is_length(value):
                 _refuse(400, "request", INVALID_CONTENT_LENGTH)
-            head.content_length = int(value)
+            content_length = int(value)
         elif field == "transfer-encoding":
-            if head.is_chunked or value.lower() != b"chunked":
+            if is_chunked or value.lower() != b"chunked":
                 _refuse(400, "request", "unsupported transfer encoding")
-            head.is_chunked = True
+            is_chunked = True
         elif field == "expect":
-            head.expects_continue = value.lower() == b"100-continue"
+            expects_continue = is_http11 and value.lower() == b"100-continue"
         else:
             upgrade = value.lower()
-    if head.is_chunked and (head.content_length is not None or not head.is_http11):
-        fault = "both Content-Length and Transfer-Encoding" if head.is_http11 else "unsupported transfer encoding"
+    if is_chunked and (content_length is not None or not is_http11):
+        fault = "both Content-Length and Transfer-Encoding" if is_http11 else "unsupported transfer encoding"
         _refuse(400, "request", fault)
+    is_persistent = is_http11
     if connection:
-        tokens = {token.lower() for token in split_commas(connection)}
-        head.is_persistent = b"close" not in tokens and (head.is_http11 or b"keep-alive" in tokens)
-        head.upgrade = upgrade if b"upgrade" in tokens else None
-    head.expects_continue = head.expects_continue and head.is_http11
+        options = _options(connection)
+        is_persistent = _is_persistent(options, is_http11)
+        upgrade = upgrade if b"upgrade" in options else None
+    else:
+        upgrade = None
+    # By position: names would cost as much as the loop.
+    return RequestHead(
+        method,
+        target,
+        is_http11,
+        headers,
+        host,
+        content_length,
+        is_chunked,
+        is_persistent,
+        expects_continue,
+        upgrade,
+    )
 
 
 _REQUEST_FIELDS = {
@@ -244,37 +264,56 @@ _REQUEST_FIELDS = {
 }
 
 
-def _interpret_response(head: ResponseHead) -> None:
-    """RFC 9112 §6.3 for responses: chunked wins over a length, two different lengths are refused.
+def _interpret_response(code: int, reason: bytes, is_http11: bool, headers: Headers) -> ResponseHead:
+    """The head. RFC 9112 §6.3 for responses: chunked wins over a length, two different lengths are refused.
 
     Where the framing is doubtful, chunked beside a length or in HTTP/1.0, the connection is not used again (§6.1).
     """
+    content_length: int | None = None
+    is_chunked = False
     connection: list[bytes] = []
-    for name, value in head.headers:
+    for name, value in headers:
         lower = name.lower()
+        if lower not in _RESPONSE_FIELDS:
+            continue
         if lower == b"content-length":
-            length = _parse_response_length(value)
-            if head.content_length not in (None, length):
+            length = int(value) if _is_length(value) else _parse_length_list(value)
+            if content_length not in (None, length):
                 _refuse(502, "response", "two different content lengths")
-            head.content_length = length
+            content_length = length
         elif lower == b"transfer-encoding":
-            if head.is_chunked or value.lower() != b"chunked":
+            if is_chunked or value.lower() != b"chunked":
                 _refuse(502, "response", "unsupported transfer encoding")
-            head.is_chunked = True
-        elif lower == b"connection":
+            is_chunked = True
+        else:
             connection.append(value)
-    if connection:
-        tokens = {token.lower() for token in split_commas(connection)}
-        head.is_persistent = b"close" not in tokens and (head.is_http11 or b"keep-alive" in tokens)
-    if head.is_chunked:
-        head.is_persistent = head.is_persistent and head.is_http11 and head.content_length is None
-        head.content_length = None
+    is_persistent = _is_persistent(_options(connection), is_http11) if connection else is_http11
+    if is_chunked:
+        is_persistent = is_persistent and is_http11 and content_length is None
+        content_length = None
+    return ResponseHead(code, reason, is_http11, headers, content_length, is_chunked, is_persistent)
 
 
-def _parse_response_length(value: bytes) -> int:
-    """A length, possibly repeated as a list of equal ones (RFC 9110 §8.6)."""
-    if not _DIGITS.fullmatch(value):
-        lengths = set(split_commas([value]))
-        if len(lengths) != 1 or not _DIGITS.fullmatch(value := lengths.pop()):
-            _refuse(502, "response", INVALID_CONTENT_LENGTH)
+_RESPONSE_FIELDS = frozenset({b"connection", b"content-length", b"transfer-encoding"})
+
+
+def _options(values: list[bytes]) -> set[bytes]:
+    """The options of the Connection fields with these values, in lower case."""
+    return {option.lower() for option in split_commas(values)}
+
+
+def _is_persistent(options: set[bytes], is_http11: bool) -> bool:
+    """RFC 9112 §9.3."""
+    return b"close" not in options and (is_http11 or b"keep-alive" in options)
+
+
+def _parse_length_list(value: bytes) -> int:
+    """A length that is repeated as a list of equal ones (RFC 9110 §8.6)."""
+    lengths = set(split_commas([value]))
+    if len(lengths) != 1 or not _is_length(value := lengths.pop()):
+        _refuse(502, "response", INVALID_CONTENT_LENGTH)
     return int(value)
+
+
+def _is_length(value: bytes) -> bool:
+    return value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS

@@ -1,0 +1,342 @@
+"""The client's side of a WebSocket: its frames, its closing, and what control messages order (ws spec §1.4, §2.3-§2.7).
+
+Two parties meet here: the client, behind a duplex, and whoever plays the backend: a WebSocket server, a web server that
+gets events over HTTP, the built-in test target, or after `detach` nobody. Each of them implements `BackendSide`.
+
+Closing is a conversation: each side sends one close frame, and the connection ends when both have. What breaks off
+without them is passed on as breaking off.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Iterator
+from typing import Protocol
+
+from holdfast.errors import FrameError, GripError
+from holdfast.grip.ws_control import (
+    Control,
+    Detach,
+    FlushDelayed,
+    SendDelayed,
+    SetKeepAlive,
+    SetMeta,
+    SetSession,
+    Subscribe,
+    Unsubscribe,
+    parse_control,
+)
+from holdfast.net.duplex import Duplex
+from holdfast.proxy.context import ProxyContext
+from holdfast.push.socket_hold import SocketHold
+from holdfast.timers import Deadline
+from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
+from holdfast.wire.websocket.frames import Opcode, encode_close
+from holdfast.wire.websocket.stream import Close, Data, Event, FrameReader, MessageReader, Ping, Pong
+
+log = logging.getLogger("holdfast.proxy.websocket")
+
+GOING_AWAY = 1001
+INTERNAL_ERROR = 1011
+
+
+class BackendSide(Protocol):
+    """Who plays the backend."""
+
+    is_whole: bool
+    """Whether it takes whole messages only; otherwise pieces, as they come."""
+
+    max_message_bytes: int
+    """Of a whole message."""
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether it cannot take more now; it calls `WebSocketClient.go_on` when it can."""
+        ...
+
+    def take(self, event: Data | Ping | Pong) -> None:
+        """The client has sent something."""
+        ...
+
+    def close(self, status: CloseStatus) -> None:
+        """Close in good order: the client has sent a close frame, or answered ours. It answers `backend_closed`."""
+        ...
+
+    def leave(self) -> None:
+        """Close in good order, on behalf of nobody: a publisher closes, or the backend wants to be left alone (§2.6)."""
+        ...
+
+    def break_off(self) -> None:
+        """The client is gone without a close frame."""
+        ...
+
+    def client_drained(self) -> None:
+        """The client has taken what was written, after it was blocked."""
+        ...
+
+    def refresh(self) -> None:
+        """A publisher wants the backend to be asked for news."""
+        ...
+
+
+class _State(enum.Enum):
+    OPEN = "both sides may speak"
+    CLIENT_CLOSED = "the client has sent its close frame, and waits for ours"
+    WE_CLOSED = "our close frame is sent, and the client's is awaited"
+    CLOSED = "over"
+
+
+_LISTENING = frozenset({_State.OPEN, _State.CLIENT_CLOSED})
+
+
+class WebSocketClient:
+    """A client that has been accepted; owner of its duplex, and session of its hold.
+
+    Attributes:
+        hold: what goes to the client goes through it.
+        duplex: set by `open`.
+    """
+
+    __slots__ = ("_backend", "_deadline", "_events", "_is_compressed", "_proxy", "_reader", "_state", "duplex", "hold")
+
+    def __init__(self, proxy: ProxyContext, backend: BackendSide, hold: SocketHold) -> None:
+        self.hold = hold
+        self.duplex: Duplex
+        self._proxy = proxy
+        self._backend: BackendSide = backend
+        self._state = _State.OPEN
+        self._is_compressed = hold.is_compressed
+        self._reader: FrameReader | MessageReader | None = None
+        self._events: Iterator[Event] | None = None
+        self._deadline = Deadline(proxy.runtime.wheel, self)
+
+    def open(self, duplex: Duplex) -> None:
+        """The client has its 101: subscribe it. It is read from with the first `go_on`."""
+        self.duplex = duplex
+        self._touch()
+        if self._state is _State.OPEN:
+            self.hold.open(duplex)
+            self._proxy.counters.websockets_opened += 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has closed yet."""
+        return self._state is _State.OPEN
+
+    def describe(self) -> str:
+        """See `DuplexOwner`."""
+        return self.hold.describe()
+
+    # --- what the client sends -------------------------------------------------------------------------------------
+
+    def on_data(self, data: bytes) -> None:
+        """See `DuplexOwner`. A reader exists only while a frame or a message is incomplete."""
+        self._touch()
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = self._make_reader()
+        self._events = reader.receive(data)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take from the client, as far as the backend can take it; the rest waits, first here, then in its socket."""
+        if self._state is _State.CLOSED:
+            return
+        while self._events is not None:
+            if self._backend.is_blocked:
+                self.duplex.pause_reading()
+                return
+            try:
+                event = next(self._events, None)
+            except FrameError as error:
+                self._refuse(error)
+                return
+            if event is None:
+                self._events = None
+                if self._reader is not None and self._reader.is_idle:
+                    self._reader = None
+            else:
+                self._take(event)
+                if self._state is _State.CLOSED:
+                    return
+        if self._backend.is_blocked:
+            self.duplex.pause_reading()
+        else:
+            self.duplex.resume_reading()
+
+    def _make_reader(self) -> FrameReader | MessageReader:
+        if self._backend.is_whole:
+            limit = self._backend.max_message_bytes
+            return MessageReader(is_masked=True, is_compressed=self._is_compressed, max_message_bytes=limit)
+        return FrameReader(is_masked=True, is_compressed=self._is_compressed)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Close):
+            self._client_closed(event.status)
+        elif self._state is _State.OPEN:
+            self._backend.take(event)
+
+    def _refuse(self, error: FrameError) -> None:
+        """The client breaks the protocol: tell it, and let the backend see that it is gone."""
+        log.info("client %s, %s: %s", self.duplex.describe(), self.describe(), error.text)
+        self._proxy.counters.websockets_malformed += 1
+        if self._state is not _State.WE_CLOSED:
+            self.duplex.relay(encode_close(error.code, error.text))
+        self._end()
+        self._backend.break_off()
+
+    def on_gone(self) -> None:
+        """See `DuplexOwner`: the client left without a close frame."""
+        if self._state is not _State.CLOSED:
+            self._retire()
+            self._backend.break_off()
+
+    def on_drained(self) -> None:
+        """See `DuplexOwner`."""
+        self._backend.client_drained()
+
+    # --- what the backend sends ------------------------------------------------------------------------------------
+
+    def relay(self, data: Data) -> None:
+        """Send a message of the backend, or a piece of one; also one that comes before its answer to a close."""
+        if self._state in _LISTENING:
+            self._touch()
+            self.hold.relay(data)
+
+    def relay_control(self, event: Ping | Pong) -> None:
+        """Send a ping or pong of the backend."""
+        if self._state in _LISTENING:
+            self.hold.relay_control(Opcode.PING if isinstance(event, Ping) else Opcode.PONG, event.payload)
+
+    def obey(self, text: bytes) -> None:
+        """Do what a control message orders; what is not understood is ignored (§2.4)."""
+        try:
+            order = parse_control(text)
+            self._obey(order)
+        except GripError as exc:
+            self._proxy.counters.control_messages_refused += 1
+            log.debug("%s: control message ignored: %s", self.describe(), exc)
+
+    def _obey(self, order: Control) -> None:
+        match order:
+            case Subscribe() if order.has_too_many_filters:
+                is_debug = self.hold.plan.route.is_debug
+                text = f"too many filters for channel '{order.channel}'" if is_debug else ""
+                self.close_published(CloseStatus(INTERNAL_ERROR, text))
+            case Subscribe(channel, filters):
+                if not self.hold.subscribe(channel, filters):
+                    self._proxy.counters.subscriptions_refused += 1
+                    log.info("%s: subscription to %s refused, there are too many", self.describe(), channel)
+            case Unsubscribe(channel):
+                self.hold.unsubscribe(channel)
+            case SetMeta(name, value):
+                self.hold.set_meta(name, value)
+            case SetKeepAlive():
+                self.hold.set_keep_alive(order)
+            case SendDelayed():
+                self.hold.send_delayed(order)
+            case FlushDelayed():
+                self.hold.flush_delayed()
+            case Detach():
+                backend, self._backend = self._backend, Nobody(self)
+                backend.leave()
+            case SetSession():
+                log.debug("%s: GRIP sessions are not kept", self.describe())
+
+    # --- closing ---------------------------------------------------------------------------------------------------
+
+    def _client_closed(self, status: CloseStatus) -> None:
+        """The client's close frame: the backend is told, and has the last word unless it was the first to close."""
+        if self._state is _State.WE_CLOSED:
+            self._end()
+        else:
+            self._state = _State.CLIENT_CLOSED
+            self.hold.close()
+        self._backend.close(status)
+
+    def backend_closed(self, status: CloseStatus) -> None:
+        """The backend closes, or answers the client's close; without a code the client gets 1000 (§1.4, §2.7)."""
+        if self._state is _State.OPEN:
+            self._state = _State.WE_CLOSED
+            self.hold.close()
+            self.duplex.relay(encode_close(status.code, status.reason))
+        elif self._state is _State.CLIENT_CLOSED:
+            self.duplex.relay(encode_close(status.code, status.reason))
+            self._end()
+
+    def backend_broke_off(self) -> None:
+        """The backend is gone without a close frame: so are we, when everything before is sent."""
+        if self._state is not _State.CLOSED:
+            self._proxy.counters.websockets_broken_off += 1
+            self._end()
+
+    def close_published(self, status: CloseStatus) -> None:
+        """See `SocketSession`: close the client, and leave the backend."""
+        if self._state is not _State.OPEN:
+            return
+        self._state = _State.WE_CLOSED
+        self.hold.close()
+        self.duplex.relay(encode_close(status.code, status.reason))
+        backend, self._backend = self._backend, Nobody(self)
+        backend.leave()
+
+    def refresh(self) -> None:
+        """See `SocketSession`."""
+        self._backend.refresh()
+
+    def end(self) -> None:
+        """See `DuplexOwner`: the process stops."""
+        self.backend_closed(CloseStatus(GOING_AWAY))
+
+    def on_deadline(self, now_s: float) -> None:
+        """No byte either way for very long (§4.4)."""
+        log.info("client %s, %s: silent for too long, closed", self.duplex.describe(), self.describe())
+        self._proxy.counters.client_timeouts += 1
+        self._end()
+        self._backend.break_off()
+
+    def _touch(self) -> None:
+        self._deadline.set(self._proxy.runtime.now() + self._proxy.websocket_idle_s)
+
+    def _end(self) -> None:
+        """Close the connection when everything is sent."""
+        self._retire()
+        self.duplex.close()
+
+    def _retire(self) -> None:
+        self._state = _State.CLOSED
+        self._reader = None
+        self._events = None
+        self._deadline.cancel()
+        self.hold.close()
+
+
+class Nobody:
+    """Nobody plays the backend: what the client sends is read and forgotten, and its close is answered (§2.6)."""
+
+    is_whole = False
+    is_blocked = False
+    max_message_bytes = 0
+
+    def __init__(self, client: WebSocketClient) -> None:
+        self._client = client
+
+    def take(self, event: Data | Ping | Pong) -> None:
+        """See `BackendSide`."""
+
+    def close(self, status: CloseStatus) -> None:
+        """See `BackendSide`."""
+        self._client.backend_closed(NO_STATUS)
+
+    def leave(self) -> None:
+        """See `BackendSide`."""
+
+    def break_off(self) -> None:
+        """See `BackendSide`."""
+
+    def client_drained(self) -> None:
+        """See `BackendSide`."""
+
+    def refresh(self) -> None:
+        """See `BackendSide`."""
