@@ -13,7 +13,6 @@ from tests.harness.proxy import Launch
         ("a.com,sockjs=/s test", "sockjs"),
         ("a.com zhttp/tcp://127.0.0.1:9", "zhttp"),
         ("a.com zhttpreq/tcp://127.0.0.1:9", "zhttpreq"),
-        ("a.com h:80,over_http", "over_http"),
         ("a.com,aco test", "aco"),
     ],
 )

@@ -266,7 +266,7 @@ class _Fetch:
             if plan is None:
                 plan = plans[hold.plan.route] = self._links.proxy.plan(instruct, hold.plan.route, asked.text)
             link = Link(target, timeout_s) if target is not None else None
-            hold.resume(plan, link, replace(_origin(hold), base=asked))
+            hold.resume(plan, link, replace(_origin(hold), base=asked), self._asked_s)
 
         return resume
 

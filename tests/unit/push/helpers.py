@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
@@ -26,6 +27,9 @@ from holdfast.push.sequencer import Sequencer
 from holdfast.push.stream_hold import StreamHold
 from holdfast.push.updates import Updates
 from holdfast.timers import TimerWheel
+
+if TYPE_CHECKING:
+    from holdfast.push.channels import Hold
 
 HTTP11 = Framing(is_http11=True, is_persistent=True, is_bodyless=False)
 HTTP10 = Framing(is_http11=False, is_persistent=False, is_bodyless=False)
@@ -82,6 +86,22 @@ def hint(channel: str, *, item_id: str | None = None, prev_id: str | None = None
     return make_item(channel, response=ResponseFormat(Action.HINT), item_id=item_id, prev_id=prev_id)
 
 
+def step(channel: str, number: int, content: str | None = None, *, prev: int | None = None) -> Item:
+    """The item `number` of a channel whose items follow one another; past the sequencer, so that gaps reach the hold.
+
+    It appends its number, unless `content` says otherwise.
+    """
+    before = number - 1 if prev is None else prev
+    shown = str(number) if content is None else content
+    return text(channel, shown, item_id=str(number), prev_id=str(before), no_seq=True)
+
+
+def stream_hint(channel: str, *, item_id: str | None = None, prev_id: str | None = None) -> Item:
+    """An item that lets streams ask their next link."""
+    stream = StreamFormat(Action.HINT)
+    return make_item(channel, stream=stream, item_id=item_id, prev_id=prev_id, no_seq=True)
+
+
 def both(channel: str, content: str) -> Item:
     """An item for streams and for long polls."""
     return make_item(
@@ -89,6 +109,15 @@ def both(channel: str, content: str) -> Item:
         stream=StreamFormat(Action.SEND, content.encode()),
         response=ResponseFormat(Action.SEND, body=content.encode()),
     )
+
+
+def at(prev_id: str | None, channel: str = "c", *filters: str) -> Subscription:
+    """A subscription of a client that has the item `prev_id`."""
+    return Subscription(channel, prev_id, filters)
+
+
+def next_link(target: str = "/next", timeout_s: int = 120) -> Link:
+    return Link(target, timeout_s)
 
 
 def keep_alive(data: bytes, timeout_s: int, mode: KeepAliveMode = KeepAliveMode.IDLE) -> KeepAlive:
@@ -185,6 +214,11 @@ class Client:
         self.hold.on_client_gone()
 
 
+def prev_ids(hold: StreamHold | ResponseHold) -> dict[str, str]:
+    """What the hold knows its client to have."""
+    return dict(hold.intake.prev_ids) if hold.intake is not None else {}
+
+
 def decode_chunks(data: bytes) -> list[str]:
     """The chunks of `data`, which must be whole."""
     chunks = []
@@ -214,8 +248,8 @@ class FakeBackends:
     retried: list[ResponseHold] = field(default_factory=list)
     followed: list[StreamHold] = field(default_factory=list)
     since_s: list[float] = field(default_factory=list)
-    filtering: list[StreamHold | ResponseHold] = field(default_factory=list)
-    ended: list[StreamHold | ResponseHold] = field(default_factory=list)
+    filtering: list[Hold] = field(default_factory=list)
+    ended: list[Hold] = field(default_factory=list)
     shares: bool = False
 
     def retry(self, hold: ResponseHold) -> None:
@@ -226,10 +260,10 @@ class FakeBackends:
         self.since_s.append(since_s)
         return not self.shares
 
-    def filter(self, hold: StreamHold | ResponseHold) -> None:
+    def filter(self, hold: Hold) -> None:
         self.filtering.append(hold)
 
-    def hold_ended(self, hold: StreamHold | ResponseHold) -> None:
+    def hold_ended(self, hold: Hold) -> None:
         self.ended.append(hold)
 
 
@@ -320,6 +354,22 @@ class World:
         client = Client(hold)
         hold.open(client.outlet)
         return client
+
+    def resume(
+        self,
+        client: Client,
+        *channels: str | Subscription,
+        keep_alive: KeepAlive | None = None,
+        meta: dict[str, str | None] | None = None,
+        link: Link | None = None,
+        origin: object | None = None,
+        asked_s: float | None = None,
+    ) -> None:
+        """The answer of the next link lets a stream go on; it was asked at `asked_s`, or when the cause arose."""
+        assert isinstance(client.hold, StreamHold)
+        instruct = make_instruct(HoldMode.STREAM, *channels, keep_alive=keep_alive, meta=meta)
+        asked_s = self.backends.since_s[-1] if asked_s is None else asked_s
+        client.hold.resume(self.plan(instruct, client.hold.plan.route), link, origin, asked_s)
 
     def poll(
         self,

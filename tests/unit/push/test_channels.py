@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.unit.push.helpers import HTTP11, REQUEST, World, make_instruct
+from tests.unit.push.helpers import HTTP11, REQUEST, World, make_instruct, next_link, text
 
 from holdfast.grip.values import HoldMode
 from holdfast.push.channels import Channel, Registry
@@ -78,6 +79,77 @@ class TestSubscribing:
         world.registry.add_stream(stream)
         world.registry.remove_stream(stream)
         assert len(world.registry) == 0
+
+
+class TestMoving:
+    """grip spec §6.7: the channels of a stream become those of its link's answer."""
+
+    def move(self, world: World, hold: StreamHold, *channels: str) -> None:
+        plan = world.plan(make_instruct(HoldMode.STREAM, *channels))
+        world.registry.move_stream(hold, plan)
+        hold.plan = plan
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [("a", "a"), ("a", "b"), ("a", "ab"), ("ab", "b"), ("ab", "cd"), ("", "a"), ("a", ""), ("abc", "cad")],
+    )
+    def test_exactly_those(self, before: str, after: str) -> None:
+        world = World()
+        hold, other = make_stream(world, *before), make_stream(world, "a")
+        world.registry.add_stream(hold)
+        world.registry.add_stream(other)
+        self.move(world, hold, *after)
+        for name in "abcd":
+            channel = world.registry.find(name)
+            assert (channel is not None and hold in channel.streams) is (name in after)
+        assert len(world.registry) == len(set(after) | {"a"})
+        world.registry.remove_stream(hold)
+        world.registry.remove_stream(other)
+        assert len(world.registry) == 0
+
+    def test_is_watched_from_the_second_channel_on(self) -> None:
+        world = World()
+        hold = make_stream(world, "a")
+        world.registry.add_stream(hold)
+        self.move(world, hold, "b")
+        assert not find(world, "b").watched
+        self.move(world, hold, "b", "c")
+        assert find(world, "b").watched == find(world, "c").watched == {hold}
+        self.move(world, hold, "a")
+        assert find(world, "a").watched == {hold}
+
+    def test_what_is_on_its_way_is_watched_too(self) -> None:
+        world = World()
+        client = world.stream("a", link=next_link())
+        world.publish(text("a", "1"))
+        assert isinstance(client.hold, StreamHold)
+        self.move(world, client.hold, "a", "b")
+        [delivery] = find(world, "a").deliveries
+        assert delivery.unreached == {client.hold}
+
+    def test_what_it_leaves_behind_does_not_follow(self) -> None:
+        """Not even when it is back before that is written."""
+        world = World()
+        client, other = world.stream("a", link=next_link()), world.stream("a")
+        assert isinstance(client.hold, StreamHold)
+        world.publish(text("a", "1"))
+        self.move(world, client.hold, "b")
+        world.publish(text("a", "2"), text("b", "3"))
+        self.move(world, client.hold, "a")
+        world.publish(text("a", "4"))
+        world.run()
+        assert (client.content, other.content) == ("4", "124")
+
+    def test_events(self) -> None:
+        world = World()
+        hold = make_stream(world, "a", "b")
+        world.registry.add_stream(hold)
+        opened: list[str] = []
+        closed: list[str] = []
+        world.registry.events.opened = lambda channel: opened.append(channel.name)
+        world.registry.events.closed = closed.append
+        self.move(world, hold, "b", "c")
+        assert (opened, closed) == (["c"], ["a"])
 
 
 class TestVersion:
@@ -198,10 +270,10 @@ class TestEvents:
 
 
 def test_holds() -> None:
-    """For those who let everybody ask again: each once, streams not."""
+    """For those who let everybody ask again: each once, and those without channel not."""
     world = World()
-    clients = [world.poll("a", "b"), world.poll("b")]
-    world.stream("a")
+    clients = [world.poll("a", "b"), world.poll("b"), world.stream("b", "c")]
+    world.stream()
     assert world.registry.holds() == {client.hold for client in clients}
 
 
@@ -214,6 +286,7 @@ class RegistryAndModel(RuleBasedStateMachine):
         self.streams: dict[str, set[StreamHold]] = {}
         self.polls: dict[str, set[ResponseHold]] = {}
         self.holds: list[StreamHold | ResponseHold] = []
+        self.spread: set[StreamHold | ResponseHold] = set()
 
     names = st.lists(st.sampled_from("abcd"), max_size=3, unique=True)
 
@@ -222,6 +295,8 @@ class RegistryAndModel(RuleBasedStateMachine):
         hold = make_stream(self.world, *names)
         self.world.registry.add_stream(hold)
         self.holds.append(hold)
+        if len(names) > 1:
+            self.spread.add(hold)
         for name in names:
             self.streams.setdefault(name, set()).add(hold)
 
@@ -230,8 +305,24 @@ class RegistryAndModel(RuleBasedStateMachine):
         hold = make_poll(self.world, *names)
         self.world.registry.add_response(hold)
         self.holds.append(hold)
+        if len(names) > 1:
+            self.spread.add(hold)
         for name in names:
             self.polls.setdefault(name, set()).add(hold)
+
+    @precondition(lambda self: any(isinstance(hold, StreamHold) for hold in self.holds))
+    @rule(data=st.data(), names=names)
+    def move_stream(self, data: st.DataObject, names: list[str]) -> None:
+        hold = data.draw(st.sampled_from([hold for hold in self.holds if isinstance(hold, StreamHold)]))
+        plan = self.world.plan(make_instruct(HoldMode.STREAM, *names))
+        self.world.registry.move_stream(hold, plan)
+        hold.plan = plan
+        for name in "abcd":
+            self.streams.get(name, set()).discard(hold)
+        for name in names:
+            self.streams.setdefault(name, set()).add(hold)
+        if len(names) > 1:
+            self.spread.add(hold)
 
     @precondition(lambda self: self.holds)
     @rule(data=st.data())
@@ -254,7 +345,7 @@ class RegistryAndModel(RuleBasedStateMachine):
             return
         assert channel is not None
         assert (set(channel.streams), set(channel.responses)) == (streams, polls)
-        assert set(channel.watched) == {hold for hold in streams | polls if len(hold.plan.channels) > 1}
+        assert set(channel.watched) == (streams | polls) & self.spread
 
     @invariant()
     def only_used_channels_exist(self) -> None:

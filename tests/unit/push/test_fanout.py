@@ -148,7 +148,7 @@ class TestRuns:
         world = World()
         client = world.stream("c")
         item = make_item("c", stream=StreamFormat(Action.SEND, b"2", ("var-subst",)))
-        assert world.deliver(text("c", "1"), item, text("c", "3")) == [(1, 0), (0, 0), (1, 0)]
+        assert world.deliver(text("c", "1"), item, text("c", "3")) == [(1, 0), (0, 1), (1, 0)]
         assert client.writes == ["1", "3"]
 
 
