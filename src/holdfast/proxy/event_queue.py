@@ -137,7 +137,7 @@ class EventQueue:
         if accepted_bytes:
             first = self._events[0]
             self._events[0] = Event(first.type, first.content[accepted_bytes:])
-            pass
+            self._size_bytes -= accepted_bytes
 
     def _remove(self, count: int) -> None:
         self._size_bytes -= sum(map(_cost, self._events[:count]))
