@@ -204,11 +204,12 @@ def test_a_close_counts_as_not_sent_while_data_was_left() -> None:
 
 def test_a_close_of_which_nothing_was_taken_waits_for_a_reason() -> None:
     """Otherwise the same request would be repeated without an end."""
-    queue = queue_of(text(b"abc"), CLOSE)
+    queue = queue_of(text(b"abc"), CLOSE_1000)
     exchange(queue, 0)
     assert not queue.has_news
     offer = queue.offer(one_event=False)
-    assert (offer.body, offer.has_close, offer.replayed_bytes) == (b"TEXT 3\r\nabc\r\nCLOSE\r\n", True, 3)
+    assert offer.body == b"TEXT 3\r\nabc\r\nCLOSE 2\r\n\x03\xe8\r\n"
+    assert (offer.has_close, offer.replayed_bytes) == (True, 3)
     queue.settle(2)
     assert queue.has_news
     exchange(queue)
@@ -321,3 +322,27 @@ def test_the_backend_gets_every_byte_once_and_in_order(one_event: bool, data: st
         model.accept(queue.offer(one_event=one_event).event_count, None)
         queue.settle(None)
     assert model.accepted == model.said
+
+
+@given(st.lists(events, max_size=4), st.sampled_from([CLOSE, CLOSE_1000]), st.data())
+def test_a_close_comes_last_and_with_everything_that_was_left(
+    said: list[Event], close: Event, data: st.DataObject
+) -> None:
+    queue, model = queue_of(*said, close), Model()
+    for event in said:
+        model.say(event)
+    while queue.has_news:
+        offer = queue.offer(one_event=False)
+        expected = model.events(one_event=False)
+        assert parse_events(offer.body) == [*expected, close]
+        size_bytes = offer.offered_bytes - len(close.content)
+        accepted = data.draw(st.none() | st.integers(0, max(size_bytes - 1, 0)) if size_bytes else st.none())
+        queue.settle(accepted)
+        if accepted is None:
+            break
+        assert model.accept(len(expected), accepted) == queue.has_news
+    else:
+        queue.offer(one_event=False)
+        queue.settle(None)
+    assert queue.is_empty
+    assert not queue.has_news
