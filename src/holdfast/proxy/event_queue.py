@@ -82,7 +82,7 @@ class EventQueue:
         """What the next request carries; as long as it is not settled, the same one.
 
         Args:
-            one_event: whether it is at most one event, CLOSE included.
+            one_event: whether it is at most one event, CLOSE included; always the same for one connection.
         """
         if self._outstanding is None:
             self._outstanding = self._make_offer(1 if one_event else len(self._events))
@@ -117,7 +117,7 @@ class EventQueue:
             has_close,
             len(events) == len(self._events) and not self.is_full,
         )
-        self._known = max(self._known, len(events))
+        self._known = len(events)
         return offer
 
     def _accept_part(self, offer: Offer, accepted_bytes: int) -> None:
@@ -137,7 +137,7 @@ class EventQueue:
         if accepted_bytes:
             first = self._events[0]
             self._events[0] = Event(first.type, first.content[accepted_bytes:])
-            pass
+            self._size_bytes -= accepted_bytes
 
     def _remove(self, count: int) -> None:
         self._size_bytes -= sum(map(_cost, self._events[:count]))
