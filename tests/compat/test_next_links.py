@@ -234,6 +234,12 @@ class TestAddresses:
         assert whole(stage, Reply(headers=links, body=b"first ")) == b"first last"
         assert stage.backend.requests(unused) == []
 
+    def test_other_relations(self, stage: Stage, link: NextLink) -> None:
+        """They are not looked at, however they are written."""
+        link.answers(Reply(body=b"last"))
+        others = [("Grip-Link", value) for value in ("</x>", "x; rel=prev", "<>; rel=prev", "</x>; rel=Next")]
+        assert whole(stage, Reply(headers=[link.header(), *others], body=b"first ")) == b"first last"
+
 
 class TestHold:
     """What an answer with ``Grip-Hold: stream`` changes."""

@@ -25,6 +25,11 @@ def next_link(uri: str, timeout_s: int | None = None) -> tuple[str, str]:
     return "Grip-Link", f"<{uri}>; rel=next{timeout}"
 
 
+def gone_link(uri: str) -> tuple[str, str]:
+    """The header that names what is told when a client is gone."""
+    return "Grip-Link", f"<{uri}>; rel=gone"
+
+
 def held_back(gate: threading.Event, reply: Reply) -> RawReply:
     """``reply``, of which not even the head is sent before the gate opens."""
     pieces: list[Piece] = [gate, reply.head(), *reply.pieces()]
