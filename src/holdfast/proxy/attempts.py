@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from holdfast.errors import AddressRefused, BackendError, BackendTimeout, BadResponse, ConnectError
+from holdfast.errors import AddressRefused, BackendError, BackendTimeout, BadResponse, ConnectError, WireError
 from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.proxy.answers import ADDRESS_BLOCKED, origin_error
@@ -78,11 +78,16 @@ class Attempts:
         if not self._is_whole or target.kind is not TargetKind.HOST:
             return False
         self.target = target
-        self._begun = connection = self._proxy.pool.take_idle(self._endpoint(target))
+        connection = self._proxy.pool.take_idle(self._endpoint(target))
         if connection is None:
             return False
+        try:
+            self._send(connection, target)
+        except WireError:
+            connection.abort()
+            raise
         connection.on_news = on_news
-        self._send(connection, target)
+        self._begun = connection
         return True
 
     def whole_reply(self) -> Reply | None:
@@ -164,7 +169,7 @@ class Attempts:
             if not is_sent:
                 self._send(connection, target)
             return BackendReply(connection, self._proxy.pool, await connection.read_head())
-        except (BackendError, asyncio.CancelledError):
+        except (BackendError, WireError, asyncio.CancelledError):
             self.stop()
             connection.abort()
             raise
