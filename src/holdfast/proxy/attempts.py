@@ -15,7 +15,7 @@ from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.proxy.answers import ADDRESS_BLOCKED, origin_error
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.reply import BackendReply, Reply
+from holdfast.proxy.reply import BackendReply, Reply, WholeReply
 from holdfast.proxy.test_target import answer_test_request
 from holdfast.routing.forward import OriginRequest, connect_address, encode_origin_head, origin_authority
 from holdfast.routing.rules import Rule, Target, TargetKind
@@ -90,12 +90,16 @@ class Attempts:
         self._begun = connection
         return True
 
-    def whole_reply(self) -> Reply | None:
-        """The answer to what `begin` sent, if all of it is here."""
+    def whole_reply(self) -> WholeReply | None:
+        """The answer to what `begin` sent, if all of it is here; then the connection is free for others."""
         connection = self._begun
         assert connection is not None
         head = connection.whole_head
-        return BackendReply(connection, self._proxy.pool, head) if head is not None else None
+        if head is None:
+            return None
+        reply = WholeReply(head.code, head.reason, head.headers, connection.take(), head.content_length)
+        self._proxy.pool.release(connection)
+        return reply
 
     def abandon(self) -> None:
         """Break off what `begin` began."""
@@ -157,6 +161,8 @@ class Attempts:
         return self._request.method in _IDEMPOTENT_METHODS and not self._has_streamed
 
     def _endpoint(self, target: Target) -> Endpoint:
+        if target.host and not target.ssl:
+            return Endpoint(target.host, target.port, None, True, target.untrusted)
         host, port = connect_address(self._request, target)
         if not target.ssl:
             return Endpoint(host, port, None, True, target.untrusted)
@@ -176,7 +182,7 @@ class Attempts:
 
     def _send(self, connection: BackendConnection, target: Target) -> None:
         """Send the request, or what of it is here; the rest of its body follows in a task."""
-        self._proxy.counters.backend_requests += 1
+        self._proxy.runtime.counters.backend_requests += 1
         is_whole = self._is_whole
         length = self._client.head.content_length
         if length is None and is_whole and (self._prefix or self._request.method not in _BODYLESS_METHODS):
