@@ -97,7 +97,7 @@ class Attempts:
         if not self._is_whole or target.kind is not TargetKind.HOST:
             return False
         self.target = target
-        self._begun = connection = self._proxy.pool.take_idle(self._endpoint(target))
+        self._begun = connection = self._proxy.pool.take_idle(endpoint_of(self._request, target))
         if connection is None:
             return False
         connection.on_news = on_news
@@ -156,7 +156,7 @@ class Attempts:
     async def _ask(self, rule: Rule, target: Target) -> Reply:
         if target.kind is TargetKind.TEST:
             return answer_test_request(self._request.path_and_query, rule.path_beg, len(self.body))
-        endpoint = self._endpoint(target)
+        endpoint = endpoint_of(self._request, target)
         begun, self._begun = self._begun, None
         connection = begun or self._proxy.pool.take_idle(endpoint)
         if connection is not None:
@@ -171,13 +171,6 @@ class Attempts:
     @property
     def _is_repeatable(self) -> bool:
         return self._request.method in _IDEMPOTENT_METHODS and not self._has_streamed
-
-    def _endpoint(self, target: Target) -> Endpoint:
-        host, port = connect_address(self._request, target)
-        if not target.ssl:
-            return Endpoint(host, port, None, True, target.untrusted)
-        name = host if target.trust_connect_host else origin_authority(self._request, target).host.strip("[]")
-        return Endpoint(host, port, server_name=name, is_verified=not target.insecure, is_public_only=target.untrusted)
 
     async def _exchange(self, connection: BackendConnection, target: Target, *, is_sent: bool = False) -> Reply:
         """Send the request on `connection`, unless `begin` did, and wait for the head of the response."""
@@ -216,3 +209,12 @@ class Attempts:
         if is_chunked:
             await connection.write(LAST_CHUNK)
         self.is_body_sent = True
+
+
+def endpoint_of(request: OriginRequest, target: Target) -> Endpoint:
+    """Where `target` is connected to for this request."""
+    host, port = connect_address(request, target)
+    if not target.ssl:
+        return Endpoint(host, port, None, True, target.untrusted)
+    name = host if target.trust_connect_host else origin_authority(request, target).host.strip("[]")
+    return Endpoint(host, port, server_name=name, is_verified=not target.insecure, is_public_only=target.untrusted)

@@ -6,20 +6,11 @@ import logging
 
 from holdfast.errors import BackendError, WireError
 from holdfast.grip.instruct import is_instruct
-from holdfast.grip.signature import Verifier
 from holdfast.logs import Outcome, RequestRecord
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.net.runtime import Work
 from holdfast.proxy.accept import Acceptor
-from holdfast.proxy.answers import (
-    BAD_UPGRADE,
-    INTERNAL_ERROR,
-    NO_WEBSOCKETS,
-    ROUTE_NOT_FOUND,
-    TEXT_PLAIN,
-    ErrorAnswer,
-    origin_error,
-)
+from holdfast.proxy.answers import INTERNAL_ERROR, ROUTE_NOT_FOUND, TEXT_PLAIN, ErrorAnswer, origin_error
 from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import RetryTerms
@@ -78,16 +69,16 @@ class HttpExchange:
         """Something came of what `start` sent: relay a whole answer, and leave everything else to the coroutine."""
         self._proxy.runtime.callbacks.discard(self)
         assert self._attempts is not None
-        reply = self._attempts.whole_reply()
-        if reply is None or self._is_instruct(reply):
-            self._client.run(self.run())
-            return
+        outcome = Outcome.RESPONSE
         try:
+            reply = self._attempts.whole_reply()
+            if reply is None or self._is_instruct(reply):
+                self._client.run(self.run())
+                return
             body = reply.take()
             # The connection first: the client's next request may be here, and begins before `_relay` returns.
             reply.close(is_request_sent=True)
             self._relay(reply, body)
-            outcome = Outcome.RESPONSE
         except Exception as exc:
             outcome = self._fail(exc)
         self._log(outcome)
@@ -138,12 +129,10 @@ class HttpExchange:
         head = client.head
         is_tls = client.is_tls or is_tls_by_header(head.headers, proxy.policy)
         self._uri = uri = parse_client_uri(head.target, head.host, is_tls=is_tls)
-        if head.upgrade == b"websocket":
-            raise _refuse_websocket(client)
         self._rule = rule = self._find_rule(uri, is_tls)
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
-        self._is_trusted = proxy.verifier is not None and self._check_trust(proxy.verifier)
+        self._is_trusted = proxy.is_trusted(head.headers)
         request = build_origin_request(
             rule,
             uri,
@@ -167,18 +156,8 @@ class HttpExchange:
             rule = routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=self._retry.route_id)
             if rule is not None and (rule.path_beg is None or uri.path.startswith(rule.path_beg)):
                 return rule
-        wanted = self._wanted_route() if self._proxy.policy.accept_pushpin_route else None
+        wanted = self._proxy.wanted_route(self._client.head.headers)
         return routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=wanted)
-
-    def _wanted_route(self) -> str | None:
-        """The id that a client asks for, where that is allowed (routes spec §1.8)."""
-        value = get_first(self._client.head.headers, b"pushpin-route")
-        return value.decode("utf-8", "replace") if value is not None else None
-
-    def _check_trust(self, verifier: Verifier) -> bool:
-        """Whether the client is a GRIP proxy that knows our upstream key (routes spec §3.7)."""
-        token = get_first(self._client.head.headers, b"grip-sig")
-        return token is not None and verifier.is_trusted(token, self._proxy.wall_clock())
 
     def _is_instruct(self, reply: Reply) -> bool:
         """Whether the answer is an instruct, and from somebody who may give us one."""
@@ -278,15 +257,3 @@ class HttpExchange:
                 user_agent=get_first(head.headers, b"user-agent"),
             )
         )
-
-
-def _refuse_websocket(client: ClientExchange) -> ErrorAnswer:
-    """RFC 6455 §4.1: what a handshake must have; a valid one meets a machinery that does not exist yet."""
-    head = client.head
-    is_valid = (
-        head.method == b"GET"
-        and head.is_http11
-        and get_first(head.headers, b"sec-websocket-key") is not None
-        and get_first(head.headers, b"sec-websocket-version") is not None
-    )
-    return ErrorAnswer(501, NO_WEBSOCKETS) if is_valid else ErrorAnswer(400, BAD_UPGRADE, is_last=True)

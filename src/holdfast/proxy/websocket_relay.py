@@ -46,6 +46,11 @@ class RelayBackend:
         """See `DuplexOwner`."""
         return f"{self.client.describe()}, target {self._target}"
 
+    def begin(self) -> None:
+        """The client has its 101: read from both sides."""
+        self.client.go_on()
+        self._go_on()
+
     # --- from the client -------------------------------------------------------------------------------------------
 
     @property

@@ -198,10 +198,11 @@ class StreamHold:
         intake = self.intake
         if intake is None:
             return
-        self._advance(intake, channel, item.id, now_s)
-        if action is Action.HINT and intake.link is not None:
+        if action is not Action.HINT:
+            self._advance(intake, channel, item.id, now_s)
+        elif intake.link is not None:
             intake.clear()
-            self.update(now_s, is_urgent=True)
+            self.update(now_s, is_urgent=True)  # by what the client has, not by the id of the hint
 
     def _append(self, content: bytes, receipt: Receipt) -> bool:
         taken = self.outlet.write(encode_chunk(content) if self.framing.is_http11 else content)

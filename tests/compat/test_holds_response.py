@@ -8,7 +8,7 @@ import pytest
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import Connect, encode_request, fetch
 from tests.harness.grip import Stage, fresh_channel, instruct_reply, poll_reply
-from tests.harness.proxy import IS_PUSHPIN, Launch, ProxyUnderTest, holdfast_only
+from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.publish import close_item, publish, publish_ok, response_item, stream_item
 from tests.harness.timing import eventually, scaled
 
@@ -146,7 +146,7 @@ class TestPublishedResponse:
         response = client.read_response()
         assert (response.has("Grip-Hold"), response.header("X-A")) == (False, "1")
 
-    @holdfast_only("1.36 removes the listed header and keeps the rest")
+    @differs("item-expose-headers")
     def test_expose_headers_in_an_item(self, stage: Stage) -> None:
         """Deviation of grip spec §5.3: only the listed ones stay."""
         channel = fresh_channel()
@@ -156,7 +156,7 @@ class TestPublishedResponse:
         response = client.read_response()
         assert response.headers == [("X-A", "1"), ("Content-Length", "1")]
 
-    @holdfast_only("1.36 lets an item split the response")
+    @differs("response-splitting")
     @pytest.mark.parametrize(
         "fields",
         [
@@ -204,7 +204,7 @@ class TestPublishedResponse:
         publish_ok(stage.proxy.control_port, response_item(channel, "x" * 900_000))
         assert client.read_response(timeout_s=10).body == b"x" * 900_000
 
-    @holdfast_only("1.36 sends a body")
+    @differs("held-head")
     def test_head(self, stage: Stage) -> None:
         """Deviation of grip spec §5.3: no body for HEAD, and the connection goes on."""
         channel = fresh_channel()
@@ -268,11 +268,30 @@ class TestSubscriptions:
         stage.poll(channel).close()
         time.sleep(0.2)
         staying = stage.poll(channel)
-        response = publish(stage.proxy.control_port, [response_item(channel, "x")], "application/json")
-        assert response.status == 200
-        if not IS_PUSHPIN:
-            assert '"receivers":1' in response.text.replace(" ", "")
+        publish_ok(stage.proxy.control_port, response_item(channel, "x"))
+        stage.proxy.wait_log(rf"publish channel={channel} receivers=1$")
         assert staying.read_response().text == "x"
+
+
+class TestFilters:
+    @pytest.mark.parametrize(("encoding", "expected"), [("", "id 2"), (", id_encoding=hex", "id 32")])
+    def test_build_id(self, stage: Stage, encoding: str, expected: str) -> None:
+        """grip-90: the id of the item that is delivered, plain and in hexadecimal digits."""
+        channel = fresh_channel()
+        meta = f'id_format="%({channel})s"{encoding}'
+        client = stage.hold(poll_reply(f"{channel}; prev-id=1; filter=build-id", headers=[("Grip-Set-Meta", meta)]))
+        publish_ok(stage.proxy.control_port, {**response_item(channel, "id %I"), "id": "2", "prev-id": "1"})
+        assert client.read_response().text == expected
+
+    def test_dropped_item_was_seen(self, stage: Stage) -> None:
+        """grip-93: what follows it follows what the client has."""
+        channel = fresh_channel()
+        client = stage.hold(
+            poll_reply(f"{channel}; prev-id=1; filter=skip-self", headers=[("Grip-Set-Meta", "user=bob")])
+        )
+        own = {**response_item(channel, "from bob"), "id": "2", "prev-id": "1", "meta": {"sender": "bob"}}
+        publish_ok(stage.proxy.control_port, own, {**response_item(channel, "next"), "id": "3", "prev-id": "2"})
+        assert client.read_response().text == "next"
 
 
 class TestConnection:

@@ -1,19 +1,17 @@
-"""The front end seen from a client's socket: framing, keep-alive, listeners and time limits."""
+"""The front end seen from a client's socket: framing, keep-alive and listeners."""
 
 from __future__ import annotations
 
 import random
 import threading
-import time
 
 import pytest
 from tests.harness.backend import Framing, Reply, ScriptedBackend
-from tests.harness.client import Connect, RawClient, encode_chunk, encode_request, fetch
-from tests.harness.grip import Stage, fresh_channel, stream_reply
+from tests.harness.client import Connect, encode_chunk, encode_request, fetch
+from tests.harness.grip import Stage
 from tests.harness.ports import free_port
-from tests.harness.proxy import Launch, ProxyUnderTest, holdfast_only
-from tests.harness.publish import publish_ok, stream_item
-from tests.harness.timing import eventually, scaled
+from tests.harness.proxy import Launch, ProxyUnderTest, differs
+from tests.harness.timing import eventually
 
 MEGABYTE = random.Random(1).randbytes(1_000_000)
 SIZES = [9_999, 10_001, 65_535, 65_537, *range(100_000, 270_000, 10_000), 400_000]
@@ -39,6 +37,13 @@ class TestConnections:
         response = client.read_response()
         assert (response.text, response.header("Connection")) == ("bye", "close")
         client.assert_closed()
+
+    @differs("connection-case")
+    def test_connection_close_in_another_case(self, stage: Stage) -> None:
+        client = stage.client()
+        client.request(stage.backend.serve(Reply(body=b"bye")), headers=[("Connection", "Close")])
+        assert client.read_response().text == "bye"
+        client.assert_closed(timeout_s=1)
 
     def test_http_1_0_closes(self, stage: Stage) -> None:
         path = stage.backend.serve(Reply(body=b"old"))
@@ -87,11 +92,12 @@ class TestConnections:
             assert client.read_response().status == 200
             assert stage.backend.requests(path)[-1].method == method
 
+    @differs("options-asterisk")
     def test_options_asterisk_is_refused(self, stage: Stage) -> None:
-        """It gives no URI to route: 502 in 1.36, 400 is clearer."""
-        assert fetch(stage.proxy.port, "*", method="OPTIONS").status in (400, 502)
+        """It gives no URI to route."""
+        assert fetch(stage.proxy.port, "*", method="OPTIONS").status == 400
 
-    @holdfast_only("1.36 glues an absolute target behind the Host value")
+    @differs("absolute-target")
     def test_absolute_form_target(self, stage: Stage) -> None:
         path = stage.backend.serve(Reply(body=b"ok"))
         response = fetch(stage.proxy.port, f"http://absolute.example:8000{path}?q", host="other.example")
@@ -250,7 +256,7 @@ class TestListeners:
             client.request(path)
             assert client.read_response().text == "ok"
 
-    @holdfast_only("1.36 serves fewer than configured")
+    @differs("client-maxconn")
     def test_client_maxconn(self, launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
         """Beyond the limit no more are accepted until one ends."""
         proxy = launch_once(f"* 127.0.0.1:{backend.port}", settings={"runner": {"client_maxconn": 3}})
@@ -258,66 +264,9 @@ class TestListeners:
         clients = [connect(proxy.port) for _ in range(3)]
         for client in clients:
             client.request(path)
-            assert client.read_response().text == "ok"
+            assert client.read_response(timeout_s=2).text == "ok"
         late = connect(proxy.port)
         late.request(path)
         late.assert_silent(0.4)
         clients[0].close()
         assert late.read_response().text == "ok"
-
-
-@holdfast_only("1.36 waits for 1800 s")
-class TestTimeLimits:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def hasty(cls, launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
-        environment = {"HOLDFAST_HOLDFAST_HEADER_TIMEOUT": "1", "HOLDFAST_HOLDFAST_IDLE_TIMEOUT": "2"}
-        return launch(f"* 127.0.0.1:{backend.port}", environment=environment)
-
-    @staticmethod
-    def seconds_until_closed(client: RawClient, drip: bytes = b"") -> float:
-        start = time.monotonic()
-        for _ in range(int(scaled(6) / 0.2)):
-            try:
-                if drip:
-                    client.send(drip)
-                client.read_to_close(0.2)
-            except TimeoutError:
-                continue
-            except OSError:
-                pass
-            return time.monotonic() - start
-        raise AssertionError("the server does not close")
-
-    def test_slow_header_is_cut(self, hasty: ProxyUnderTest, connect: Connect) -> None:
-        """A client that feeds its header byte by byte does not prolong its time."""
-        client = connect(hasty.port)
-        client.send(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
-        assert 0.7 < self.seconds_until_closed(client, drip=b"x") < scaled(3)
-
-    def test_slow_second_header_is_cut(self, hasty: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> None:
-        path = backend.serve(Reply(body=b"ok"))
-        client = connect(hasty.port)
-        client.request(path)
-        client.read_response()
-        client.send(b"GET / HTTP/1.1\r\n")
-        assert 0.7 < self.seconds_until_closed(client, drip=b"x") < scaled(3)
-
-    def test_silent_client_is_cut(self, hasty: ProxyUnderTest, connect: Connect) -> None:
-        assert 0.7 < self.seconds_until_closed(connect(hasty.port)) < scaled(4)
-
-    def test_idle_connection_is_cut(self, hasty: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> None:
-        path = backend.serve(Reply(body=b"ok"))
-        client = connect(hasty.port)
-        client.request(path)
-        client.read_response()
-        assert 1.5 < self.seconds_until_closed(client) < scaled(5)
-
-    def test_held_client_is_not_idle(self, hasty: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> None:
-        stage = Stage(hasty, backend, connect)
-        channel = fresh_channel()
-        client = stage.hold(stream_reply(channel))
-        client.read_head()
-        client.assert_silent(3)
-        publish_ok(hasty.control_port, stream_item(channel, "still here"))
-        assert client.read_data(10) == b"still here"

@@ -10,8 +10,8 @@ import pytest
 from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect, encode_chunk, fetch
 from tests.harness.grip import Stage, fresh_channel
-from tests.harness.proxy import Launch, ProxyUnderTest, differs, holdfast_only
-from tests.harness.publish import close_item, post_publish, publish, publish_ok, response_item, stream_item
+from tests.harness.proxy import Launch, ProxyUnderTest, differs
+from tests.harness.publish import close_item, post_publish, publish, publish_ok, stream_item
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ class TestPaths:
             assert post_publish(stage.proxy.control_port, body, path=path).text == "Published\n"
             assert client.read_data(1) == b"x"
 
-    @holdfast_only("1.36 sends a body")
+    @differs("control-head")
     def test_head_has_no_body(self, proxy: ProxyUnderTest, connect: Connect) -> None:
         """Deviation of grip spec §15.1."""
         client = connect(proxy.control_port)
@@ -100,27 +100,6 @@ class TestAccept:
     def test_errors_are_text(self, proxy: ProxyUnderTest) -> None:
         response = post_publish(proxy.control_port, b"nonsense", [("Accept", "application/json")])
         assert (response.status, response.header("Content-Type")) == (400, "text/plain")
-
-    @holdfast_only("1.36 tells only 'Published'")
-    def test_json_tells_the_receivers(self, stage: Stage) -> None:
-        """One object per item, in order."""
-        one, two = fresh_channel(), fresh_channel()
-        for channel in (one, one, two):
-            stage.stream(channel)
-        stage.poll(two)
-        both = {"channel": two, "formats": {"http-stream": {"content": "x"}, "http-response": {"body": "x"}}}
-        items = [stream_item(one, "x"), stream_item("nobody", "x"), both, response_item(one, "x")]
-        response = publish(stage.proxy.control_port, items, "application/json")
-        assert json.loads(response.text) == {
-            "message": "Published",
-            "items": [
-                {"channel": one, "receivers": 2, "dropped": 0, "queued": 0, "state": "delivered"},
-                {"channel": "nobody", "receivers": 0, "dropped": 0, "queued": 0, "state": "delivered"},
-                {"channel": two, "receivers": 2, "dropped": 0, "queued": 0, "state": "delivered"},
-                {"channel": one, "receivers": 0, "dropped": 0, "queued": 0, "state": "delivered"},
-            ],
-        }
-        assert response.text.endswith("\n")
 
 
 class TestFraming:
@@ -177,7 +156,7 @@ class TestFraming:
         assert client.read_response().version == "HTTP/1.0"
         client.assert_closed()
 
-    @holdfast_only("1.36 closes after each request")
+    @differs("control-keep-alive")
     def test_keep_alive(self, stage: Stage, connect: Connect) -> None:
         """Deviation of grip spec §15.1: also after an item that is refused."""
         channel = fresh_channel()
@@ -190,14 +169,13 @@ class TestFraming:
             assert publisher.read_response().status == 400
         assert receiver.read_data(5) == b"01234"
 
-    @holdfast_only("1.36 closes after each request")
     def test_connection_close_is_obeyed(self, proxy: ProxyUnderTest, connect: Connect) -> None:
         client = connect(proxy.control_port)
         client.request("/", headers=[("Connection", "close")])
         assert client.read_response().header("Connection") == "close"
         client.assert_closed()
 
-    @holdfast_only("1.36 requires a Content-Length")
+    @differs("control-chunked")
     def test_chunked_body(self, stage: Stage, connect: Connect) -> None:
         """Deviation of grip spec §15.1, with the same limit."""
         channel = fresh_channel()
@@ -212,6 +190,21 @@ class TestFraming:
         publisher.send(encode_chunk(b" " * 400_001))
         response = publisher.read_response()
         assert (response.status, response.text) == (400, "Request body too large.\n")
+
+    @differs("control-bare-lf")
+    def test_bare_line_ends(self, proxy: ProxyUnderTest, connect: Connect) -> None:
+        client = connect(proxy.control_port)
+        client.send(b'POST /publish/ HTTP/1.1\nHost: x\nContent-Length: 13\n\n{"items": []}')
+        response = client.read_response()
+        assert (response.status, response.text) == (400, "Failed to parse request header.\n")
+
+    @differs("control-more-bytes")
+    def test_more_bytes_than_the_length(self, proxy: ProxyUnderTest, connect: Connect) -> None:
+        """They are the next request."""
+        client = connect(proxy.control_port)
+        client.send(b'POST /publish/ HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{"items": []}')
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert [client.read_response(timeout_s=2).text for _ in range(2)] == ["Published\n", "Pushpin API\n"]
 
 
 NOT_JSON = "Body is not valid JSON.\n"
@@ -311,7 +304,7 @@ def test_bad_item(proxy: ProxyUnderTest, item: Any, text: str) -> None:
     assert (response.status, response.text) == (400, f"Invalid format: {text}\n")
 
 
-@holdfast_only("1.36 takes what can be converted")
+@differs("number-types")
 @pytest.mark.parametrize("code", ["abc", True, 200.6])
 def test_number_that_is_none(proxy: ProxyUnderTest, code: object) -> None:
     """Deviation of grip spec §8.3."""
@@ -331,13 +324,21 @@ def test_number_that_is_none(proxy: ProxyUnderTest, code: object) -> None:
         _response(body="x", code="404"),
         _message(type="ping"),
         _message(action="close", code=1000, reason="x"),
-        pytest.param(_message(action="refresh"), marks=differs("since 1.38"), id="refresh"),
+        pytest.param(_message(action="refresh"), marks=differs("refresh"), id="refresh"),
         _stream(**{"content-bin": "not base64!"}),
     ],
 )
 def test_good_item(proxy: ProxyUnderTest, item: Any) -> None:
     """What is unusual but no error."""
     publish_ok(proxy.control_port, item)
+
+
+@differs("response-splitting")
+@pytest.mark.parametrize("field", ["id", "prev-id"])
+def test_line_end_in_an_id(proxy: ProxyUnderTest, field: str) -> None:
+    """Ids become values of ``Grip-Last``."""
+    response = publish(proxy.control_port, [{"channel": "c", "formats": FORMATS, field: "a\r\nX-B: b"}])
+    assert response.status == 400
 
 
 class TestItems:

@@ -9,8 +9,8 @@ import pytest
 from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect
 from tests.harness.grip import Stage, fresh_channel, stream_reply
-from tests.harness.proxy import Launch, ProxyUnderTest, holdfast_only
-from tests.harness.publish import publish, publish_ok, stream_item
+from tests.harness.proxy import Launch, ProxyUnderTest, differs
+from tests.harness.publish import publish_ok, stream_item
 from tests.harness.timing import scaled
 
 
@@ -19,7 +19,7 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     return launch(f"* 127.0.0.1:{backend.port}")
 
 
-@holdfast_only("1.36 drops items in silence")
+@differs("slow-reader")
 def test_it_delays_nobody_and_is_cut(launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
     """grip-100: others get everything at once; the slow one is disconnected, and the log names it."""
     proxy = launch_once(f"* 127.0.0.1:{backend.port}")
@@ -43,8 +43,6 @@ def test_it_delays_nobody_and_is_cut(launch_once: Launch, backend: ScriptedBacke
     named = proxy.wait_log(r"\[WARN\]")
     assert any(str(port) in line or f"{path} " in line for line in named), named
     assert len(slow.read_to_close()) < 30_000_000
-    response = publish(proxy.control_port, [stream_item(channel, "x")], "application/json")
-    assert '"receivers":3' in response.text.replace(" ", "")
 
 
 def test_short_pause_loses_nothing(stage: Stage) -> None:
