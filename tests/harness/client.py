@@ -49,15 +49,19 @@ def encode_chunk(data: bytes) -> bytes:
 
 
 class RawClient:
-    """One connection. Deadlines are seconds and scaled by the time factor."""
+    """One connection, from the address ``source``. Deadlines are seconds and scaled by the time factor."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1", receive_buffer: int | None = None) -> None:
+    def __init__(
+        self, port: int, host: str = "127.0.0.1", receive_buffer: int | None = None, source: str | None = None
+    ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family)
         if receive_buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._socket.settimeout(scaled(DEFAULT_TIMEOUT_S))
         try:
+            if source is not None:
+                self._socket.bind((source, 0))
             self._socket.connect((host, port))
         except OSError:
             self._socket.close()
@@ -241,7 +245,7 @@ class RawClient:
 
 
 Connect = Callable[..., RawClient]
-"""Opens a connection that is closed when the test ends: ``connect(port, host=..., receive_buffer=...)``."""
+"""Opens a connection that is closed when the test ends: ``connect(port, host=..., receive_buffer=..., source=...)``."""
 
 
 def _framing(response: Response, method: str) -> str:

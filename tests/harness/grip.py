@@ -46,9 +46,9 @@ class Stage:
         self.backend = backend
         self._connect = connect
 
-    def client(self) -> RawClient:
-        """A new connection to the proxy."""
-        return self._connect(self.proxy.port)
+    def client(self, source: str | None = None) -> RawClient:
+        """A new connection to the proxy, from the loopback address ``source``."""
+        return self._connect(self.proxy.port, source=source)
 
     def received(self, query: str = "", **options: Any) -> Request:
         """Make a request (see `fetch`) that is answered with 200, and return it as the backend received it."""

@@ -74,6 +74,10 @@ class ProxyStage:
             request_log=log,
             is_debug=False,
             wall_clock=time.time,
+            parking=None,
+            outbox_limits=unused,
+            allow_compression=False,
+            websocket_idle_s=1.0,
         )
 
     async def accept(self) -> Peer:
