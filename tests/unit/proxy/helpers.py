@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from tests.unit.push.helpers import HTTP10, ROUTE, Client, make_instruct
+from tests.unit.push.helpers import HTTP10, REQUEST, ROUTE, Client, make_instruct
 
 from holdfast.counters import Counters
 from holdfast.grip.item import Item
 from holdfast.grip.values import HoldMode, KeepAlive, Subscription
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.network_filter import NetworkFilters
 from holdfast.proxy.next_link import NextLinks
 from holdfast.proxy.origin import HoldOrigin, Home, LinkTarget
 from holdfast.proxy.own_request import OwnRequest, OwnRequests
@@ -173,7 +174,7 @@ class ProxyWorld:
     """Holds of a proxy, and what asks backends for them. Must be made in the loop, and closed.
 
     Attributes:
-        backends: who is told by the holds; next links are followed, everything else is noted.
+        backends: who is told by the holds; links are followed and filters run, everything else is noted.
     """
 
     def __init__(self, *answers: Answer | Exception, jitter: float = 0.0) -> None:
@@ -219,9 +220,9 @@ class ProxyWorld:
         self.requests = ScriptedRequests()
         self.requests.script = list(answers)
         self.links = NextLinks(self.proxy, self.requests)
+        self.filters = NetworkFilters(self.proxy, self.requests)
         self.clients: list[Client] = []
         self.retried: list[ResponseHold] = []
-        self.filtering: list[Hold] = []
         self.ended: list[Hold] = []
 
     # --- what holds tell
@@ -233,7 +234,7 @@ class ProxyWorld:
         return self.links.follow(hold, since_s)
 
     def filter(self, hold: Hold) -> None:
-        self.filtering.append(hold)
+        self.filters.filter(hold)
 
     def hold_ended(self, hold: Hold) -> None:
         self.ended.append(hold)
@@ -256,6 +257,19 @@ class ProxyWorld:
         link = Link(LinkTarget(uri, home), timeout_s)
         plan = self.proxy.plan(instruct, route, "test")
         client = Client(StreamHold(self.context, plan, HTTP10, link, HoldOrigin(home, BASE)))
+        self.clients.append(client)
+        client.hold.open(client.outlet)
+        return client
+
+    def poll(
+        self,
+        *channels: str | Subscription,
+        meta: dict[str, str | None] | None = None,
+        route: RouteTerms = ROUTE,
+    ) -> Client:
+        instruct = make_instruct(HoldMode.RESPONSE, *channels, meta=meta)
+        plan = self.proxy.plan(instruct, route, "test")
+        client = Client(ResponseHold(self.context, plan, HTTP10, REQUEST, HoldOrigin(HOME, BASE)))
         self.clients.append(client)
         client.hold.open(client.outlet)
         return client
