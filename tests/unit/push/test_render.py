@@ -149,9 +149,11 @@ class TestAsking:
     """grip spec §11.4: a filter that asks the network is asked step by step."""
 
     def ask(self, rendering: Rendering[ResultT], *verdicts: Verdict) -> tuple[ResultT, list[Question]]:
-        questions = [next(rendering)]
+        question, questions = next(rendering), []
         try:
-            questions.extend(map(rendering.send, verdicts))
+            for verdict in verdicts:
+                questions.append(question)
+                question = rendering.send(verdict)
         except StopIteration as done:
             return done.value, questions
         raise AssertionError("one question more")
