@@ -83,6 +83,7 @@ class NextLinks:
         """Nobody can join `fetch` any more."""
         if self._fetches.get(key) is fetch:
             del self._fetches[key]
+        fetch.close()
 
 
 class _Fetch:
@@ -110,17 +111,20 @@ class _Fetch:
         """Take part, and be given what has come already."""
         if self._conclude is not None:
             # Not now: the hold may be in the middle of something, and a chain would nest as deep as it is long.
-            self._links.proxy.runtime.loop.call_soon(self._serve, hold)
+            self._links.proxy.runtime.loop.call_soon(self._serve, hold, self._conclude)
             return
         self._members.append(hold)
         if self._has_relayed:
             hold.relay(b"".join(self._body))
 
-    def _serve(self, hold: StreamHold) -> None:
+    def _serve(self, hold: StreamHold, conclude: Callable[[StreamHold], None]) -> None:
         """Give the whole answer to one who came when it was complete."""
-        assert self._conclude is not None
         hold.relay(b"".join(self._body))
-        self._conclude(hold)
+        conclude(hold)
+
+    def close(self) -> None:
+        """Nobody joins any more. The conclusion refers to us and to plans, and would keep both until a collection."""
+        self._conclude = None
 
     async def _all(self) -> AsyncIterator[StreamHold]:
         """Those who take part now, in slices."""
