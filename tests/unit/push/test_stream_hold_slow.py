@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tests.unit.push.helpers import Mood, World, text
+
 from holdfast.grip.values import Subscription
 from holdfast.push.link import Link
-from tests.unit.push.helpers import Mood, World, text
 
 AT_1 = Subscription("c", prev_id="1")
 
