@@ -116,7 +116,7 @@ class TestHandshake:
         peer.close()
         response = client.refused()
         assert (response.status, response.body) == (502, BAD_GATEWAY)
-        assert response.headers == [("Content-Length", str(len(BAD_GATEWAY)))]
+        assert (response.header("Content-Type"), response.header("Content-Length")) == (None, str(len(BAD_GATEWAY)))
 
     @pytest.mark.spec("ws 68")
     def test_no_backend(self, ws: WebSocketStage) -> None:
@@ -124,7 +124,7 @@ class TestHandshake:
         client.handshake("/", host="dead")
         response = client.refused()
         assert (response.status, response.body) == (502, BAD_GATEWAY)
-        assert response.headers == [("Content-Length", str(len(BAD_GATEWAY)))]
+        assert (response.header("Content-Type"), response.header("Content-Length")) == (None, str(len(BAD_GATEWAY)))
         client = ws.client()
         client.handshake("/", host="dead-debug")
         assert client.refused().body.startswith(b"Unable to connect to any targets. Tried: 127.0.0.1:")

@@ -203,10 +203,10 @@ class TestDelayed:
         """Comes once, after the message."""
         client, peer = ws.grip()
         first, second = fragments(Opcode.TEXT, b"m:x", b"y")
-        peer.send(control("keep-alive", content="alive", timeout=1), first)
+        peer.send(control("keep-alive", content="alive", timeout=2), first)
         assert client.read_frame().payload == b"x"
-        client.assert_silent(1.6)
-        peer.send(control("keep-alive"), second)
+        client.assert_silent(4.2)
+        peer.send(second)
         assert client.read_frame().payload == b"y"
         client.expect_text("alive")
         client.assert_silent(0.2)

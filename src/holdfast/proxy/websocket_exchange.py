@@ -76,7 +76,10 @@ class WebSocketExchange:
         except ErrorAnswer as answer:
             outcome = self._answer(answer)
         except WireError as error:
-            outcome = self._answer(ErrorAnswer(error.status, error.text, is_last=True))
+            is_ours = error.status < 500
+            outcome = self._answer(
+                ErrorAnswer(error.status, error.text, is_last=True) if is_ours else origin_error(error.text)
+            )
         except BackendError as exc:
             outcome = self._answer(origin_error(str(exc)))
         except ClientGone:
@@ -167,7 +170,7 @@ class WebSocketExchange:
             self._reject(result.code, result.reason, result.headers, result.body)
             return
         headers = without_prefix(without(result.headers, _OF_EVENTS), b"set-meta-")
-        if not await self._accept(client, result.reason, headers):
+        if not await self._accept(client, b"", headers):
             backend.abandon()
             return
         backend.begin(result.events)
@@ -259,8 +262,7 @@ class WebSocketExchange:
         self._status = answer.code
         is_debug = self._rule.debug if self._rule is not None else self._proxy.is_debug
         headers = TEXT_PLAIN if answer.is_last else []
-        if answer.is_last:
-            self._client.make_last()
+        self._client.make_last()
         self._client.respond(answer.code, answer.reason, headers, answer.body(is_debug=is_debug))
         return Outcome.RESPONSE
 

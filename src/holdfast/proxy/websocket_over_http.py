@@ -54,7 +54,6 @@ _OPCODES = {EventType.TEXT: Opcode.TEXT, EventType.BINARY: Opcode.BINARY}
 class Acceptance:
     """The backend accepts: head of the 101, and what comes with it."""
 
-    reason: bytes
     headers: Headers
     events: list[Event]
 
@@ -125,7 +124,7 @@ class EventsBackend:
                 events = await self._read_events(reply)
             if events and events[0].type is EventType.OPEN:
                 self._accept(reply.headers)
-                return Acceptance(reply.reason, reply.headers, events[1:])
+                return Acceptance(reply.headers, events[1:])
             if events or not self._interval_s:
                 raise origin_error("backend did not accept the WebSocket")
             await asyncio.sleep(self._interval_s)

@@ -350,10 +350,16 @@ class SocketHold:
             self._arm(self._written_at_s)
             return
         if not self.outlet.is_blocked:
-            self._context.counters.keep_alives_sent += 1
-            self._send_order(keep_alive.message)
+            self._send_keep_alive(keep_alive.message)
         self._written_at_s = now_s
         self._arm(now_s)
+
+    def _send_keep_alive(self, message: Message) -> None:
+        """Send it; of those that have to wait for the end of a relayed message one is enough."""
+        frame = encode_message(message.kind, message.content, is_compressed=self.is_compressed)
+        if self._waiting is None or frame not in self._waiting:
+            self._context.counters.keep_alives_sent += 1
+            self._write(frame)
 
     def send_delayed(self, order: SendDelayed) -> None:
         """Send a message later, and the one that is waiting for that now."""
