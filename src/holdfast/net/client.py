@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 from holdfast.errors import WireError
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange
-from holdfast.net.runtime import Cancellable, Work
+from holdfast.net.runtime import Cancellable
 from holdfast.timers import Deadline
 from holdfast.wire.http1.encode import encode_response_head
 from holdfast.wire.http1.head import RequestHead, parse_request_head
@@ -205,7 +205,7 @@ class ClientConnection(asyncio.Protocol):
         if self._state is _SERVING:
             coroutine = self.edge.service.serve(exchange)
             if coroutine is not None:
-                self.run(coroutine)
+                self.work = self.edge.runtime.spawn(coroutine, "exchange")
 
     def _receive_while_serving(self, data: bytes) -> None:
         assert self._exchange is not None
@@ -246,10 +246,6 @@ class ClientConnection(asyncio.Protocol):
             self.work = None
 
     # --- for the exchange ------------------------------------------------------------------------------------------
-
-    def run(self, coroutine: Work) -> None:
-        """Answer the request by a coroutine, in a task."""
-        self.work = self.edge.runtime.spawn(coroutine, "exchange")
 
     @property
     def is_lost(self) -> bool:

@@ -170,12 +170,8 @@ class ClientExchange:
     # --- who answers -----------------------------------------------------------------------------------------------
 
     def entrust(self, work: Cancellable) -> None:
-        """Leave the answer to callbacks of `work`, which is cancelled when the client leaves."""
+        """Leave the answer to `work`, which is cancelled when the client leaves."""
         self._connection.work = work
-
-    def run(self, coroutine: Work) -> None:
-        """Let a coroutine answer what was entrusted to callbacks."""
-        self._connection.run(coroutine)
 
     # --- the response ----------------------------------------------------------------------------------------------
 

@@ -117,14 +117,15 @@ class Attempts:
         if head is None:
             return None
         reply = WholeReply(head.code, head.reason, head.headers, connection.take(), head.content_length)
+        self._begun = None
         self._proxy.pool.release(connection)
         return reply
 
     def abandon(self) -> None:
-        """Break off what `begin` began."""
-        assert self._begun is not None
-        self._begun.on_news = None
-        self._begun.abort()
+        """Break off what `begin` began, if it is not done."""
+        if self._begun is not None:
+            self._begun.on_news = None
+            self._begun.abort()
 
     async def run(self, rule: Rule) -> Reply:
         """The answer of the first target that can be connected to.

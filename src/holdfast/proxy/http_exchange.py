@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from holdfast.errors import BackendError, WireError
@@ -30,7 +31,19 @@ class HttpExchange:
         retry: for a request that was held and is made again on behalf of its client.
     """
 
-    __slots__ = ("_attempts", "_client", "_is_trusted", "_proxy", "_reply", "_retry", "_rule", "_status", "_uri")
+    __slots__ = (
+        "_attempts",
+        "_client",
+        "_is_running",
+        "_is_trusted",
+        "_proxy",
+        "_reply",
+        "_retry",
+        "_rule",
+        "_status",
+        "_task",
+        "_uri",
+    )
 
     def __init__(self, proxy: ProxyContext, client: ClientExchange, retry: RetryTerms | None = None) -> None:
         self._proxy = proxy
@@ -40,6 +53,8 @@ class HttpExchange:
         self._rule: Rule | None = None
         self._attempts: Attempts | None = None
         self._reply: Reply | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_running = False
         self._is_trusted = False
         self._status: int | None = None
 
@@ -74,7 +89,7 @@ class HttpExchange:
         try:
             self._reply = reply = self._attempts.whole_reply()
             if reply is None or self._is_instruct(reply):
-                self._client.run(self.run())
+                self._task = self._proxy.runtime.spawn(self.run(), "exchange")
                 return
             self._relay(reply)
         except Exception as exc:
@@ -83,15 +98,19 @@ class HttpExchange:
 
     def cancel(self) -> None:
         """Nobody waits any more for the answer to what `start` sent."""
-        self._proxy.runtime.callbacks.discard(self)
-        assert self._attempts is not None
-        self._attempts.abandon()
-        self._log(Outcome.ERROR)
+        if self._task is not None:
+            self._task.cancel()
+        if not self._is_running:  # nor will it, if its task was cancelled before the first step
+            self._proxy.runtime.callbacks.discard(self)
+            assert self._attempts is not None
+            self._attempts.abandon()
+            self._log(Outcome.ERROR)
 
     # --- every request ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Answer the request, whatever happens."""
+        self._is_running = True
         outcome = Outcome.ERROR
         try:
             outcome = await self._forward()

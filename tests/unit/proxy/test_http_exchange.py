@@ -252,6 +252,29 @@ async def test_a_client_that_leaves() -> None:
         assert proxy.log.outcomes == ["error"]
 
 
+async def test_a_client_that_leaves_as_its_task_begins() -> None:
+    """A task that is cancelled before its first step runs no line of its coroutine."""
+    async with proxy_stage() as proxy:
+        _, backend = await proxy.ask_again()
+        (exchange,) = proxy.stage.runtime.callbacks
+        assert isinstance(exchange, HttpExchange)
+        exchange._on_news()
+        exchange.cancel()
+        assert await backend.drain() == 0
+        await eventually(lambda: proxy.is_over, "ended")
+        assert proxy.log.outcomes == ["error"]
+
+
+async def test_a_client_that_leaves_during_its_answer() -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.ask_again()
+        await backend.send(ok(b"hello")[:-1])
+        await client.expect(ok(b"hello")[:-1])
+        client.close()
+        await eventually(lambda: proxy.is_over, "ended")
+        assert proxy.log.outcomes == ["error"]
+
+
 async def test_a_stop() -> None:
     async with proxy_stage() as proxy:
         _, backend = await proxy.ask_again()
