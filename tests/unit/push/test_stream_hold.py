@@ -777,6 +777,7 @@ class TestWishes:
         client = following(world)
         hold_of(client).update(world.now_s)
         client.leave()
+        assert len(world.updates) == 0
         hold_of(client).update(world.now_s, is_urgent=True)
         world.pass_time(1)
         assert world.backends.followed == []
@@ -1161,14 +1162,17 @@ class TestKeepAliveOfALink:
         world.pass_time(0.2)
         assert client.content == "k"
 
-    def test_only_one_runs(self) -> None:
+    @pytest.mark.parametrize("mode", [IDLE, INTERVAL])
+    def test_only_one_runs(self, mode: KeepAliveMode) -> None:
         world = World()
-        client = self.asking(world)
+        client = self.asking(world, mode)
         for _ in range(3):
             world.pass_time(1)
-            world.resume(client, "c", keep_alive=keep_alive(b"k", 10), link=next_link())
+            world.resume(client, "c", keep_alive=keep_alive(b"k", 10, mode), link=next_link())
             hold_of(client).update(world.now_s, is_urgent=True)
-        world.pass_time(10)
+        world.pass_time(9.9)
+        assert client.content == ""
+        world.pass_time(0.2)
         assert client.content == "k"
 
 
@@ -1218,6 +1222,16 @@ class TestMoving:
         world.resume(client, "a", link=next_link())
         world.run()
         assert (client.content, receipts[0].receivers) == ("2", 0)
+
+    def test_what_waits_for_its_turn_on_others_is_left_out(self) -> None:
+        """grip spec §13: a rate limit holds items back after they were accepted."""
+        world = World(rate=1)
+        client = world.stream("a", "b", link=next_link())
+        hold_of(client).update(world.now_s, is_urgent=True)
+        world.publish(text("b", "1"), text("a", "2"))
+        world.resume(client, "a", link=next_link())
+        world.pass_time(5)
+        assert client.content == "2"
 
     def test_filters_and_meta_are_the_new_ones(self) -> None:
         world = World()
