@@ -1,7 +1,7 @@
 """Every requirement of the specifications has a test, or a reason why there is none yet.
 
 The specifications of GRIP over HTTP, and of routes and configuration, end with numbered checklists. A test says which
-numbers it is about in its docstring, in the id of its case, or beside its row: ``grip-46``, ``routes-12``.
+numbers it is about in its docstring, in a mark, in the id of its case, or beside its row: ``grip-46``, ``routes-12``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ def _items(checklist: str, *numbers: int | range, why: str) -> dict[Item, str]:
 
 NOT_YET: dict[Item, str] = {
     **_items("grip", 54, why="CORS and JSON-P"),
-    **_items("grip", 57, range(61, 74), 86, why="recovery of streams"),
-    **_items("grip", 94, why="http-check"),
     **_items("grip", range(105, 110), why="ZeroMQ doors and commands"),
     **_items("grip", range(110, 114), why="statistics"),
     **_items("routes", 76, why="zhttp and zhttpreq targets"),

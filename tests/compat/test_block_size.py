@@ -17,7 +17,7 @@ TURN_S = 0.1  # with a message_rate of 10
 EARLY_S = 0.05  # the timer of 1.36 does not add up its turns exactly
 BLOCK_BYTES = 100
 
-pytestmark = pytest.mark.spec("grip 99")
+pytestmark = pytest.mark.spec("grip-99")
 
 
 def started(launch: Launch, backend: ScriptedBackend, block_bytes: int | None) -> ProxyUnderTest:

@@ -17,7 +17,7 @@ from tests.harness.publish import close_item, hint_item, publish_ok, response_it
 from tests.harness.timing import eventually
 from tests.harness.tokens import token_claims
 
-pytestmark = [differs("does not know gone links"), pytest.mark.spec("grip 73")]
+pytestmark = [differs("gone-links"), pytest.mark.spec("grip-73")]
 
 NEVER_S = 0.4
 

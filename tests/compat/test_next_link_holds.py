@@ -70,7 +70,7 @@ class TestHold:
         client.request(stage.backend.serve(Reply(body=b"plain")))
         assert client.read_response().text == "plain"
 
-    @pytest.mark.spec("grip 68")
+    @pytest.mark.spec("grip-68")
     def test_channels_are_replaced(self, stage: Stage, link: NextLink, names: Iterator[str], control_port: int) -> None:
         old, kept, new = next(names), next(names), next(names)
         link.answers(link.holds(f"{kept}, {new}", b"next "))
@@ -82,7 +82,7 @@ class TestHold:
         assert client.read_data(7) == b"keptnew"
         client.assert_silent(0.1)
 
-    @pytest.mark.spec("grip 68")
+    @pytest.mark.spec("grip-68")
     def test_no_channels(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         """Nothing can reach it any more, but it stays."""
         link.answers(Reply(headers=[("Grip-Hold", "stream"), link.header()], body=b"next"))
@@ -104,7 +104,7 @@ class TestHold:
         publish_ok(control_port, stream_item(other, "no"))
         client.assert_silent(0.1)
 
-    @pytest.mark.spec("grip 14")
+    @pytest.mark.spec("grip-14")
     def test_implicit_channels_stay(
         self, stage: Stage, link: NextLink, names: Iterator[str], control_port: int
     ) -> None:
@@ -134,7 +134,7 @@ class TestHold:
         publish_ok(control_port, bob, carol)
         assert client.read_data(12) == b"<bob><carol>"
 
-    @pytest.mark.spec("grip 57")
+    @pytest.mark.spec("grip-57")
     def test_prev_id_needs_another_link(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         """Also in the answer of a next link: the stream ends after its body."""
         link.answers(stream_reply(f"{channel}; prev-id=1", b"next"))
@@ -163,7 +163,7 @@ class TestBuildId:
 
     META = ("Grip-Set-Meta", 'id_format="A"')
 
-    @differs("puts the body of a next link through the filters of the answer before")
+    @differs("link-filters")
     def test_filter_of_the_answer(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         """grip spec §6.7; without a hold as well."""
         link.answers(
@@ -176,7 +176,7 @@ class TestBuildId:
         publish_ok(control_port, hint_item(channel))
         assert client.read_chunks() == b"<y>"
 
-    @differs("puts the body of a next link through the filters of the answer before")
+    @differs("link-filters")
     def test_filter_of_the_answer_before(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         """It is over with that answer."""
         link.answers(link.holds(channel, b"<%(y)I>"))
@@ -186,7 +186,7 @@ class TestBuildId:
         publish_ok(control_port, hint_item(channel))
         assert client.read_data(10) == b"<x><%(y)I>"
 
-    @differs("puts the body of a next link through the filters of the answer before")
+    @differs("link-filters")
     def test_directive_in_two_pieces(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         gate = threading.Event()
         headers = link.holds(f"{channel}; filter=build-id", headers=[self.META]).headers
@@ -198,7 +198,7 @@ class TestBuildId:
         gate.set()
         assert client.read_data(3) == b"ab>"
 
-    @differs("puts the body of a next link through the filters of the answer before")
+    @differs("link-filters")
     def test_failure(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         """It ends the stream: there is no id to put in."""
         link.answers(link.holds(f"{channel}; filter=build-id", b"<%I>", [self.META]))
@@ -227,7 +227,7 @@ class TestKeepAlive:
             data += client.read_data(1).strip(b"-")
         assert data == expected
 
-    @pytest.mark.spec("grip 70")
+    @pytest.mark.spec("grip-70")
     def test_during_the_request(self, client: RawClient, link: NextLink, channel: str, control_port: int) -> None:
         """It goes on; then the one of the answer starts, after a time of its own."""
         gate = threading.Event()

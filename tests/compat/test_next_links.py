@@ -56,7 +56,7 @@ def whole(stage: Stage, first: Reply, host: str = "localhost") -> bytes:
 class TestChain:
     """Answers without a hold, each of which names the next one."""
 
-    @pytest.mark.spec("grip 61")
+    @pytest.mark.spec("grip-61")
     def test_bodies_follow_each_other(self, stage: Stage, link: NextLink) -> None:
         """Under the head of the first answer; status and headers of the others count for nothing."""
         first = link.leads_on(
@@ -89,7 +89,7 @@ class TestChain:
         response = fetch(stage.proxy.port, stage.backend.serve(link.leads_on(b"first ")), version="1.0")
         assert (response.framing, response.text) == ("close", "first second last")
 
-    @pytest.mark.spec("grip 61", "grip 58")
+    @pytest.mark.spec("grip-61", "grip-58")
     def test_empty_answers(self, stage: Stage, link: NextLink) -> None:
         """They write nothing, above all no last chunk."""
         link.answers(link.leads_on(), link.leads_on(status=204), link.leads_on(b"x"), link.leads_on(), Reply(204))
@@ -102,7 +102,7 @@ class TestChain:
         link.answers(Reply(body=BINARY, framing=framing))
         assert whole(stage, link.leads_on(b"first ")) == b"first " + BINARY
 
-    @pytest.mark.spec("grip 6")
+    @pytest.mark.spec("grip-6")
     def test_long_first_answer(self, stage: Stage, link: NextLink) -> None:
         """The limit of 100 000 bytes is not for one with a next link."""
         link.answers(Reply(body=b"last"))
@@ -131,7 +131,7 @@ class TestChain:
         assert whole(stage, link.leads_on()) == b"x" * 60 + b"end"
         assert time.monotonic() - start < scaled(4)
 
-    @differs("follows a chain of next links without end")
+    @differs("link-chain")
     def test_chain_has_an_end(self, stage: Stage, link: NextLink) -> None:
         """Deviation of grip spec §6.5: after 100 answers in a row that hold nothing, as if the link had failed."""
         link.answers(*[link.leads_on(b"x")] * (CHAIN_LIMIT + 20), Reply())
@@ -153,7 +153,7 @@ class TestChain:
         publish_ok(control_port, hint_item(channel))
         assert client.read_chunks() == b"x" * 60 + b"end"
 
-    @differs("sends chunks for HEAD")
+    @differs("held-head")
     def test_head_request(self, stage: Stage, link: NextLink) -> None:
         """Deviation of grip spec §6.1: head only, and then the connection goes on."""
         link.answers(Reply(body=b"last"))
@@ -224,7 +224,7 @@ class TestAddresses:
         publish_ok(control_port, hint_item(channel))
         assert client.read_chunks() == b"two"
 
-    @pytest.mark.spec("grip 27")
+    @pytest.mark.spec("grip-27")
     def test_last_of_several(self, stage: Stage, link: NextLink) -> None:
         link.answers(Reply(body=b"last"))
         unused = stage.backend.serve(Reply(body=b"wrong"))

@@ -57,7 +57,7 @@ def follows(channel: str, item_id: str) -> str:
 
 
 class TestHint:
-    @pytest.mark.spec("grip 50")
+    @pytest.mark.spec("grip-50")
     def test_at_once(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         """What came before it is delivered, what comes after it follows the answer."""
         link.answers(link.holds(channel, b"(next)"))
@@ -100,7 +100,7 @@ class TestHint:
 class TestStaleAnswer:
     """The first answer has a ``prev-id`` that is not the last id any more (grip spec §6.4)."""
 
-    @pytest.mark.spec("grip 46")
+    @pytest.mark.spec("grip-46")
     def test_it_is_asked_again(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         publish_ok(control_port, item(channel, "1"), item(channel, "2", "1"))
         link.answers(link.holds(follows(channel, "2"), b"2,"))
@@ -130,7 +130,7 @@ class TestStaleAnswer:
         publish_ok(control_port, item(known, "3", "2"), item(unknown, "8", "7"))
         assert client.read_data(4) == b"3,8,"
 
-    @pytest.mark.spec("grip 48")
+    @pytest.mark.spec("grip-48")
     def test_backend_insists(self, stage: Stage, link: NextLink, names: Iterator[str], control_port: int) -> None:
         """What does not fit is forgotten, so the same answer does not ask twice, and later ones are not compared."""
         one, two = next(names), next(names)
@@ -156,7 +156,7 @@ class TestStaleAnswer:
         assert client.read_data(4) == b"2,3,"
         link.asked(1)
 
-    @pytest.mark.spec("grip 52")
+    @pytest.mark.spec("grip-52")
     def test_channel_of_a_poll(self, stage: Stage, link: NextLink, names: Iterator[str], control_port: int) -> None:
         """Ids are remembered whatever holds the channel."""
         channel = f"{next(names)}-of-a-poll"
@@ -169,7 +169,7 @@ class TestStaleAnswer:
         assert client.read_chunks() == b"last"
         assert link.asked(1)[0].all("Grip-Last") == [f"{channel}; last-id=1"]
 
-    @pytest.mark.spec("grip 53")
+    @pytest.mark.spec("grip-53")
     def test_stream_leaves_nothing(self, stage: Stage, link: NextLink, names: Iterator[str], control_port: int) -> None:
         """The last id of a channel is forgotten as soon as its last stream leaves."""
         channel = f"{next(names)}-left"
@@ -181,7 +181,7 @@ class TestStaleAnswer:
         link.stream(stage, follows(channel, "1")).assert_silent(0.4)
         link.asked(0)
 
-    @differs("compares the ids of the first answer only, even if it holds nothing")
+    @differs("ids-after-a-chain")
     def test_after_a_chain(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         """The first hold is what counts: nothing of the channel can be waiting before it."""
         publish_ok(control_port, item(channel, "2"))
@@ -196,7 +196,7 @@ class TestStaleAnswer:
 class TestGap:
     """An item that does not follow what the client has (grip spec §10.3)."""
 
-    @pytest.mark.spec("grip 86")
+    @pytest.mark.spec("grip-86")
     @pytest.mark.parametrize("prev_id", ["8", None], ids=["other", "absent"])
     def test_link_is_asked_instead(
         self, stage: Stage, link: NextLink, channel: str, control_port: int, prev_id: str | None
@@ -214,7 +214,7 @@ class TestGap:
         client.assert_silent(0.2)
         link.asked(1)
 
-    @pytest.mark.spec("grip 80", "grip 86")
+    @pytest.mark.spec("grip-80", "grip-86")
     def test_after_waiting_for_the_one_between(
         self, stage: Stage, link: NextLink, channel: str, control_port: int
     ) -> None:
@@ -227,7 +227,7 @@ class TestGap:
         assert MESSAGE_WAIT_S - 0.1 < time.monotonic() - start < MESSAGE_WAIT_S + 1 + scaled(1)
         assert link.asked(1)[0].all("Grip-Last") == [f"{channel}; last-id=1"]
 
-    @pytest.mark.spec("grip 78")
+    @pytest.mark.spec("grip-78")
     def test_order_is_restored_first(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         client = link.stream(stage, follows(channel, "0"))
         publish_ok(control_port, item(channel, "1", "0"), item(channel, "3", "2"), item(channel, "2", "1"))
@@ -268,7 +268,7 @@ class TestGap:
             assert LOW_PRIORITY_S < link.times[-1] - start < scaled(SOON_S)
             link.asked(turn)
 
-    @pytest.mark.spec("grip 83")
+    @pytest.mark.spec("grip-83")
     def test_item_without_id(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         """From then on the stream takes everything."""
         client = link.stream(stage, follows(channel, "1"))
@@ -277,7 +277,7 @@ class TestGap:
         client.assert_silent(0.2)
         link.asked(0)
 
-    @pytest.mark.spec("grip 93")
+    @pytest.mark.spec("grip-93")
     def test_dropped_by_a_filter(self, stage: Stage, link: NextLink, channel: str, control_port: int) -> None:
         """An item that is dropped is no gap to the next one."""
         meta = [("Grip-Set-Meta", "user=bob")]

@@ -64,7 +64,7 @@ def follows(channel: str, item_id: str) -> str:
 
 
 class TestRecover:
-    @pytest.mark.spec("grip 50")
+    @pytest.mark.spec("grip-50")
     def test_low_priority(self, stage: Stage, link: NextLink, names: Iterator[str], control_port: int) -> None:
         """All streams with a next link, whatever their channels; last ids are forgotten."""
         one, two = next(names), next(names)
@@ -114,8 +114,9 @@ class TestRecover:
         time.sleep(0.4)
         link.asked(0)
 
+    @differs("many-links")
     def test_many_streams(self, stage: Stage, backend: ScriptedBackend, channel: str, control_port: int) -> None:
-        """grip spec §7.2: ten links a second, each for all its streams."""
+        """All links of a batch at once, each for all its streams."""
         links = [NextLink(backend) for _ in range(6)]
         clients = []
         for link in links:
@@ -128,8 +129,7 @@ class TestRecover:
         for link in links:
             link.asked(1)
         assert times[0] > LOW_PRIORITY_S
-        assert times[-1] - times[0] > 0.3
-        assert times[-1] < 1 + scaled(0.5)
+        assert times[-1] - times[0] < 0.3
 
 
 class TestFirstSubscription:
@@ -139,7 +139,7 @@ class TestFirstSubscription:
     def stage(self, updating: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> Stage:
         return Stage(updating, backend, connect)
 
-    @pytest.mark.spec("grip 51")
+    @pytest.mark.spec("grip-51")
     def test_link_is_asked(self, stage: Stage, link: NextLink) -> None:
         """About a second later; a channel of the answer that is new counts as well, and no channel counts twice."""
         one, two = fresh_channel(), fresh_channel()
@@ -153,7 +153,7 @@ class TestFirstSubscription:
         assert 1 <= first < 1.2 + scaled(0.5)
         assert 1 <= second < 1.2 + scaled(0.5)
 
-    @pytest.mark.spec("grip 51")
+    @pytest.mark.spec("grip-51")
     def test_only_the_first(self, stage: Stage, link: NextLink) -> None:
         """All who are there by then; who comes later is not."""
         channel = fresh_channel()
@@ -173,8 +173,8 @@ class TestFirstSubscription:
         link.answers(LAST)
         assert link.stream(stage, channel).read_chunks() == b"last"
 
-    @differs("cannot be told not to ask again after a first subscription")
-    @pytest.mark.spec("grip 51")
+    @differs("first-subscription-setting")
+    @pytest.mark.spec("grip-51")
     def test_it_may_be_switched_off(self, proxy: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> None:
         """``update_on_first_subscription=false``, as for the other tests of this module."""
         link = NextLink(backend)

@@ -11,12 +11,12 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from holdfast.errors import AddressRefused, BackendError, BackendTimeout, BadResponse, ConnectError
+from holdfast.errors import AddressRefused, BackendError, BackendTimeout, BadResponse, ConnectError, WireError
 from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.net.exchange import ClientGone
 from holdfast.proxy.answers import ADDRESS_BLOCKED, origin_error
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.reply import BackendReply, Reply
+from holdfast.proxy.reply import BackendReply, Reply, WholeReply
 from holdfast.proxy.test_target import answer_test_request
 from holdfast.routing.forward import OriginRequest, connect_address, encode_origin_head, origin_authority
 from holdfast.routing.rules import Rule, Target, TargetKind
@@ -97,19 +97,28 @@ class Attempts:
         if not self._is_whole or target.kind is not TargetKind.HOST:
             return False
         self.target = target
-        self._begun = connection = self._proxy.pool.take_idle(endpoint_of(self._request, target))
+        connection = self._proxy.pool.take_idle(endpoint_of(self._request, target))
         if connection is None:
             return False
+        try:
+            self._send(connection, target)
+        except WireError:
+            connection.abort()
+            raise
         connection.on_news = on_news
-        self._send(connection, target)
+        self._begun = connection
         return True
 
-    def whole_reply(self) -> Reply | None:
-        """The answer to what `begin` sent, if all of it is here."""
+    def whole_reply(self) -> WholeReply | None:
+        """The answer to what `begin` sent, if all of it is here; then the connection is free for others."""
         connection = self._begun
         assert connection is not None
         head = connection.whole_head
-        return BackendReply(connection, self._proxy.pool, head) if head is not None else None
+        if head is None:
+            return None
+        reply = WholeReply(head.code, head.reason, head.headers, connection.take(), head.content_length)
+        self._proxy.pool.release(connection)
+        return reply
 
     def abandon(self) -> None:
         """Break off what `begin` began."""
@@ -178,14 +187,14 @@ class Attempts:
             if not is_sent:
                 self._send(connection, target)
             return BackendReply(connection, self._proxy.pool, await connection.read_head())
-        except (BackendError, asyncio.CancelledError):
+        except (BackendError, WireError, asyncio.CancelledError):
             self.stop()
             connection.abort()
             raise
 
     def _send(self, connection: BackendConnection, target: Target) -> None:
         """Send the request, or what of it is here; the rest of its body follows in a task."""
-        self._proxy.counters.backend_requests += 1
+        self._proxy.runtime.counters.backend_requests += 1
         is_whole = self._is_whole
         length = self._source.content_length
         if length is None and is_whole and (self._prefix or self._request.method not in _BODYLESS_METHODS):
@@ -213,6 +222,8 @@ class Attempts:
 
 def endpoint_of(request: OriginRequest, target: Target) -> Endpoint:
     """Where `target` is connected to for this request."""
+    if target.host and not target.ssl:
+        return Endpoint(target.host, target.port, None, True, target.untrusted)
     host, port = connect_address(request, target)
     if not target.ssl:
         return Endpoint(host, port, None, True, target.untrusted)

@@ -30,7 +30,7 @@ class HttpExchange:
         retry: for a request that was held and is made again on behalf of its client.
     """
 
-    __slots__ = ("_attempts", "_client", "_is_trusted", "_proxy", "_retry", "_rule", "_status", "_uri")
+    __slots__ = ("_attempts", "_client", "_is_trusted", "_proxy", "_reply", "_retry", "_rule", "_status", "_uri")
 
     def __init__(self, proxy: ProxyContext, client: ClientExchange, retry: RetryTerms | None = None) -> None:
         self._proxy = proxy
@@ -39,6 +39,7 @@ class HttpExchange:
         self._uri: ClientUri | None = None
         self._rule: Rule | None = None
         self._attempts: Attempts | None = None
+        self._reply: Reply | None = None
         self._is_trusted = False
         self._status: int | None = None
 
@@ -71,14 +72,11 @@ class HttpExchange:
         assert self._attempts is not None
         outcome = Outcome.RESPONSE
         try:
-            reply = self._attempts.whole_reply()
+            self._reply = reply = self._attempts.whole_reply()
             if reply is None or self._is_instruct(reply):
                 self._client.run(self.run())
                 return
-            body = reply.take()
-            # The connection first: the client's next request may be here, and begins before `_relay` returns.
-            reply.close(is_request_sent=True)
-            self._relay(reply, body)
+            self._relay(reply)
         except Exception as exc:
             outcome = self._fail(exc)
         self._log(outcome)
@@ -110,12 +108,12 @@ class HttpExchange:
             self._attempts = Attempts(self._proxy, client, request, prefix)
         rule, attempts = self._rule, self._attempts
         assert rule is not None
-        reply = await attempts.run(rule)
+        reply = self._reply or await attempts.run(rule)
         try:
             if self._is_instruct(reply):
                 return await self._accept(reply, rule, attempts)
             if reply.is_complete:
-                self._relay(reply, reply.take())
+                self._relay(reply)
             else:
                 await self._stream(reply)
             return Outcome.RESPONSE
@@ -127,7 +125,8 @@ class HttpExchange:
         """Find the rule for the request, and make what goes to the backend. Raises ErrorAnswer and WireError."""
         proxy, client = self._proxy, self._client
         head = client.head
-        is_tls = client.is_tls or is_tls_by_header(head.headers, proxy.policy)
+        policy = proxy.policy
+        is_tls = client.is_tls or (policy.accept_x_forwarded_protocol and is_tls_by_header(head.headers, policy))
         self._uri = uri = parse_client_uri(head.target, head.host, is_tls=is_tls)
         self._rule = rule = self._find_rule(uri, is_tls)
         if rule is None:
@@ -138,7 +137,7 @@ class HttpExchange:
             uri,
             head.method,
             head.headers,
-            policy=proxy.policy,
+            policy=policy,
             is_tls=is_tls,
             is_trusted=self._is_trusted,
             client_address=client.client_address,
@@ -164,11 +163,11 @@ class HttpExchange:
         assert self._rule is not None
         return not self._is_trusted and not self._rule.no_grip and is_instruct(reply.headers)
 
-    def _relay(self, reply: Reply, body: bytes) -> None:
+    def _relay(self, reply: Reply) -> None:
         """Pass a complete answer through, in one go (routes spec §3.10)."""
         client = self._client
         self._status = reply.code
-        headers = relayed_headers(reply.headers, is_framed_anew=True)
+        headers, body = relayed_headers(reply.headers, is_framed_anew=True), reply.take()
         if client.is_head_request:
             length = reply.content_length
             client.respond(reply.code, reply.reason, headers, body, length=length, is_head_only=length is None)

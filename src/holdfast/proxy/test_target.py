@@ -51,4 +51,4 @@ def _channels(query: bytes) -> list[Header]:
 
 
 def _text(code: int, body: bytes, headers: list[Header] | None = None) -> WholeReply:
-    return WholeReply(code, reason_phrase(code), [*TEXT_PLAIN, *(headers or [])], body)
+    return WholeReply(code, reason_phrase(code), [*TEXT_PLAIN, *(headers or [])], body, len(body))

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.grip.item import Item
+from holdfast.grip.item import Action, Item
 from holdfast.push.link import Link
 from holdfast.timers import Deadline
 
@@ -198,7 +198,7 @@ class Intake:
                 uncertain.discard(channel)
                 if not is_known:
                     break
-            else:
+            elif item.http_stream is not None and item.http_stream.action is Action.SEND:
                 uncertain.add(channel)
             self.take()
         return bool(uncertain)

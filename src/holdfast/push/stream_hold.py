@@ -125,36 +125,22 @@ class StreamHold:
                 self._offer(self.intake, queued, delivery.now_s)
 
     def _offer(self, intake: Intake, queued: Queued, now_s: float) -> None:
-        """Take an item now, or let it wait for its turn."""
-        channel, item, receipt = queued
-        is_next = not len(intake) and intake.follows(channel, item) and channel not in self.plan.network_filtered
-        if intake.phase is Phase.OPEN or (intake.phase is Phase.WAITING and is_next):
+        """Take an item now, or let it wait for its turn: behind others, and behind what the backend is asked for."""
+        if intake.phase is Phase.OPEN or (intake.phase is Phase.WAITING and self._is_surely_next(intake, queued)):
             self._take(intake, queued, now_s)
-            receipt.queued += intake.first() is queued
-        elif self._is_prompt(intake, queued):
-            intake.clear()
-            self.update(now_s, is_urgent=True)
+            queued.receipt.queued += intake.first() is queued
         elif intake.put(queued):
-            receipt.queued += 1
+            queued.receipt.queued += 1
         else:
-            receipt.dropped += 1
+            queued.receipt.dropped += 1
             note_overflow(self._context.counters, self.outlet.describe(), self.describe())
 
-    def _is_prompt(self, intake: Intake, queued: Queued) -> bool:
-        """Whether an item that would have to wait is a hint, and passes the filters.
-
-        It jumps the queue, so that the client does not count as having it: what is before it may be missing.
-        """
+    def _is_surely_next(self, intake: Intake, queued: Queued) -> bool:
+        """Whether the ids say that nothing is missing before an item, which then need not wait for the backend."""
         channel, item, _ = queued
-        if item.http_stream is None or item.http_stream.action is not Action.HINT:
+        if len(intake) or channel in self.plan.network_filtered:
             return False
-        if intake.phase is Phase.FILTERING or channel in self.plan.network_filtered:
-            return False
-        try:
-            render(stream_rendering(self.plan, channel, item, intake.prev_ids))
-        except ItemSkipped:
-            return False
-        return True
+        return channel in intake.prev_ids and intake.follows(channel, item)
 
     def _take(self, intake: Intake, queued: Queued, now_s: float) -> None:
         """Take an item, unless the client has it already, or has missed the one before it (grip spec §10.3)."""
@@ -164,7 +150,8 @@ class StreamHold:
         elif not intake.follows(channel, item):
             self._context.last_ids.remove(channel)
             intake.clear()
-            intake.put(queued)  # the answer may end before it, and then it is the next one
+            if item.http_stream is not None and item.http_stream.action is not Action.HINT:
+                intake.put(queued)  # the answer may end before it, and then it is the next one
             self.update(now_s)
         elif channel in self.plan.network_filtered:
             intake.put_back(queued)

@@ -62,7 +62,7 @@ def test_nothing_is_queued() -> None:
     assert queue.is_empty
 
 
-@pytest.mark.spec("ws 12")
+@pytest.mark.spec("ws-12")
 def test_what_comes_while_an_offer_is_outstanding_goes_into_the_next() -> None:
     queue = queue_of(text(b"a"))
     assert queue.has_news
@@ -87,7 +87,7 @@ def test_a_repeated_request_has_the_same_body() -> None:
     assert queue.offer(one_event=False).body == b"TEXT 1\r\nb\r\n"
 
 
-@pytest.mark.spec("ws 13")
+@pytest.mark.spec("ws-13")
 def test_one_event() -> None:
     queue = queue_of(text(b""), text(b"a"), CLOSE)
     bodies = []
@@ -127,7 +127,7 @@ PARTS = [
 
 
 @pytest.mark.parametrize(("contents", "accepted_bytes", "left"), PARTS)
-@pytest.mark.spec("ws 40")
+@pytest.mark.spec("ws-40")
 def test_a_part_is_accepted(contents: list[bytes], accepted_bytes: int, left: bytes) -> None:
     queue = queue_of(*map(text, contents))
     exchange(queue, accepted_bytes)
@@ -145,7 +145,7 @@ def test_a_rest_keeps_its_type() -> None:
 
 
 IMPOSSIBLE = [
-    pytest.param([text(b"ab")], 3, False, "3 content bytes accepted of 2", marks=pytest.mark.spec("ws 41"), id="more"),
+    pytest.param([text(b"ab")], 3, False, "3 content bytes accepted of 2", marks=pytest.mark.spec("ws-41"), id="more"),
     pytest.param([], 1, False, "1 content bytes accepted of 0", id="more than nothing"),
     pytest.param([CLOSE_1000], 3, False, "3 content bytes accepted of 2", id="more than the close"),
     pytest.param(

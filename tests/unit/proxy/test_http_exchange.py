@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from tests.unit.net.helpers import Peer, Stage, eventually, get, ok, settle, staged
@@ -16,6 +17,7 @@ from holdfast.net.pool import BackendPool
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
 from holdfast.routing.forward import ForwardPolicy
+from holdfast.routing.rules import Rule
 from holdfast.routing.table import RouteTable
 from holdfast.wire.http1.head import HeadLimits
 
@@ -60,12 +62,11 @@ class ProxyStage:
             idle_timeout_s=500.0,
             max_idle=5,
         )
-        rule = make_rule(f"localhost 127.0.0.1:{self._backend.getsockname()[1]}")
         unused: Any = None
         log: Any = self.log
         self._context = ProxyContext(
             runtime=stage.runtime,
-            routes=RouteTable([rule]),
+            routes=RouteTable(),
             policy=ForwardPolicy(),
             pool=pool,
             holds=unused,
@@ -79,6 +80,17 @@ class ProxyStage:
             allow_compression=False,
             websocket_idle_s=1.0,
         )
+        self.rule = make_rule(f"localhost 127.0.0.1:{self._backend.getsockname()[1]}")
+
+    @property
+    def rule(self) -> Rule:
+        """The only route."""
+        (rule,) = self._context.routes
+        return rule
+
+    @rule.setter
+    def rule(self, rule: Rule) -> None:
+        self._context.routes = RouteTable([rule])
 
     async def accept(self) -> Peer:
         """The backend's end of the next connection."""
@@ -253,3 +265,14 @@ async def test_a_request_that_goes_nowhere_is_answered_at_once() -> None:
         client = await proxy.stage.ask(get(b"/", b"Host: elsewhere"))
         await client.expect(BAD_GATEWAY.replace(b"32", b"16"), b"Route not found\n")
         assert proxy.log.outcomes == ["response"] and proxy.stage.counters.request_errors == 1
+
+
+async def test_a_request_that_must_not_be_sent() -> None:
+    """The parser and the routes refuse line breaks; should one come as far as this, nothing of it leaves."""
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.warm_up()
+        proxy.rule = replace(proxy.rule, header_sets=((b"X", b"a\nb"),))
+        await client.send(GET)
+        await client.expect(b"HTTP/1.1 400 Bad Request\r\n")
+        assert await backend.drain() == 0
+        assert proxy.is_over and proxy.log.outcomes == ["response"]

@@ -232,7 +232,7 @@ ANSWERS: list[tuple[str, list[Item], dict[str, str], tuple[str, ...], list[str |
         ["2"],
         False,
     ),
-    ("no prev-id, as a close has it", [close("c")], {"c": "3"}, ("c",), [], True),
+    ("no prev-id, as a close has it", [close("c")], {"c": "3"}, ("c",), [], False),
 ]
 
 

@@ -151,7 +151,9 @@ class TestAsking:
     def ask(self, rendering: Rendering[ResultT], *verdicts: Verdict) -> tuple[ResultT, list[Question]]:
         questions = [next(rendering)]
         try:
-            questions.extend(map(rendering.send, verdicts))
+            for verdict in verdicts:
+                question = rendering.send(verdict)
+                questions.append(question)
         except StopIteration as done:
             return done.value, questions
         raise AssertionError("one question more")
