@@ -291,6 +291,10 @@ class ProxyUnderTest:
         self.wait_log(rf"{re.escape(path)}\b.* accept\b", count)
         time.sleep(0.05 if IS_PUSHPIN else 0.01)  # the line is written just before the subscription
 
+    def settle(self) -> None:
+        """Wait until what a backend said over a WebSocket has its effect: in 1.36 it goes through three processes."""
+        time.sleep(0.1)
+
     def settle_first_subscriptions(self) -> None:
         """Let 1.36 have the updates that it makes a second after channels got their first subscriber.
 

@@ -160,6 +160,7 @@ class ClientConnection(asyncio.Protocol):
             self._outlet.client_gone()
         if self.work is not None:
             self.work.cancel()
+            self.work = None  # it refers to us, and both would wait for a collection of garbage
 
     # --- requests --------------------------------------------------------------------------------------------------
 

@@ -83,6 +83,7 @@ class NextLinks:
         """Nobody can join `fetch` any more."""
         if self._fetches.get(key) is fetch:
             del self._fetches[key]
+        fetch.close()
 
 
 class _Fetch:
@@ -110,18 +111,17 @@ class _Fetch:
         """Take part, and be given what has come already."""
         if self._conclude is not None:
             # Not now: the hold may be in the middle of something, and a chain would nest as deep as it is long.
-            self._links.proxy.runtime.loop.call_soon(self._serve, hold)
+            self._links.proxy.runtime.loop.call_soon(self._serve, hold, self._conclude)
             return
         self._members.append(hold)
         if self._has_relayed:
             hold.relay(b"".join(self._body))
 
-    def _serve(self, hold: StreamHold) -> None:
+    def _serve(self, hold: StreamHold, conclude: Callable[[StreamHold], None]) -> None:
         """Give the whole answer to one who came when it was complete."""
-        assert self._conclude is not None
         if hold.is_open:
             self._act(hold, lambda served: served.relay(b"".join(self._body)))
-            self._act(hold, self._conclude)
+            self._act(hold, conclude)
 
     def _act(self, hold: StreamHold, act: Callable[[StreamHold], None]) -> None:
         """Do something to one stream. If that fails it ends, and the others go on."""
@@ -130,6 +130,10 @@ class _Fetch:
         except Exception:
             log.exception("next link %s: a %s failed", self._key[0].uri.text, hold.describe())
             hold.end()
+
+    def close(self) -> None:
+        """Nobody joins any more. The conclusion refers to us and to plans, and would keep both until a collection."""
+        self._conclude = None
 
     async def _all(self) -> AsyncIterator[StreamHold]:
         """Those who take part now, in slices."""

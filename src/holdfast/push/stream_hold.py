@@ -290,12 +290,15 @@ class StreamHold:
         self.update(now_s)
 
     def relay(self, content: bytes) -> None:
-        """Append a piece of the link's answer; items and keep-alives wait until it is complete."""
+        """Append a piece of the link's answer; items and keep-alives wait until it is complete.
+
+        A client too slow to take it cannot go on without it: its stream ends, and it comes back with what it has.
+        """
         if not self.is_open or self.intake is None:
             return
         self.intake.is_relaying = True
-        if content:
-            self.outlet.write(encode_chunk(content) if self.framing.is_http11 else content)
+        if content and not self.outlet.write(encode_chunk(content) if self.framing.is_http11 else content):
+            self.end()
 
     def when_drained(self, callback: Callable[[], None]) -> None:
         """Call back once when the client, which is blocked, has taken what was written, or has left."""

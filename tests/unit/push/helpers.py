@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from holdfast.counters import Counters
-from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
+from holdfast.grip.item import Action, Item, MessageFormat, MessageKind, ResponseFormat, StreamFormat
 from holdfast.grip.values import BackendResponse, HoldMode, Instruct, KeepAlive, KeepAliveMode, Subscription
 from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
@@ -24,9 +24,12 @@ from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.publisher import Publisher
 from holdfast.push.response_hold import ResponseHold
 from holdfast.push.sequencer import Sequencer
+from holdfast.push.socket_hold import SocketHold
 from holdfast.push.stream_hold import StreamHold
 from holdfast.push.updates import Updates
 from holdfast.timers import TimerWheel
+from holdfast.wire.websocket.close import CloseStatus
+from holdfast.wire.websocket.stream import Data, FrameReader, MessageReader, Ping, Pong
 
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
@@ -100,6 +103,23 @@ def stream_hint(channel: str, *, item_id: str | None = None, prev_id: str | None
     """An item that lets streams ask their next link."""
     stream = StreamFormat(Action.HINT)
     return make_item(channel, stream=stream, item_id=item_id, prev_id=prev_id, no_seq=True)
+
+
+def message(
+    channel: str,
+    content: str = "",
+    *,
+    action: Action = Action.SEND,
+    kind: MessageKind = MessageKind.TEXT,
+    code: int | None = None,
+    reason: str = "",
+    content_filters: tuple[str, ...] | None = None,
+    meta: dict[str, str] | None = None,
+    size: int | None = None,
+) -> Item:
+    """An item for WebSockets."""
+    fmt = MessageFormat(action, kind, content.encode(), code, reason, content_filters)
+    return Item(channel, None, None, False, size, meta or {}, None, None, fmt)
 
 
 def both(channel: str, content: str) -> Item:
@@ -212,6 +232,54 @@ class Client:
 
     def leave(self) -> None:
         self.hold.on_client_gone()
+
+
+@dataclass(eq=False)
+class FakeSocketOutlet(FakeOutlet):
+    """An outlet that also takes what the backend sends; `written` has both."""
+
+    def relay(self, data: bytes) -> None:
+        assert self.mood is not Mood.BREAKS
+        self.written.append(data)
+
+
+class SocketClient:
+    """A WebSocket, what its client has received, and what its session was asked for."""
+
+    def __init__(self, context: HoldContext, plans: PlanTable, route: RouteTerms, *, is_compressed: bool) -> None:
+        self.hold = SocketHold(context, plans, route, self, is_compressed=is_compressed, origin=None)
+        self.outlet = FakeSocketOutlet(on_gone=self.hold.close)
+        self.closed: list[CloseStatus] = []
+        self.refreshed = 0
+
+    def close_published(self, status: CloseStatus) -> None:
+        assert not self.hold.is_open
+        self.closed.append(status)
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+    @property
+    def messages(self) -> list[str]:
+        """Every whole message; those that are not text begin with their kind. The frames have to be valid."""
+        reader = MessageReader(is_masked=False, is_compressed=self.hold.is_compressed, max_message_bytes=10_000_000)
+        return [_describe_event(event) for data in self.outlet.written for event in reader.receive(data)]
+
+    @property
+    def frames(self) -> list[list[str]]:
+        """The content of the frames of each write."""
+        reader = FrameReader(is_masked=False, is_compressed=self.hold.is_compressed)
+        return [[_describe_event(event) for event in reader.receive(data)] for data in self.outlet.written]
+
+    def leave(self) -> None:
+        self.hold.close()
+
+
+def _describe_event(event: object) -> str:
+    assert isinstance(event, Data | Ping | Pong)
+    kind = event.opcode.name.lower() if isinstance(event, Data) else type(event).__name__.lower()
+    content = event.payload.decode("latin-1")
+    return content if kind == "text" else f"{kind}:{content}"
 
 
 def prev_ids(hold: StreamHold | ResponseHold) -> dict[str, str]:
@@ -385,6 +453,23 @@ class World:
         hold = ResponseHold(self.context, self.plan(instruct, route), framing, REQUEST, origin)
         client = Client(hold)
         hold.open(client.outlet)
+        return client
+
+    def socket(
+        self,
+        *channels: str | Subscription,
+        route: RouteTerms = ROUTE,
+        meta: dict[str, str] | None = None,
+        is_compressed: bool = False,
+    ) -> SocketClient:
+        client = SocketClient(self.context, self.plans, route, is_compressed=is_compressed)
+        client.hold.open(client.outlet)
+        for subscription in channels:
+            if isinstance(subscription, str):
+                subscription = Subscription(subscription)
+            assert client.hold.subscribe(subscription.channel, subscription.filters)
+        for name, value in (meta or {}).items():
+            client.hold.set_meta(name, value)
         return client
 
     def plan(self, instruct: Instruct, route: RouteTerms = ROUTE) -> HoldPlan:

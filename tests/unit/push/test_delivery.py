@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.unit.push.helpers import Mood, World, answer, both, close, make_item, step, stream_hint, text
+from tests.unit.push.helpers import Mood, World, answer, both, close, make_item, message, step, stream_hint, text
 
 from holdfast.counters import Counters
-from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
+from holdfast.grip.item import Action, Item, MessageKind, ResponseFormat, StreamFormat
 from holdfast.push.channels import Channel
 from holdfast.push.delivery import RUN_BYTES, RUN_ITEMS, WEIGHT_BYTES, Delivery, Receipt
+from holdfast.push.stream_hold import StreamHold
 
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
@@ -80,6 +81,98 @@ class TestBegin:
     )
     def test_content_filters(self, item: Item, expected: bool) -> None:
         assert begin(text("c", "one"), item).has_content_filters is expected
+
+
+class TestMessages:
+    def test_one(self) -> None:
+        run = begin(text("c", "for streams"), message("c", "hello"))
+        assert (run.message_frames, run.has_message_actions) == (b"\x81\x05hello", False)
+        assert run.stream_content == b"for streams"
+
+    def test_several(self) -> None:
+        run = begin(message("c", "1"), message("c", action=Action.HINT), message("c", "2", kind=MessageKind.PING))
+        assert (run.message_frames, run.has_message_actions) == (b"\x81\x011\x89\x012", False)
+
+    def test_none(self) -> None:
+        run = begin(text("c", "x"), answer("c", "y"))
+        assert (run.message_frames, run.compressed_frames(), run.has_message_actions) == (b"", b"", False)
+
+    @pytest.mark.parametrize("action", [Action.CLOSE, Action.REFRESH])
+    def test_actions(self, action: Action) -> None:
+        run = begin(message("c", "1"), message("c", action=action))
+        assert (run.message_frames, run.has_message_actions) == (b"\x81\x011", True)
+
+    def test_compressed_once(self) -> None:
+        """Control frames, actions and items for others are left as they are, or out."""
+        kinds = [message("c", "x" * 50), message("c", "p", kind=MessageKind.PING), message("c", action=Action.HINT)]
+        run = begin(text("c", "x"), *kinds)
+        frames = run.compressed_frames()
+        assert frames.startswith(b"\xc1")
+        assert frames.endswith(b"\x89\x01p")
+        assert len(frames) < len(run.message_frames)
+        assert run.compressed_frames() is frames
+
+    def test_content_filters(self) -> None:
+        assert begin(message("c", "x", content_filters=())).has_content_filters
+        assert not begin(message("c", "x")).has_content_filters
+
+    def test_size_and_weight(self) -> None:
+        run = make_delivery(message("c", "x" * (RUN_BYTES - 1)))
+        assert not run.is_full
+        run.add(message("c", "x"), Receipt("c"))
+        assert run.is_full
+        run.begin(0)
+        assert run.weight == 1 + len(run.message_frames) // WEIGHT_BYTES > 4
+
+    def test_receipts(self) -> None:
+        """Actions are no messages: whoever acted on one counts for itself."""
+        items = [message("c", "1"), text("c", "x"), message("c", action=Action.REFRESH), message("c", "")]
+        run = begin(*items)
+        run.messages_sent, run.messages_lost = 3, 1
+        counters = Counters()
+        run.settle(counters)
+        receipts = [receipt for _, receipt in run.entries]
+        assert [(receipt.receivers, receipt.dropped) for receipt in receipts] == [(3, 1), (0, 0), (0, 0), (3, 1)]
+        assert counters.deliveries == 6
+
+
+class TestWatch:
+    """ws spec §2.4, grip spec §6.7: a hold whose order across channels is watched when the run is on its way."""
+
+    def make(self, world: World) -> tuple[list[Hold], Delivery]:
+        holds: list[Hold] = [world.stream("c").hold for _ in range(4)]
+        return holds, make_delivery(text("c", "x"), holds=holds)
+
+    def test_before_the_run_begins(self) -> None:
+        holds, run = self.make(World())
+        run.watch(holds[1])
+        assert run.unreached == {holds[1]}
+
+    def test_only_if_it_has_not_had_its_turn(self) -> None:
+        world = World()
+        holds, run = self.make(world)
+        run.begin(0)
+        run.write_slice(2, no_catch_up)
+        for hold in holds:
+            run.watch(hold)
+        assert run.unreached == {holds[2], holds[3]}
+
+    def test_only_if_it_is_a_receiver(self) -> None:
+        world = World()
+        _, run = self.make(world)
+        run.watch(world.stream("c").hold)
+        assert run.unreached == set()
+
+    def test_is_brought_up_to_date_then(self) -> None:
+        world = World()
+        holds, run = self.make(world)
+        run.begin(0)
+        assert isinstance(holds[3], StreamHold)
+        holds[3].is_order_watched = True
+        run.watch(holds[3])
+        caught: list[Hold] = []
+        run.write_slice(4, lambda hold, delivery: caught.append(hold))
+        assert caught == [holds[3]]
 
 
 CHAINS: list[tuple[str, list[Item], bool, str | None, str | None]] = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.push.helpers import ROUTE, make_instruct, make_item
+from tests.unit.push.helpers import ROUTE, make_instruct, make_item, message
 
 from holdfast.grip.filters import Question, Verdict
 from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
@@ -13,6 +13,7 @@ from holdfast.push.render import (
     ItemSkipped,
     Rendering,
     ResultT,
+    message_rendering,
     render,
     response_rendering,
     stream_rendering,
@@ -145,11 +146,42 @@ class TestResponse:
             self.render(plan, ResponseFormat(Action.SEND, body=b"x"), {"sender": "bob"})
 
 
+class TestMessage:
+    def socket_plan(self, *filters: str, meta: dict[str, str | None] | None = None) -> HoldPlan:
+        subscriptions = (Subscription("c", None, filters), Subscription("d"))
+        return PlanTable(20).socket_plan(RouteTerms(prefix="p-"), subscriptions, meta or {})
+
+    def test_content(self) -> None:
+        plan = self.socket_plan("var-subst", meta={"user": "bob"})
+        assert render(message_rendering(plan, "p-c", message("p-c", "to %(user)s"))) == b"to bob"
+        assert render(message_rendering(plan, "p-d", message("p-d", "to %(user)s"))) == b"to %(user)s"
+
+    @pytest.mark.parametrize("action", [Action.SEND, Action.CLOSE, Action.REFRESH])
+    def test_dropped(self, action: Action) -> None:
+        """ws spec §3.3: a dropped action is none."""
+        item = message("p-c", action=action, meta={"sender": "bob"})
+        with pytest.raises(ItemSkipped) as caught:
+            render(message_rendering(self.socket_plan("skip-self", meta={"user": "bob"}), "p-c", item))
+        assert not caught.value.is_failure
+
+    def test_content_filters(self) -> None:
+        item = message("p-c", "x", content_filters=("build-id",))
+        with pytest.raises(ItemSkipped, match=r"^content filter mismatch: subscription= message=build-id$"):
+            render(message_rendering(self.socket_plan("skip-self"), "p-c", item))
+
+    def test_what_filters_see(self) -> None:
+        """Names without the route's prefix, and no ids: a WebSocket has none."""
+        rendering = message_rendering(self.socket_plan("http-check", meta={"user": "bob"}), "p-c", message("p-c", "x"))
+        context = next(rendering).context
+        assert (context.hold_meta, context.channel, list(context.channels)) == ({"user": "bob"}, "c", ["c", "d"])
+        assert (context.prev_ids, context.item_id) == ({}, None)
+
+
 class TestAsking:
     """grip spec §11.4: a filter that asks the network is asked step by step."""
 
     def ask(self, rendering: Rendering[ResultT], *verdicts: Verdict) -> tuple[ResultT, list[Question]]:
-        questions = [next(rendering)]
+        question, questions = next(rendering), []
         try:
             for verdict in verdicts:
                 question = rendering.send(verdict)
