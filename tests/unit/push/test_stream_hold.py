@@ -444,6 +444,14 @@ class TestIds:
         world.deliver(step("c", 9))
         assert client.content == "x9"
 
+    def test_what_is_taken_at_once_does_not_count_as_waiting(self) -> None:
+        world = World()
+        client = following(world, "3")
+        receipts = world.publish(step("c", 3), step("c", 4))
+        world.run()
+        assert client.content == "4"
+        assert [(receipt.receivers, receipt.queued) for receipt in receipts] == [(0, 0), (1, 0)]
+
     def test_channels_without_ids_take_everything(self) -> None:
         world = World()
         client = world.stream(at("1"), "d", link=next_link())
@@ -817,6 +825,7 @@ class TestHint:
         client = following(world, "0")
         world.deliver(hint_2())
         assert (asked(world, client), phase(client), prev_ids(client.hold)) == (0, Phase.WAITING, {"c": "0"})
+        assert waiting(client) == 0
 
     def test_while_it_waits_for_its_turn(self) -> None:
         """It waits as items do, and acts when its turn comes."""
@@ -971,13 +980,13 @@ class TestNetworkFilters:
     def test_none_begins_when_the_link_is_about_to_be_asked(self) -> None:
         """Or both would run at once."""
         world = World()
-        client = self.filtered(world, next_link())
+        client = world.stream(at("0", "c", "http-modify"), link=next_link())
         hold_of(client).update(world.now_s)
-        world.deliver(text("c", "1"))
+        world.deliver(step("c", 1))
         assert (world.backends.filtering, phase(client), waiting(client)) == ([], Phase.WAITING, 1)
         world.pass_time(0.1)
         assert phase(client) is Phase.FETCHING
-        world.resume(client, at(None, "c", "http-modify"), link=next_link())
+        world.resume(client, at("0", "c", "http-modify"), link=next_link())
         self.answer(client, b"one")
         assert (client.content, phase(client)) == ("one", Phase.OPEN)
 
