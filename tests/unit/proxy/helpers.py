@@ -16,6 +16,7 @@ from tests.unit.push.helpers import HTTP10, REQUEST, ROUTE, Client, make_instruc
 from holdfast.counters import Counters
 from holdfast.grip.item import Item
 from holdfast.grip.values import HoldMode, KeepAlive, Subscription
+from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.network_filter import NetworkFilters
@@ -170,6 +171,33 @@ class ScriptedRequests(OwnRequests):
             self.open -= 1
 
 
+def make_context(
+    runtime: Runtime,
+    *,
+    holds: HoldContext | None = None,
+    pool: BackendPool | None = None,
+    routes: RouteTable | None = None,
+) -> ProxyContext:
+    """What a test needs of a proxy's context."""
+    unused: Any = None
+    return ProxyContext(
+        runtime=runtime,
+        routes=routes or RouteTable([]),
+        policy=ForwardPolicy(),
+        pool=pool or unused,
+        parking=None,
+        outbox_limits=unused,
+        holds=holds or unused,
+        plans=PlanTable(20),
+        verifier=None,
+        request_log=unused,
+        is_debug=False,
+        allow_compression=False,
+        websocket_idle_s=0,
+        wall_clock=lambda: 0.0,
+    )
+
+
 class ProxyWorld:
     """Holds of a proxy, and what asks backends for them. Must be made in the loop, and closed.
 
@@ -200,23 +228,7 @@ class ProxyWorld:
             self.link_clock,
         )
         self.fanout = Fanout(self.registry, self.counters, now=self.runtime.now, schedule=loop.call_soon)
-        unused: Any = None
-        self.proxy = ProxyContext(
-            runtime=self.runtime,
-            routes=RouteTable([]),
-            policy=ForwardPolicy(),
-            pool=unused,
-            parking=None,
-            outbox_limits=unused,
-            holds=self.context,
-            plans=PlanTable(20),
-            verifier=None,
-            request_log=unused,
-            is_debug=False,
-            allow_compression=False,
-            websocket_idle_s=0,
-            wall_clock=lambda: 0.0,
-        )
+        self.proxy = make_context(self.runtime, holds=self.context)
         self.requests = ScriptedRequests()
         self.requests.script = list(answers)
         self.links = NextLinks(self.proxy, self.requests)

@@ -288,6 +288,19 @@ class TestSharing:
             assert third.content == "y"
 
     @in_own_time
+    async def test_a_newer_question_is_kept_when_the_older_is_forgotten(self) -> None:
+        async with proxy_world(hold_on("c", body=b"x"), hold_on("c", body=b"y", delay_s=3)) as world:
+            first, second, third = (world.stream("c") for _ in range(3))
+            follow(world, first)
+            await asyncio.sleep(0.5)
+            since_s = world.runtime.now()
+            follow(world, second)
+            await asyncio.sleep(1)
+            follow(world, third, since_s=since_s)
+            await asyncio.sleep(3)
+            assert (second.content, third.content, len(world.requests.asked)) == ("y", "y", 2)
+
+    @in_own_time
     async def test_who_comes_late_and_leaves(self) -> None:
         async with proxy_world(hold_on("c", body=b"x")) as world:
             first, second = world.stream("c"), world.stream("c")
@@ -500,6 +513,33 @@ class TestBadInstructs:
             await settle()
             assert (client.end, plain.end) == (f"\n\n{error}\n".encode(), b"")
             assert (world.counters.streams_unlinked, world.counters.links_failed) == (2, 0)
+
+    @in_own_time
+    async def test_who_has_left_is_not_ended(self) -> None:
+        """Neither who waited for the answer, nor who came when it was there."""
+        no_link = [(b"Grip-Hold", b"stream"), (b"Grip-Channel", b"c; prev-id=1")]
+        async with proxy_world(Answer(headers=no_link, delay_s=1)) as world:
+            first, gone, late = (world.stream("c") for _ in range(3))
+            begin_s = world.runtime.now()
+            follow(world, first, gone)
+            await settle()
+            gone.leave()
+            await asyncio.sleep(1.1)
+            follow(world, late, since_s=begin_s)
+            late.leave()
+            await settle()
+            assert (first.end, gone.end, late.end) == (b"", None, None)
+            assert world.counters.streams_unlinked == 1
+
+    @pytest.mark.parametrize("failure", [Answer(headers=[(b"Grip-Hold", b"x")], delay_s=1), RuntimeError("broken")])
+    @in_own_time
+    async def test_nor_when_all_are_ended(self, failure: Answer | Exception) -> None:
+        async with proxy_world(failure) as world:
+            first, gone = world.stream("c"), world.stream("c")
+            follow(world, first, gone)
+            gone.leave()
+            await asyncio.sleep(2)
+            assert (first.end, gone.end, world.counters.streams_unlinked) == (b"", None, 1)
 
     @in_own_time
     async def test_a_link_that_cannot_be_followed(self) -> None:

@@ -184,8 +184,8 @@ class TestAsking:
         question, questions = next(rendering), []
         try:
             for verdict in verdicts:
-                question = rendering.send(verdict)
                 questions.append(question)
+                question = rendering.send(verdict)
         except StopIteration as done:
             return done.value, questions
         raise AssertionError("one question more")

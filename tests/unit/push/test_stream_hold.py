@@ -444,6 +444,14 @@ class TestIds:
         world.deliver(step("c", 9))
         assert client.content == "x9"
 
+    def test_what_is_taken_at_once_does_not_count_as_waiting(self) -> None:
+        world = World()
+        client = following(world, "3")
+        receipts = world.publish(step("c", 3), step("c", 4))
+        world.run()
+        assert client.content == "4"
+        assert [(receipt.receivers, receipt.queued) for receipt in receipts] == [(0, 0), (1, 0)]
+
     def test_channels_without_ids_take_everything(self) -> None:
         world = World()
         client = world.stream(at("1"), "d", link=next_link())
@@ -778,6 +786,7 @@ class TestWishes:
         client = following(world)
         hold_of(client).update(world.now_s)
         client.leave()
+        assert len(world.updates) == 0
         hold_of(client).update(world.now_s, is_urgent=True)
         world.pass_time(1)
         assert world.backends.followed == []
@@ -816,6 +825,7 @@ class TestHint:
         client = following(world, "0")
         world.deliver(hint_2())
         assert (asked(world, client), phase(client), prev_ids(client.hold)) == (0, Phase.WAITING, {"c": "0"})
+        assert waiting(client) == 0
 
     def test_while_it_waits_for_its_turn(self) -> None:
         """It waits as items do, and acts when its turn comes."""
@@ -970,13 +980,13 @@ class TestNetworkFilters:
     def test_none_begins_when_the_link_is_about_to_be_asked(self) -> None:
         """Or both would run at once."""
         world = World()
-        client = self.filtered(world, next_link())
+        client = world.stream(at("0", "c", "http-modify"), link=next_link())
         hold_of(client).update(world.now_s)
-        world.deliver(text("c", "1"))
+        world.deliver(step("c", 1))
         assert (world.backends.filtering, phase(client), waiting(client)) == ([], Phase.WAITING, 1)
         world.pass_time(0.1)
         assert phase(client) is Phase.FETCHING
-        world.resume(client, at(None, "c", "http-modify"), link=next_link())
+        world.resume(client, at("0", "c", "http-modify"), link=next_link())
         self.answer(client, b"one")
         assert (client.content, phase(client)) == ("one", Phase.OPEN)
 
@@ -1165,14 +1175,17 @@ class TestKeepAliveOfALink:
         world.pass_time(0.2)
         assert client.content == "k"
 
-    def test_only_one_runs(self) -> None:
+    @pytest.mark.parametrize("mode", [IDLE, INTERVAL])
+    def test_only_one_runs(self, mode: KeepAliveMode) -> None:
         world = World()
-        client = self.asking(world)
+        client = self.asking(world, mode)
         for _ in range(3):
             world.pass_time(1)
-            world.resume(client, "c", keep_alive=keep_alive(b"k", 10), link=next_link())
+            world.resume(client, "c", keep_alive=keep_alive(b"k", 10, mode), link=next_link())
             hold_of(client).update(world.now_s, is_urgent=True)
-        world.pass_time(10)
+        world.pass_time(9.9)
+        assert client.content == ""
+        world.pass_time(0.2)
         assert client.content == "k"
 
 
@@ -1222,6 +1235,16 @@ class TestMoving:
         world.resume(client, "a", link=next_link())
         world.run()
         assert (client.content, receipts[0].receivers) == ("2", 0)
+
+    def test_what_waits_for_its_turn_on_others_is_left_out(self) -> None:
+        """grip spec §13: a rate limit holds items back after they were accepted."""
+        world = World(rate=1)
+        client = world.stream("a", "b", link=next_link())
+        hold_of(client).update(world.now_s, is_urgent=True)
+        world.publish(text("b", "1"), text("a", "2"))
+        world.resume(client, "a", link=next_link())
+        world.pass_time(5)
+        assert client.content == "2"
 
     def test_filters_and_meta_are_the_new_ones(self) -> None:
         world = World()
