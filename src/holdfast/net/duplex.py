@@ -202,7 +202,7 @@ class ParkedDuplex(ParkedSocket):
     def _on_drained(self) -> None:
         if self._owner is not None:
             self._owner.on_drained()
-        elif self._fd >= 0:
+        else:
             # Everything is sent: say so, and wait for the peer to close, or a reset could destroy what it has not read.
             self._shut_down()
 

@@ -291,10 +291,11 @@ async def test_what_is_relayed_has_no_bound(kind: str) -> None:
             it.duplex.relay(b"x" * (HUGE // 4))
         assert it.duplex.is_blocked
         await settle()
+        assert 0 < it.duplex.unsent_bytes < HUGE
         assert it.owner.told == []
         await it.peer.expect(b"x" * HUGE)
         await it.expect_told("drained")
-        assert not it.duplex.is_blocked
+        assert (it.duplex.is_blocked, it.duplex.unsent_bytes) == (False, 0)
         assert place.counters.drops_outbox_full == 0
 
 
@@ -576,6 +577,47 @@ async def test_a_parked_duplex_is_told_of_events_that_have_passed() -> None:
         assert it.owner.told == []
         await it.peer.send(b"1")
         await it.expect_data(b"1")
+
+
+async def test_a_parked_duplex_meets_a_full_socket() -> None:
+    """None of a write may fit, so that there is nothing of it to cut off."""
+    async with place_for("parked") as place:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        before = Peer(ours).send_what_fits(bytes(HUGE))
+        owner = Owner()
+        duplex = place.lot.park_duplex(ours, b"", owner, owner.on_closed)
+        assert duplex.describe() == "unix"
+        assert duplex.write(b"last") is True
+        assert duplex.unsent_bytes == 4
+        await Peer(theirs).expect(bytes(before), b"last")
+        await eventually(lambda: owner.told == ["drained"], "drained")
+        theirs.close()
+        duplex.abort()
+
+
+async def test_a_parked_duplex_is_told_of_room_that_is_gone_again() -> None:
+    async with place_for("parked") as place:
+        it = await place.pair(is_slow=True)
+        assert isinstance(it.duplex, ParkedDuplex)
+        it.duplex.relay(bytes(HUGE))
+        await settle()
+        it.duplex.on_events(select.EPOLLOUT)
+        assert (it.owner.told, it.duplex.is_blocked) == ([], True)
+        await it.peer.expect(bytes(HUGE))
+        await it.expect_told("drained")
+
+
+async def test_a_parked_duplex_is_told_of_room_when_its_peer_is_gone() -> None:
+    """The reset may come between what epoll reports and the write."""
+    async with place_for("parked") as place:
+        it = await place.pair(is_slow=True)
+        assert isinstance(it.duplex, ParkedDuplex)
+        it.duplex.relay(bytes(HUGE))
+        it.peer.reset()
+        it.duplex.on_events(select.EPOLLOUT)
+        assert (it.owner.told, it.owner.closed) == (["gone"], 1)
+        await it.expect_gone()
 
 
 async def test_a_parked_duplex_costs_nothing_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
