@@ -5,6 +5,7 @@ It is deliberately strict: what is not well-formed HTTP/1.1 raises, and so does 
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import time
@@ -205,6 +206,10 @@ class RawConnection:
     def _end_chunk(self, size: int, timeout_s: float) -> None:
         end = self.read_exactly(2, timeout_s)
         assert end == b"\r\n", f"chunk of {size} bytes ends in {end!r}"
+
+    def is_readable(self, seconds: float) -> bool:
+        """Wait until there is a byte to read (or the end), for at most ``seconds``."""
+        return bool(self._buffer or select.select([self._socket], [], [], seconds)[0])
 
     # --- what must not happen ----------------------------------------------------------------------------------------
 
