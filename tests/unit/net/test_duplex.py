@@ -464,6 +464,7 @@ async def test_a_closed_duplex_is_read_from_whatever_its_owner_does_after(kind: 
         it = await place.pair()
         it.duplex.close()
         it.duplex.pause_reading()
+        await it.peer.send(bytes(HUGE))
         it.peer.close()
         await it.expect_closed()
 
@@ -622,7 +623,10 @@ async def test_a_parked_duplex_is_told_of_room_when_its_peer_is_gone() -> None:
 
 async def test_a_parked_duplex_costs_nothing_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     async with place_for("parked") as place:
-        it = await place.pair(is_reading=False)
+        it = await place.pair(is_reading=False, is_slow=True)
+        it.duplex.relay(bytes(HUGE))
+        await it.peer.expect(bytes(HUGE))
+        await it.expect_told("drained")
         await it.peer.send(b"unread")
         it.peer.sock.shutdown(socket.SHUT_WR)
         await settle()
