@@ -332,6 +332,16 @@ async def test_a_slow_peer_is_disconnected(kind: str, caplog: pytest.LogCaptureF
         assert caplog.messages[0].startswith(f"client {host}:{port} on the socket is too slow: ")
 
 
+async def test_nobody_is_too_slow_because_of_what_is_relayed(kind: str) -> None:
+    async with place_for(kind, DISCONNECT) as place:
+        it = await place.pair(is_slow=True)
+        for _ in range(2):
+            it.duplex.relay(bytes(HUGE))
+        assert it.duplex.write(b"published") is True
+        await it.peer.expect(bytes(2 * HUGE), b"published")
+        assert place.counters.drops_outbox_full == 0
+
+
 async def test_a_slow_peer_may_lose_what_is_written_instead(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     async with place_for(kind, DROP) as place:
         it = await place.pair(is_slow=True)

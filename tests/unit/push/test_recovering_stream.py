@@ -33,6 +33,7 @@ from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.push.intake import MAX_QUEUED, Phase
 from holdfast.push.link import Link
 from holdfast.push.render import ItemSkipped
+from holdfast.push.stream_hold import StreamHold
 
 SUBSTITUTED = Subscription("c", None, ("var-subst",))
 NOT_OWN = Subscription("c", None, ("skip-self",))
@@ -424,8 +425,9 @@ class TestWishes:
         world = World()
         plain, filtering = world.stream("c"), world.stream(at(None, "c", "http-check"))
         for client in (plain, filtering):
-            recovering(client).update(world.now_s)
-            recovering(client).update(world.now_s, is_urgent=True)
+            assert isinstance(client.hold, StreamHold)
+            client.hold.update(world.now_s)
+            client.hold.update(world.now_s, is_urgent=True)
         world.pass_time(1)
         assert (world.backends.followed, phase(filtering)) == ([], Phase.OPEN)
 
