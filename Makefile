@@ -8,7 +8,7 @@ JOBS ?= 4
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e bench clean
+.PHONY: help run test check compat e2e bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,8 +25,11 @@ check: $(VENV)/.installed-test $(VENV)/.installed-dev ## Check format, lint, typ
 	$(VENV)/bin/mypy src tests benchmarks
 	$(PYTHON_IN_VENV) -m pytest -q tests/test_imports.py
 
+compat: $(VENV)/.installed-test ## Run the compatibility suite against Debian's Pushpin, differences checked both ways
+	HOLDFAST_TEST_PROXY=pushpin $(PYTHON_IN_VENV) -m pytest -n $(JOBS) --dist loadscope -r fE tests/compat $(ARGS)
+
 e2e: $(VENV)/.installed-test ## Run only the tests with real sockets, clients and a browser
-	$(PYTHON_IN_VENV) -m pytest -n $(JOBS) --dist loadscope tests/e2e tests/browser $(ARGS)
+	$(PYTHON_IN_VENV) -m pytest -n $(JOBS) --dist loadscope tests/compat tests/e2e tests/browser $(ARGS)
 
 bench: $(VENV)/.installed-test ## Measure Holdfast, Pushpin and a C loop side by side
 	$(PYTHON_IN_VENV) -m benchmarks.run $(ARGS)

@@ -14,6 +14,8 @@ from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect, RawClient
 from tests.harness.grip import Stage
 from tests.harness.proxy import Launch, ProxyConfig, ProxyUnderTest
+from tests.harness.ws_backend import WebSocketBackend
+from tests.harness.ws_stage import WebSocketStage
 
 # Examples are counted, not timed: the machine that runs the tests may be busy with something else.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -54,6 +56,14 @@ def backend() -> Iterator[ScriptedBackend]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def ws_backend() -> Iterator[WebSocketBackend]:
+    """The WebSocket backend of a module, which its tests play themselves."""
+    server = WebSocketBackend()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     """Open client connections that are closed when the test ends: ``connect(port)``."""
@@ -73,3 +83,12 @@ def connect() -> Iterator[Connect]:
 def stage(proxy: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> Stage:
     """The module's proxy and backend, with clients that are closed when the test ends."""
     return Stage(proxy, backend, connect)
+
+
+@pytest.fixture
+def ws(
+    proxy: ProxyUnderTest, backend: ScriptedBackend, ws_backend: WebSocketBackend, connect: Connect
+) -> Iterator[WebSocketStage]:
+    """The module's proxy with both kinds of WebSocket backends; every connection is closed when the test ends."""
+    yield WebSocketStage(proxy, backend, ws_backend, connect)
+    ws_backend.close_connections()

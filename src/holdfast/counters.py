@@ -36,6 +36,13 @@ class Counters:
     gone_reports_failed: int = 0
     filter_requests: int = 0
     keep_alives_sent: int = 0
+    websockets_opened: int = 0
+    websockets_rejected: int = 0
+    websockets_malformed: int = 0
+    websockets_broken_off: int = 0
+    websocket_requests: int = 0
+    websocket_retries: int = 0
+    control_messages_refused: int = 0
     items_received: int = 0
     items_duplicate: int = 0
     items_buffered: int = 0
@@ -80,6 +87,13 @@ HELP: dict[str, str] = {
     "gone_reports_failed": "Backends that could not be told, or did not like it, that a client is gone",
     "filter_requests": "Requests made by filters of holds",
     "keep_alives_sent": "Keep-alive writes to stream holds",
+    "websockets_opened": "WebSockets accepted",
+    "websockets_rejected": "WebSocket handshakes that the backend did not accept",
+    "websockets_malformed": "WebSockets ended because the client broke the protocol",
+    "websockets_broken_off": "WebSockets ended because the backend failed or broke off",
+    "websocket_requests": "Requests that carried WebSocket events to backends",
+    "websocket_retries": "Such requests made again because the backend could not be reached",
+    "control_messages_refused": "Control messages of WebSocket backends that were not understood",
     "items_received": "Published items accepted",
     "items_duplicate": "Items dropped because their id had been published before, within id_cache_ttl",
     "items_buffered": "Items kept back because the item before them had not been published",

@@ -79,6 +79,8 @@ class Server:
         )
         self._pool = _make_pool(settings, runtime)
         self._plans = PlanTable(settings.handler.connection_subscription_max)
+        self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
+        self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
         self._proxy = ProxyContext(
             runtime=runtime,
             routes=RouteTable([]),
@@ -99,6 +101,10 @@ class Server:
             request_log=request_log,
             is_debug=settings.proxy.debug,
             wall_clock=time.time,
+            parking=self._parking,
+            outbox_limits=self._outbox_limits,
+            allow_compression=settings.runner.allow_compression,
+            websocket_idle_s=settings.holdfast.websocket_idle_timeout,
         )
         self._updates.backends = HeldBackends(self._proxy)
         self._registry.events.closed = self._publisher.forget_channel
@@ -107,8 +113,6 @@ class Server:
         self._routes = RoutesSource(
             start.loaded.routes_path, start.route_lines, route_defaults(start.loaded), self._apply_routes
         )
-        self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
-        self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
         self._clients = Edge(
             "clients",
             runtime,
@@ -181,7 +185,8 @@ class Server:
 
     async def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = _make_limits(self._settings, max_connections)
-        await self._listen(Edge(name, self._runtime, service, limits, self._outbox_limits), [listen])
+        door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_requests=False)
+        await self._listen(door, [listen])
 
     async def _listen(self, edge: Edge, addresses: tuple[Listen, ...] | list[Listen]) -> None:
         listener = Listener(self._runtime, edge)

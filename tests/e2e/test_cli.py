@@ -1,240 +1,56 @@
-"""The program itself: its flags, where settings come from, what it says, and how it ends."""
+"""What only Holdfast's program has: settings from the environment, a start without files, warnings, a JSON log."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.harness.backend import Reply, ScriptedBackend
-from tests.harness.client import Connect, RawClient, fetch
-from tests.harness.grip import Stage, fresh_channel, stream_reply
-from tests.harness.ports import free_port
-from tests.harness.proxy import IS_PUSHPIN, PROJECT, Launch, ProxyConfig, ProxyUnderTest, holdfast_only
+from tests.harness.client import Connect, fetch
+from tests.harness.grip import fresh_channel, stream_reply
+from tests.harness.ports import free_port, is_open
+from tests.harness.proxy import PROJECT, Launch, ProxyConfig, ProxyUnderTest
 from tests.harness.publish import publish_ok, stream_item
 from tests.harness.timing import eventually, scaled
-from tests.harness.tokens import token_claims
 
 DEBIAN_CONFIG = Path("/etc/pushpin/pushpin.conf")
 ANY = Reply(body=b"ok")
 
 
-def is_open(port: int, host: str = "127.0.0.1") -> bool:
+def test_route_is_a_complete_start(backend: ScriptedBackend, tmp_path: Path) -> None:
+    """Without any file; the ports are those of the shipped file unless they are given."""
+    port, control = free_port(), free_port()
+    command = [sys.executable, "-m", "holdfast", "--route", f"* 127.0.0.1:{backend.port}", f"--port={port}"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT / "src"),
+        "HOLDFAST_HANDLER_PUSH_IN_HTTP_PORT": str(control),
+        "HOME": str(tmp_path),
+    }
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
     try:
-        socket.create_connection((host, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+        eventually(lambda: is_open(port) and is_open(control), "both ports")
+        assert fetch(port, backend.serve(ANY)).text == "ok"
+    finally:
+        server.terminate()
+        assert server.wait(scaled(8)) == 0
 
 
-def answers(port: int) -> bool:
-    """Whether a request is answered soon; 1.36 loses those of its first moments."""
+def test_unknown_keys_and_bad_values_are_named() -> None:
+    """With file and line; in the environment with the variable."""
+    config = ProxyConfig(
+        routes=["* test"],
+        settings={"proxy": {"no_such_key": "x"}, "runner": {"client_maxconn": "many"}},
+        environment={"HOLDFAST_PROXY_NO_SUCH_VARIABLE": "x"},
+    )
+    proxy = ProxyUnderTest(config)
     try:
-        return fetch(port, "/", timeout_s=1).status == 200
-    except TimeoutError:
-        return False
-
-
-Prepare = Callable[..., ProxyUnderTest]
-
-
-@pytest.fixture
-def prepare() -> Iterator[Prepare]:
-    """Make proxies that the test starts, with a route to the test target: ``prepare("--id=3", settings=...)``."""
-    made: list[ProxyUnderTest] = []
-
-    def make(*arguments: str, routes: Sequence[str] = ("* test",), **fields: Any) -> ProxyUnderTest:
-        proxy = ProxyUnderTest(ProxyConfig(routes=routes, arguments=arguments, **fields))
-        made.append(proxy)
-        return proxy
-
-    yield make
-    for proxy in made:
-        proxy.stop()
-
-
-def run_to_end(proxy: ProxyUnderTest) -> tuple[int, str]:
-    """Start a proxy that cannot run; its exit code and output."""
-    proxy.start(wait=False)
-    return proxy.wait_exit(), proxy.log()
-
-
-class TestFlags:
-    def test_id(self, prepare: Prepare) -> None:
-        """routes-107: the doors move by ten times the id, the client port stays."""
-        proxy = prepare("--id=3")
-        proxy.start(wait=False)
-        eventually(lambda: is_open(proxy.control_port + 30), "the control door at its port plus 30")
-        eventually(lambda: is_open(proxy.port), "the client port")
-        assert not is_open(proxy.control_port)
-
-    def test_port_offset(self, prepare: Prepare) -> None:
-        """routes-106: in the file."""
-        proxy = prepare(settings={"global": {"port_offset": 10}})
-        proxy.start(wait=False)
-        eventually(lambda: is_open(proxy.control_port + 10), "the control door at its port plus 10")
-        eventually(lambda: is_open(proxy.port), "the client port")
-        assert not is_open(proxy.control_port)
-
-    def test_port(self, prepare: Prepare) -> None:
-        """routes-108: it replaces the ports of the file, and listens at that address only."""
-        port = free_port()
-        proxy = prepare(f"--port=127.0.0.1:{port}")
-        proxy.start(wait=False)
-        eventually(lambda: is_open(port), "the port of the command line")
-        assert not is_open(proxy.port)
-        assert not is_open(port, "127.0.0.2")
-
-    def test_bare_port(self, prepare: Prepare) -> None:
-        """A bare port listens on every address."""
-        port = free_port()
-        proxy = prepare(f"--port={port}")
-        proxy.start(wait=False)
-        eventually(lambda: is_open(port, "127.0.0.2"), "the port at another loopback address")
-
-    def test_several_routes(self, launch_once: Launch, backend: ScriptedBackend) -> None:
-        target = f"127.0.0.1:{backend.port}"
-        arguments = ["--route", f"a.com {target}", "--route", "b.com test", "--route", "c.com", "--merge-output"]
-        proxy = launch_once(arguments=arguments[:-1] if IS_PUSHPIN else arguments)
-        path = backend.serve(ANY)
-        assert fetch(proxy.port, path, host="a.com").text == "ok"
-        assert fetch(proxy.port, "/", host="b.com").text == "Hello from the Pushpin test handler!\n"
-        proxy.wait_log(r"<route>:1: must specify condition and at least one target$")
-
-    @holdfast_only("always needs a file")
-    def test_route_is_a_complete_start(self, backend: ScriptedBackend, tmp_path: Path) -> None:
-        """Without any file; the ports are those of the shipped file unless they are given."""
-        port, control = free_port(), free_port()
-        command = [sys.executable, "-m", "holdfast", "--route", f"* 127.0.0.1:{backend.port}", f"--port={port}"]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(PROJECT / "src"),
-            "HOLDFAST_HANDLER_PUSH_IN_HTTP_PORT": str(control),
-            "HOME": str(tmp_path),
-        }
-        with (tmp_path / "log").open("wb") as log:
-            server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
-        try:
-            eventually(lambda: is_open(port) and is_open(control), "both ports")
-            assert fetch(port, backend.serve(ANY)).text == "ok"
-        finally:
-            server.terminate()
-            assert server.wait(scaled(8)) == 0
-
-    def test_logfile(self, prepare: Prepare) -> None:
-        """It is appended to in place of standard output."""
-        proxy = prepare("--logfile=to-file")
-        log = proxy.directory / "to-file"
-        log.write_text("earlier\n")
-        proxy.start(wait=False)
-        eventually(lambda: is_open(proxy.port), "the client port")
-        eventually(lambda: "started" in log.read_text(), "the log in the file")
-        assert log.read_text().startswith("earlier\n")
-        assert "started" not in proxy.log()
-
-    @pytest.mark.parametrize(
-        ("argument", "shown", "hidden"),
-        [
-            ("--loglevel=1", r"\[WARN\]", "routes loaded"),
-            ("--verbose", r"\[DEBUG\]", None),
-            ("--loglevel=3", r"\[DEBUG\]", None),
-        ],
-    )
-    def test_loglevel(self, prepare: Prepare, argument: str, shown: str, hidden: str | None) -> None:
-        proxy = prepare(argument, routes=["* test", "bad"])
-        proxy.start(wait=False)
-        eventually(lambda: is_open(proxy.port) and is_open(proxy.control_port), "both ports")
-        eventually(lambda: answers(proxy.port), "an answer")
-        proxy.wait_log(shown)
-        assert hidden is None or not re.search(hidden, proxy.log())
-
-    def test_version(self, prepare: Prepare) -> None:
-        proxy = prepare("--version")
-        code, output = run_to_end(proxy)
-        assert code == 0
-        assert re.fullmatch(r"(pushpin|holdfast) \d+\.\d+\S*\n", output)
-
-    @pytest.mark.parametrize(
-        ("argument", "text"),
-        [
-            ("--port=0", "port must be greater than or equal to 1"),
-            ("--id=-1", "id must be greater than or equal to 0"),
-            ("--loglevel=-1", "log level must be greater than or equal to 0"),
-            ("--no-such-flag", "no-such-flag"),
-        ],
-    )
-    def test_bad_value(self, prepare: Prepare, argument: str, text: str) -> None:
-        """routes spec §2.6: it is named, and nothing starts."""
-        proxy = prepare(argument)
-        code, output = run_to_end(proxy)
-        assert code in (1, 2)
-        assert text in output
-        assert "Traceback" not in output
-
-
-class TestStartAndEnd:
-    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_exit_code(self, launch_once: Launch, number: signal.Signals) -> None:
-        """routes-109: 0 when asked to stop."""
-        proxy = launch_once("* test")
-        proxy.send_signal(number)
-        assert proxy.wait_exit() == 0
-        proxy.wait_log(r"\[INFO\].* stopping\.\.\.$")
-
-    def test_end_with_held_clients(self, launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
-        """Holds are cut, and do not keep the program."""
-        proxy = launch_once(f"* 127.0.0.1:{backend.port}")
-        client = Stage(proxy, backend, connect).stream(fresh_channel())
-        proxy.send_signal(signal.SIGTERM)
-        assert proxy.wait_exit() == 0
-        client.read_to_close()
-
-    def test_missing_configuration(self, prepare: Prepare) -> None:
-        """routes-109."""
-        proxy = prepare()
-        (proxy.directory / "pushpin.conf").unlink()
-        code, output = run_to_end(proxy)
-        assert code == 1
-        assert "pushpin.conf" in output
-        assert "Traceback" not in output
-
-    def test_no_ports(self, prepare: Prepare) -> None:
-        """routes-109."""
-        proxy = prepare(http_ports="")
-        code, output = run_to_end(proxy)
-        assert (code, "no server ports configured" in output) == (1, True)
-
-    def test_bad_port(self, prepare: Prepare) -> None:
-        proxy = prepare(http_ports="127.0.0.1:x")
-        code, output = run_to_end(proxy)
-        assert (code, "invalid http port: 127.0.0.1:x" in output) == (1, True)
-
-    @holdfast_only("goes on running without its port")
-    def test_port_in_use(self, prepare: Prepare) -> None:
-        """It ends with a message that names the port."""
-        proxy = prepare()
-        with socket.create_server(("127.0.0.1", proxy.port)):
-            code, output = run_to_end(proxy)
-        assert code == 1
-        assert str(proxy.port) in output
-        assert "Traceback" not in output
-
-    @holdfast_only("takes no notice of what it does not know")
-    def test_unknown_keys_and_bad_values_are_named(self, prepare: Prepare) -> None:
-        """With file and line; in the environment with the variable."""
-        proxy = prepare(
-            settings={"proxy": {"no_such_key": "x"}, "runner": {"client_maxconn": "many"}},
-            environment={"HOLDFAST_PROXY_NO_SUCH_VARIABLE": "x"},
-        )
         proxy.start(wait=False)
         lines = (proxy.directory / "pushpin.conf").read_text().splitlines()
         for key in ("no_such_key=x", "client_maxconn=many"):
@@ -242,115 +58,69 @@ class TestStartAndEnd:
             proxy.wait_log(rf"pushpin\.conf:{number}\b.*{key.partition('=')[0]}")
         proxy.wait_log("HOLDFAST_PROXY_NO_SUCH_VARIABLE")
         assert "Traceback" not in proxy.log()
+    finally:
+        proxy.stop()
 
 
-class TestSettings:
-    @holdfast_only("reads no environment variables")
-    def test_environment(self, launch_once: Launch) -> None:
-        """Every setting, over the file."""
-        dead = free_port()
-        proxy = launch_once(
-            f"* 127.0.0.1:{dead}",
-            settings={"proxy": {"debug": "false"}},
-            environment={"HOLDFAST_PROXY_DEBUG": "true"},
-        )
-        assert fetch(proxy.port, "/").text == f"Unable to connect to any targets. Tried: 127.0.0.1:{dead}\n"
-
-    @pytest.mark.parametrize(
-        ("value", "is_on"), [("no", True), ("off", True), ("1", True), ("False", False), ("0", False), ("", False)]
+def test_environment(launch_once: Launch) -> None:
+    """Every setting, over the file."""
+    dead = free_port()
+    proxy = launch_once(
+        f"* 127.0.0.1:{dead}",
+        settings={"proxy": {"debug": "false"}},
+        environment={"HOLDFAST_PROXY_DEBUG": "true"},
     )
-    def test_booleans(self, launch_once: Launch, value: str, is_on: bool) -> None:
-        """routes-103."""
-        proxy = launch_once(f"* 127.0.0.1:{free_port()}", settings={"proxy": {"debug": value}})
-        assert fetch(proxy.port, "/").text.startswith("Unable to connect") == is_on
-
-    @pytest.mark.parametrize(("value", "issuer"), [("a;b", "a"), ('"x, y"', "x, y"), ("a, b", None)])
-    def test_lists_and_comments(
-        self, launch_once: Launch, backend: ScriptedBackend, connect: Connect, value: str, issuer: str | None
-    ) -> None:
-        """routes-104: a list where one text is expected counts as empty."""
-        proxy = launch_once(f"* 127.0.0.1:{backend.port}", settings={"proxy": {"sig_iss": value}})
-        token = Stage(proxy, backend, connect).received().header("Grip-Sig")
-        if issuer is None:
-            assert token is None
-        else:
-            assert token_claims(token, b"changeme")["iss"] == issuer
-
-    @pytest.mark.skipif(not DEBIAN_CONFIG.exists(), reason="needs Debian's pushpin package")
-    @holdfast_only("is where the file comes from")
-    def test_debian_configuration_as_it_is(self, tmp_path: Path, backend: ScriptedBackend, connect: Connect) -> None:
-        """Drop-in: Debian's file unchanged; only ports and directories are moved, by the environment."""
-        shutil.copy(DEBIAN_CONFIG, tmp_path / "pushpin.conf")
-        (tmp_path / "routes").write_text(f"* 127.0.0.1:{backend.port}\n")
-        port, control = free_port(), free_port()
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(PROJECT / "src"),
-            "HOLDFAST_RUNNER_HTTP_PORT": f"127.0.0.1:{port}",
-            "HOLDFAST_HANDLER_PUSH_IN_HTTP_PORT": str(control),
-            "HOLDFAST_GLOBAL_RUNDIR": str(tmp_path / "run"),
-            "HOLDFAST_RUNNER_LOGDIR": str(tmp_path / "log"),
-        }
-        command = [sys.executable, "-m", "holdfast", "--config", str(tmp_path / "pushpin.conf")]
-        with (tmp_path / "output").open("wb") as log:
-            server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
-        try:
-            eventually(lambda: is_open(port) and is_open(control), (tmp_path / "output").read_text() or "both ports", 8)
-            channel = fresh_channel()
-            client = connect(port)
-            client.request(backend.serve(stream_reply(channel)))
-            client.read_head()
-            publish_ok(control, stream_item(channel, "dropped in"))
-            assert client.read_data(10) == b"dropped in"
-        finally:
-            server.terminate()
-            assert server.wait(scaled(8)) == 0
+    assert fetch(proxy.port, "/").text == f"Unable to connect to any targets. Tried: 127.0.0.1:{dead}\n"
 
 
-class TestLog:
-    LINE = re.compile(r"\[(ERR|WARN|INFO|DEBUG|TRACE)\] \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \S.*")
+@pytest.mark.skipif(not DEBIAN_CONFIG.exists(), reason="needs Debian's pushpin package")
+def test_debian_configuration_as_it_is(tmp_path: Path, backend: ScriptedBackend, connect: Connect) -> None:
+    """Drop-in: Debian's file unchanged; only ports and directories are moved, by the environment."""
+    shutil.copy(DEBIAN_CONFIG, tmp_path / "pushpin.conf")
+    (tmp_path / "routes").write_text(f"* 127.0.0.1:{backend.port}\n")
+    port, control = free_port(), free_port()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(PROJECT / "src"),
+        "HOLDFAST_RUNNER_HTTP_PORT": f"127.0.0.1:{port}",
+        "HOLDFAST_HANDLER_PUSH_IN_HTTP_PORT": str(control),
+        "HOLDFAST_GLOBAL_RUNDIR": str(tmp_path / "run"),
+        "HOLDFAST_RUNNER_LOGDIR": str(tmp_path / "log"),
+    }
+    command = [sys.executable, "-m", "holdfast", "--config", str(tmp_path / "pushpin.conf")]
+    with (tmp_path / "output").open("wb") as log:
+        server = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+    try:
+        eventually(lambda: is_open(port) and is_open(control), (tmp_path / "output").read_text() or "both ports", 8)
+        channel = fresh_channel()
+        client = connect(port)
+        client.request(backend.serve(stream_reply(channel)))
+        client.read_head()
+        publish_ok(control, stream_item(channel, "dropped in"))
+        assert client.read_data(10) == b"dropped in"
+    finally:
+        server.terminate()
+        assert server.wait(scaled(8)) == 0
 
-    def test_every_line_has_the_format(self, launch_once: Launch) -> None:
-        """routes-110 and routes spec §2.10."""
-        proxy = launch_once("* test", "bad")
-        fetch(proxy.port, "/")
-        proxy.wait_log("test code=200 37$")
-        lines = proxy.log().splitlines()
-        assert lines
-        assert [line for line in lines if not self.LINE.fullmatch(line)] == []
 
-    def test_request_lines(self, launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
-        """routes-110: ``route=`` only for an explicit id, ``from=`` and ``ua=`` if asked for."""
-        target = f"127.0.0.1:{backend.port}"
-        proxy = launch_once(
-            f"* {target}", f"id.com,id=foo {target}", settings={"proxy": {"log_from": "true", "log_user_agent": "true"}}
-        )
-        path = backend.serve(Reply(201, "X", body=b"12345"))
-        fetch(proxy.port, path, host="id.com", headers=[("User-Agent", "me/1.0"), ("Referer", "http://r/a%20b")])
-        (line,) = proxy.wait_log(rf"GET http://id\.com{path} -> ")
-        expected = f"{path} -> {target} from=127.0.0.1 ref=http://r/a%20b route=foo code=201 5 ua=me/1.0"
-        assert line.endswith(expected)
-        fetch(proxy.port, path, host="other.com", method="POST", body=b"x")
-        (line,) = proxy.wait_log(rf"POST http://other\.com{path} -> ")
-        assert line.endswith(f"{path} -> {target} from=127.0.0.1 code=201 5")
-        stage = Stage(proxy, backend, connect)
-        stage.hold(stream_reply(fresh_channel()), host="held.com")
-        (line,) = proxy.wait_log(r"GET http://held\.com\S* -> ")
-        assert line.endswith(f" -> {target} from=127.0.0.1 accept")
+def test_json(launch_once: Launch, backend: ScriptedBackend) -> None:
+    """One JSON object per line."""
+    proxy = launch_once(f"* 127.0.0.1:{backend.port}", environment={"HOLDFAST_HOLDFAST_LOG_FORMAT": "json"})
+    fetch(proxy.port, backend.serve(ANY), host="json.com")
+    proxy.wait_log("json.com")
+    for line in proxy.log().splitlines():
+        assert isinstance(json.loads(line), dict)
 
-    def test_request_that_reached_no_target(self, launch_once: Launch) -> None:
-        proxy = launch_once("a.com test")
-        with RawClient(proxy.port) as client:
-            client.request("/x", host="none.com")
-            client.read_response()
-        (line,) = proxy.wait_log(r"GET http://none\.com/x")
-        assert " -> " not in line
 
-    @holdfast_only("has no such format")
-    def test_json(self, launch_once: Launch, backend: ScriptedBackend) -> None:
-        """One JSON object per line."""
-        proxy = launch_once(f"* 127.0.0.1:{backend.port}", environment={"HOLDFAST_HOLDFAST_LOG_FORMAT": "json"})
-        fetch(proxy.port, backend.serve(ANY), host="json.com")
-        proxy.wait_log("json.com")
-        for line in proxy.log().splitlines():
-            assert isinstance(json.loads(line), dict)
+def test_merge_output(launch_once: Launch, backend: ScriptedBackend) -> None:
+    """Accepted: there is only one output."""
+    proxy = launch_once(f"* 127.0.0.1:{backend.port}", arguments=["--merge-output"])
+    assert fetch(proxy.port, backend.serve(ANY)).text == "ok"
+
+
+def test_logdir_stays_empty(launch_once: Launch, backend: ScriptedBackend) -> None:
+    """There is one log, and it goes to standard output."""
+    proxy = launch_once(f"* 127.0.0.1:{backend.port}")
+    assert fetch(proxy.port, backend.serve(ANY)).text == "ok"
+    proxy.wait_log("GET http://localhost/")
+    assert list((proxy.directory / "log").iterdir()) == []

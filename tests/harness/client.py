@@ -5,10 +5,13 @@ It is deliberately strict: what is not well-formed HTTP/1.1 raises, and so does 
 
 from __future__ import annotations
 
+import select
 import socket
+import struct
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from tests.harness.messages import HeaderList, Response, parse_head
 from tests.harness.timing import scaled
@@ -48,26 +51,17 @@ def encode_chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-class RawClient:
-    """One connection. Deadlines are seconds and scaled by the time factor."""
+class RawConnection:
+    """One connected socket. Deadlines are seconds and scaled by the time factor."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1", receive_buffer: int | None = None) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.socket(family)
-        if receive_buffer is not None:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self._socket.settimeout(scaled(DEFAULT_TIMEOUT_S))
-        try:
-            self._socket.connect((host, port))
-        except OSError:
-            self._socket.close()
-            raise
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
         self._chunk_rest = 0
         self._is_last_chunk_read = False
 
-    def __enter__(self) -> RawClient:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -87,6 +81,11 @@ class RawClient:
         """Close our end at once; harmless when closed."""
         self._socket.close()
 
+    def reset(self) -> None:
+        """Close our end with a TCP reset."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
     def shut_writing(self) -> None:
         """Send FIN and go on reading."""
         self._socket.shutdown(socket.SHUT_WR)
@@ -97,19 +96,6 @@ class RawClient:
         """Send all of ``data``; TimeoutError if the server does not take it."""
         self._socket.settimeout(scaled(timeout_s))
         self._socket.sendall(data)
-
-    def request(
-        self,
-        target: str,
-        *,
-        method: str = "GET",
-        host: str | None = "localhost",
-        headers: HeaderList | None = None,
-        body: bytes | None = None,
-        version: str = "1.1",
-    ) -> None:
-        """Send one request, without waiting for the answer; see `encode_request`."""
-        self.send(encode_request(target, method=method, host=host, headers=headers, body=body, version=version))
 
     # --- receiving ---------------------------------------------------------------------------------------------------
 
@@ -221,6 +207,10 @@ class RawClient:
         end = self.read_exactly(2, timeout_s)
         assert end == b"\r\n", f"chunk of {size} bytes ends in {end!r}"
 
+    def is_readable(self, seconds: float) -> bool:
+        """Wait until there is a byte to read (or the end), for at most ``seconds``."""
+        return bool(self._buffer or select.select([self._socket], [], [], seconds)[0])
+
     # --- what must not happen ----------------------------------------------------------------------------------------
 
     def assert_silent(self, seconds: float) -> None:
@@ -240,8 +230,42 @@ class RawClient:
         assert rest == b"", f"unexpected bytes before the close: {rest[:300]!r}"
 
 
+class RawClient(RawConnection):
+    """A connection that we opened, from the address ``source``."""
+
+    def __init__(
+        self, port: int, host: str = "127.0.0.1", receive_buffer: int | None = None, source: str | None = None
+    ) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        connected = socket.socket(family)
+        if receive_buffer is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connected.settimeout(scaled(DEFAULT_TIMEOUT_S))
+        try:
+            if source is not None:
+                connected.bind((source, 0))
+            connected.connect((host, port))
+        except OSError:
+            connected.close()
+            raise
+        super().__init__(connected)
+
+    def request(
+        self,
+        target: str,
+        *,
+        method: str = "GET",
+        host: str | None = "localhost",
+        headers: HeaderList | None = None,
+        body: bytes | None = None,
+        version: str = "1.1",
+    ) -> None:
+        """Send one request, without waiting for the answer; see `encode_request`."""
+        self.send(encode_request(target, method=method, host=host, headers=headers, body=body, version=version))
+
+
 Connect = Callable[..., RawClient]
-"""Opens a connection that is closed when the test ends: ``connect(port, host=..., receive_buffer=...)``."""
+"""Opens a connection that is closed when the test ends: ``connect(port, host=..., receive_buffer=..., source=...)``."""
 
 
 def _framing(response: Response, method: str) -> str:

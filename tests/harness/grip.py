@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from tests.harness.backend import AnyReply, Reply, ScriptedBackend
 from tests.harness.client import Connect, RawClient, fetch
 from tests.harness.messages import HeaderList, Request
-from tests.harness.proxy import IS_PUSHPIN, ProxyUnderTest
+from tests.harness.proxy import ProxyUnderTest
 
 _numbers = itertools.count(1)
 
@@ -47,9 +46,9 @@ class Stage:
         self.backend = backend
         self._connect = connect
 
-    def client(self) -> RawClient:
-        """A new connection to the proxy."""
-        return self._connect(self.proxy.port)
+    def client(self, source: str | None = None) -> RawClient:
+        """A new connection to the proxy, from the loopback address ``source``."""
+        return self._connect(self.proxy.port, source=source)
 
     def received(self, query: str = "", **options: Any) -> Request:
         """Make a request (see `fetch`) that is answered with 200, and return it as the backend received it."""
@@ -72,13 +71,9 @@ class Stage:
         return client
 
     def warm_up(self, channel: str) -> None:
-        """Let 1.36 have the request that it repeats a second after the first subscription of a channel.
-
-        It cannot be told not to (grip spec §7.3), and would make a test of times one second too long.
-        """
-        if IS_PUSHPIN:
-            self.poll(channel)
-            time.sleep(1.3)
+        """Subscribe to a channel with a poll that stays, so that the next one is not the first."""
+        self.poll(channel)
+        self.proxy.settle_first_subscriptions()
 
     def stream(self, channel: str, *, host: str = "localhost") -> RawClient:
         """Hold a stream with an empty initial body on ``channel`` and read its head."""

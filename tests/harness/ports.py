@@ -30,3 +30,12 @@ def free_port(host: str = "127.0.0.1") -> int:
         _given.add(port)
         return port
     raise RuntimeError(f"no free port on {host}")
+
+
+def is_open(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody listens on a port."""
+    try:
+        socket.create_connection((host, port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tests.harness.client import RawClient
+from tests.harness.client import RawClient, fetch
 from tests.harness.messages import HeaderList, Response
 
 Item = dict[str, Any]
@@ -23,6 +23,17 @@ def stream_item(channel: str, content: str | bytes) -> Item:
 def close_item(channel: str) -> Item:
     """An item that ends the streams of ``channel``."""
     return {"channel": channel, "formats": {"http-stream": {"action": "close"}}}
+
+
+def hint_item(channel: str) -> Item:
+    """An item that has the streams and polls of ``channel`` ask their backend."""
+    return {"channel": channel, "formats": {name: {"action": "hint"} for name in ("http-stream", "http-response")}}
+
+
+def with_ids(item: Item, item_id: str | None, prev_id: str | None = None) -> Item:
+    """``item`` with an id and a prev-id; None leaves one out."""
+    ids = {"id": item_id, "prev-id": prev_id}
+    return {**item, **{name: value for name, value in ids.items() if value is not None}}
 
 
 def response_item(channel: str, body: str, **fields: Any) -> Item:
@@ -49,3 +60,9 @@ def publish_ok(port: int, *items: Item) -> None:
     """Publish ``items`` in one call, which must be accepted."""
     response = publish(port, items)
     assert (response.status, response.text) == (200, "Published\n"), response
+
+
+def recover(port: int) -> None:
+    """Have all holds ask their backends."""
+    response = fetch(port, "/recover/", method="POST", body=b"")
+    assert (response.status, response.text) == (200, "Updated\n"), response

@@ -55,6 +55,7 @@ class RunnerSettings:
     client_maxconn: int = option(
         integer(1), "50000", "Client connections at once, held ones included; more are not accepted."
     )
+    allow_compression: bool = option(kinds.BOOLEAN, "false", "Let WebSocket clients compress messages.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +212,9 @@ class HoldfastSettings:
         kinds.SECONDS, "55", "How long an idle connection to a backend is kept for the next request.", unit="seconds"
     )
     backend_max_idle: int = option(integer(0), "256", "Idle connections that are kept for one backend.")
+    websocket_idle_timeout: float = option(
+        kinds.SECONDS, "1800", "A WebSocket without a byte from either side is closed after this time.", unit="seconds"
+    )
     stop_timeout: float = option(
         kinds.SECONDS, "10", "How long requests in progress may take to end when the server stops.", unit="seconds"
     )

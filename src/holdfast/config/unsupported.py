@@ -97,12 +97,6 @@ def _later_refused() -> list[Option]:
             "clients cannot connect by Unix sockets; use http_port, or leave this empty",
         ),
         refused(
-            "runner/allow_compression",
-            kinds.BOOLEAN,
-            "Let WebSocket clients compress messages.",
-            "messages are not compressed; leave this false",
-        ),
-        refused(
             "proxy/auto_cross_origin",
             kinds.BOOLEAN,
             "CORS headers and JSON-P for every route.",

@@ -18,17 +18,18 @@ _ASCII = "".join(map(chr, range(128)))
 def parse_links(values: Iterable[bytes]) -> tuple[NextLink | None, str | None]:
     """The next link and the gone link of all `Grip-Link` lines; of several of one kind the last counts.
 
+    Links of other kinds are not looked at, valid or not.
+
     Raises GripError with the protocol's text.
     """
     next_link = None
     gone_link = None
     for params in _list_links(values):
-        uri = _parse_target(params.first)
         rel = params.get(b"rel")
         if rel == b"next":
-            next_link = NextLink(uri, _parse_timeout(params))
+            next_link = NextLink(_parse_target(params.first), _parse_timeout(params))
         elif rel == b"gone":
-            gone_link = uri
+            gone_link = _parse_target(params.first)
     return next_link, gone_link
 
 

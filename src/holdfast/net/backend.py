@@ -6,13 +6,18 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, WireError
+from holdfast.net.duplex import ConnectionDuplex, Duplex, DuplexOwner
+from holdfast.net.outlets import OutboxLimits
 from holdfast.net.runtime import Runtime
 from holdfast.timers import Deadline
 from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody, UntilCloseBody
 from holdfast.wire.http1.head import HeadLimits, ResponseHead, parse_response_head
+
+if TYPE_CHECKING:
+    from holdfast.net.parking import ParkingLot
 
 BODY_BUFFER_BYTES = 65536
 """Response body bytes kept before the backend is no longer read from."""
@@ -59,6 +64,7 @@ class BackendConnection(asyncio.Protocol):
         "_is_awaiting_head",
         "_is_lost",
         "_is_reading",
+        "_is_upgrade",
         "_is_write_paused",
         "_limits",
         "_method",
@@ -90,6 +96,7 @@ class BackendConnection(asyncio.Protocol):
         self._deadline = Deadline(runtime.wheel, self)
         self._method = b""
         self._is_awaiting_head = False
+        self._is_upgrade = False
         self._interim = 0
         self._buffer = b""
         self._head: ResponseHead | None = None
@@ -139,9 +146,14 @@ class BackendConnection(asyncio.Protocol):
 
     # --- a request and its response --------------------------------------------------------------------------------
 
-    def send_request(self, method: bytes, data: bytes) -> None:
-        """Send the head, with the body or its beginning, of a request: the first, or the first since `park_idle`."""
+    def send_request(self, method: bytes, data: bytes, *, is_upgrade: bool = False) -> None:
+        """Send the head, with the body or its beginning, of a request: the first, or the first since `park_idle`.
+
+        Args:
+            is_upgrade: 101 is an answer, after which `to_duplex` may be called.
+        """
         self._method = method
+        self._is_upgrade = is_upgrade
         self._is_awaiting_head = True
         if self._is_lost:
             self._fail(BadResponse("backend closed the connection before answering"))
@@ -224,6 +236,23 @@ class BackendConnection(asyncio.Protocol):
         self.on_idle_close = listener
         self._deadline.set(self._runtime.now() + timeout_s)
 
+    def to_duplex(
+        self, owner: DuplexOwner, limits: OutboxLimits, parking: ParkingLot | None, on_closed: Callable[[], None]
+    ) -> Duplex:
+        """Give the connection up after a 101: what both sides say from now on is the owner's business.
+
+        Args:
+            parking: where it is parked; None where that cannot be.
+            on_closed: called once when it is closed.
+        """
+        early, self._buffer = self._buffer, b""
+        self._deadline.cancel()
+        if parking is None or self.endpoint.server_name is not None:
+            return ConnectionDuplex(self._runtime, self._transport, early, owner, limits, on_closed)
+        duplicate = self._transport.get_extra_info("socket").dup()
+        self._transport.abort()
+        return parking.park_duplex(duplicate, early, owner, on_closed)
+
     def abort(self) -> None:
         """Close at once."""
         self._transport.abort()
@@ -234,7 +263,7 @@ class BackendConnection(asyncio.Protocol):
         self._buffer = data = self._buffer + data if self._buffer else data
         try:
             parsed = parse_response_head(data, self._limits)
-            while parsed is not None and parsed[0].code < 200:
+            while parsed is not None and parsed[0].code < 200 and not self._is_answer(parsed[0]):
                 self._skip_interim(*parsed)
                 parsed = parse_response_head(self._buffer, self._limits)
         except WireError as error:
@@ -247,7 +276,10 @@ class BackendConnection(asyncio.Protocol):
         rest, self._buffer = self._buffer[length:], b""
         self._is_awaiting_head = False
         self._head = head
-        if self._method == b"HEAD" or head.code == 204 or head.code == 304:
+        if head.code == 101:
+            self._buffer = rest
+            self._pause_reading()
+        elif self._method == b"HEAD" or head.code == 204 or head.code == 304:
             if rest:
                 self._transport.abort()
         elif head.content_length == len(rest):
@@ -256,6 +288,13 @@ class BackendConnection(asyncio.Protocol):
         else:
             self._decoder = self._frame(head)
             self._receive_body(rest)
+
+    def _pause_reading(self) -> None:
+        self._is_reading = False
+        self._transport.pause_reading()
+
+    def _is_answer(self, head: ResponseHead) -> bool:
+        return head.code == 101 and self._is_upgrade
 
     def _skip_interim(self, head: ResponseHead, length: int) -> None:
         """1xx responses are not for us (RFC 9110 §15.2); 101 would need an Upgrade that we did not send."""
@@ -285,8 +324,7 @@ class BackendConnection(asyncio.Protocol):
             self._chunks.append(content)
             self._pending_bytes += len(content)
             if self._pending_bytes > BODY_BUFFER_BYTES and self._is_reading and not self._decoder.is_complete:
-                self._is_reading = False
-                self._transport.pause_reading()
+                self._pause_reading()
 
     def _fail(self, error: BackendError) -> None:
         """Remember the first error for whoever reads; what arrived before it can still be read."""

@@ -10,17 +10,19 @@ import asyncio
 import enum
 import logging
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import WireError
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange
-from holdfast.net.runtime import Cancellable, Work
+from holdfast.net.runtime import Cancellable
 from holdfast.timers import Deadline
 from holdfast.wire.http1.encode import encode_response_head
 from holdfast.wire.http1.head import RequestHead, parse_request_head
 
 if TYPE_CHECKING:
+    from holdfast.net.duplex import Duplex, DuplexOwner
     from holdfast.net.outlets import ConnectionOutlet
 
 log = logging.getLogger("holdfast.net.edge")
@@ -196,13 +198,14 @@ class ClientConnection(asyncio.Protocol):
         self._is_head_started = False
         self._deadline.clear()
         self._exchange = exchange
-        self.edge.runtime.counters.requests_received += 1
+        if self.edge.counts_requests:
+            self.edge.runtime.counters.requests_received += 1
         if rest:
             self._receive_while_serving(rest)
         if self._state is _SERVING:
             coroutine = self.edge.service.serve(exchange)
             if coroutine is not None:
-                self.run(coroutine)
+                self.work = self.edge.runtime.spawn(coroutine, "exchange")
 
     def _receive_while_serving(self, data: bytes) -> None:
         assert self._exchange is not None
@@ -243,10 +246,6 @@ class ClientConnection(asyncio.Protocol):
             self.work = None
 
     # --- for the exchange ------------------------------------------------------------------------------------------
-
-    def run(self, coroutine: Work) -> None:
-        """Answer the request by a coroutine, in a task."""
-        self.work = self.edge.runtime.spawn(coroutine, "exchange")
 
     @property
     def is_lost(self) -> bool:
@@ -340,6 +339,19 @@ class ClientConnection(asyncio.Protocol):
         self.work = None
         self._transport.abort()
         return duplicate, self._buffer
+
+    def to_duplex(self, owner: DuplexOwner) -> Duplex:
+        """Give the connection up as a duplex; it counts as open until that is closed. It must have been flushed."""
+        edge = self.edge
+        if edge.parking is not None and not edge.is_tls:
+            sock, early = self.detach()
+            return edge.parking.park_duplex(sock, early, owner, partial(edge.closed, self.started))
+        early, self._buffer = self._buffer, b""
+        self._state = _PARKED
+        self._leave_edge()
+        self._exchange = None
+        self.work = None
+        return edge.keep_duplex(self._transport, early, owner, self.started)
 
     def reopen(self, head: RequestHead, body: bytes) -> ClientExchange:
         """Serve a request that came earlier once more, in the task that calls this."""

@@ -56,6 +56,11 @@ class Duplex(Protocol):
         """Whether the peer has not yet taken what was written."""
         ...
 
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that the peer has not taken."""
+        ...
+
     def write(self, data: bytes) -> bool | None:
         """Send or queue what is published; False: lost because the peer is slow, None: it is gone."""
         ...
@@ -102,6 +107,11 @@ class ParkedDuplex(ParkedSocket):
 
     # --- for the owner ---------------------------------------------------------------------------------------------
 
+    @property
+    def unsent_bytes(self) -> int:
+        """See `Duplex`."""
+        return len(self._outbox) if self._outbox is not None else 0
+
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""
         if self._owner is None:
@@ -120,7 +130,7 @@ class ParkedDuplex(ParkedSocket):
 
     def pause_reading(self) -> None:
         """See `Duplex`."""
-        if self._is_reading and self._fd >= 0:
+        if self._is_reading and self._owner is not None:
             self._is_reading = False
             self._watch()
 
@@ -137,7 +147,7 @@ class ParkedDuplex(ParkedSocket):
     def close(self) -> None:
         """See `Duplex`."""
         self._owner = None
-        if self._fd < 0:
+        if self._fd < 0 or self._deadline_slot:
             return
         self._deadline_slot = self._lot.runtime.wheel.add(self._lot.runtime.now() + CLOSE_TIMEOUT_S, self)
         self._is_reading = True
@@ -192,7 +202,7 @@ class ParkedDuplex(ParkedSocket):
     def _on_drained(self) -> None:
         if self._owner is not None:
             self._owner.on_drained()
-        elif self._fd >= 0:
+        else:
             # Everything is sent: say so, and wait for the peer to close, or a reset could destroy what it has not read.
             self._shut_down()
 
@@ -254,6 +264,11 @@ class ConnectionDuplex(asyncio.Protocol):
         """See `Duplex`."""
         return self._is_blocked
 
+    @property
+    def unsent_bytes(self) -> int:
+        """See `Duplex`."""
+        return self._transport.get_write_buffer_size()
+
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""
         if self._owner is None:
@@ -262,6 +277,7 @@ class ConnectionDuplex(asyncio.Protocol):
         if waiting and waiting + len(data) > self._limits.max_bytes:
             if reject_when_full(self.describe(), self._owner, self._limits, self._runtime.counters, waiting):
                 self._transport.abort()
+                self._tell_gone()
             return False
         self._transport.write(data)
         return True
@@ -273,7 +289,7 @@ class ConnectionDuplex(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """See `Duplex`."""
-        if self._is_reading and not self._transport.is_closing():
+        if self._is_reading and self._owner is not None and not self._transport.is_closing():
             self._is_reading = False
             self._transport.pause_reading()
 
@@ -290,6 +306,8 @@ class ConnectionDuplex(asyncio.Protocol):
     def close(self) -> None:
         """See `Duplex`."""
         self._owner = None
+        if self._transport.is_closing():
+            return
         self.resume_reading()
         self._deadline.set(self._runtime.now() + CLOSE_TIMEOUT_S)
         if self._transport.can_write_eof():
@@ -328,10 +346,13 @@ class ConnectionDuplex(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
         self._on_closed()
-        owner, self._owner = self._owner, None
-        if owner is not None:
-            owner.on_gone()
+        self._tell_gone()
 
     def on_deadline(self, now_s: float) -> None:
         """The peer has not closed its side."""
         self._transport.abort()
+
+    def _tell_gone(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.on_gone()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from holdfast.net.duplex import ConnectionDuplex, DuplexOwner
 from holdfast.net.exchange import Service
 from holdfast.net.minutes import MinuteMeter
 from holdfast.net.outlets import OutboxLimits
@@ -45,6 +46,7 @@ class Edge:
 
     Args:
         parking: where held clients are parked, or None where there is no epoll.
+        counts_requests: its requests are those of clients, which are counted; those of operators are not.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Edge:
         *,
         parking: ParkingLot | None = None,
         is_tls: bool = False,
+        counts_requests: bool = True,
     ) -> None:
         self.name = name
         self.runtime = runtime
@@ -65,10 +68,12 @@ class Edge:
         self.outbox_limits = outbox_limits
         self.parking = parking
         self.is_tls = is_tls
+        self.counts_requests = counts_requests
         self.is_draining = False
         self.connections: set[ClientConnection] = set()
         self.on_capacity: Callable[[bool], None] | None = None
         self.emptied = asyncio.Event()
+        self._duplexes: set[ConnectionDuplex] = set()
         self._open = 0
         self._minutes = MinuteMeter()
 
@@ -99,6 +104,19 @@ class Edge:
         if self._open == self.limits.max_connections - 1 and self.on_capacity is not None:
             self.on_capacity(False)
 
+    def keep_duplex(
+        self, transport: asyncio.Transport, early: bytes, owner: DuplexOwner, started: int
+    ) -> ConnectionDuplex:
+        """Make a connection that cannot be parked a duplex, which an orderly stop ends as well."""
+
+        def on_closed() -> None:
+            self._duplexes.discard(duplex)
+            self.closed(started)
+
+        duplex = ConnectionDuplex(self.runtime, transport, early, owner, self.outbox_limits, on_closed)
+        self._duplexes.add(duplex)
+        return duplex
+
     def drain(self) -> None:
         """Begin an orderly stop: every connection closes after what it is doing; `emptied` is set after the last."""
         self.is_draining = True
@@ -106,3 +124,5 @@ class Edge:
             self.emptied.set()
         for connection in list(self.connections):
             connection.close_when_idle()
+        for duplex in list(self._duplexes):
+            duplex.end_hold()

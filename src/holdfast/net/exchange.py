@@ -19,6 +19,7 @@ from holdfast.wire.http1.head import HeadLimits, RequestHead
 
 if TYPE_CHECKING:
     from holdfast.net.client import ClientConnection
+    from holdfast.net.duplex import Duplex, DuplexOwner
 
 BODY_BUFFER_BYTES = 65536
 """Request body bytes kept before the client is no longer read from."""
@@ -75,12 +76,8 @@ class ClientExchange:
         self.has_started = False
         self._connection = connection
         self._decoder: BodyDecoder | None = None
-        if body is not None:
-            self._decoder = None
-        elif head.is_chunked:
-            self._decoder = ChunkedBody()
-        elif head.content_length:
-            self._decoder = SizedBody(head.content_length)
+        if body is None and (head.is_chunked or head.content_length):
+            self._decoder = SizedBody(head.content_length) if head.content_length else ChunkedBody()
         self._awaits_continue = head.expects_continue and self._decoder is not None
         self._chunks: list[bytes] = [body] if body else []
         self._pending_bytes = len(body) if body else 0
@@ -173,12 +170,8 @@ class ClientExchange:
     # --- who answers -----------------------------------------------------------------------------------------------
 
     def entrust(self, work: Cancellable) -> None:
-        """Leave the answer to callbacks of `work`, which is cancelled when the client leaves."""
+        """Leave the answer to `work`, which is cancelled when the client leaves."""
         self._connection.work = work
-
-    def run(self, coroutine: Work) -> None:
-        """Let a coroutine answer what was entrusted to callbacks."""
-        self._connection.run(coroutine)
 
     # --- the response ----------------------------------------------------------------------------------------------
 
@@ -282,6 +275,17 @@ class ClientExchange:
         self._connection.keep_as_outlet(outlet)
         outlet.write_first(first)
         return outlet
+
+    async def upgrade(self, head: bytes, owner: DuplexOwner) -> Duplex | None:
+        """Switch protocols with `head`; the exchange is over for its coroutine.
+
+        Returns:
+            The connection as a duplex, which is not read from yet; None when the client has left.
+        """
+        self._connection.write(head)
+        self.has_started = True
+        await self._connection.flushed()
+        return None if self._connection.is_lost else self._connection.to_duplex(owner)
 
     def abort(self) -> None:
         """Close without ending the response, so that the client can tell that it is truncated (RFC 9112 §8)."""

@@ -89,15 +89,21 @@ class ParkingLot:
 
     def end_holds(self) -> None:
         """End every held response in good order, for an orderly stop."""
-        for parked in list(self._sockets.values()):
-            parked.end_hold()
+        self._for_all(lambda parked: parked.end_hold())
 
     def close(self) -> None:
         """Close every parked socket at once."""
-        for parked in list(self._sockets.values()):
-            parked.on_events(select.EPOLLHUP)
+        self._for_all(lambda parked: parked.on_events(select.EPOLLHUP))
         self.runtime.loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
+
+    def _for_all(self, act: Callable[[ParkedSocket], None]) -> None:
+        """Do it whatever happens to one of them."""
+        for parked in list(self._sockets.values()):
+            try:
+                act(parked)
+            except Exception:
+                log.exception("ending the parked socket of %s failed", parked.describe())
 
     async def adopt(self, connection: ClientConnection, sock: socket.socket) -> bool:
         """Give a socket that has left the lot to a connection; returns whether it could still be used."""

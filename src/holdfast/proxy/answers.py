@@ -14,10 +14,6 @@ ORIGIN_ERROR = "Error while proxying to origin."
 ADDRESS_BLOCKED = "Error: Origin host/IP blocked."
 TOO_LARGE_FOR_GRIP = "Request too large to accept GRIP instruct."
 EVENTS_FORBIDDEN = "Client not allowed to send WebSocket events directly."
-BAD_UPGRADE = (
-    'Request contained an Upgrade header with value "websocket" but the request was not a valid WebSocket request.'
-)
-NO_WEBSOCKETS = "WebSocket connections are not supported yet."
 INTERNAL_ERROR = "Failed to process request."
 ACCEPT_UNAVAILABLE = "Accept service unavailable."
 

@@ -11,12 +11,12 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from holdfast.errors import AddressRefused, BackendError, BackendTimeout, BadResponse, ConnectError
+from holdfast.errors import AddressRefused, BackendError, BackendTimeout, BadResponse, ConnectError, WireError
 from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.net.exchange import ClientGone
 from holdfast.proxy.answers import ADDRESS_BLOCKED, origin_error
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.reply import BackendReply, Reply
+from holdfast.proxy.reply import BackendReply, Reply, WholeReply
 from holdfast.proxy.test_target import answer_test_request
 from holdfast.routing.forward import OriginRequest, connect_address, encode_origin_head, origin_authority
 from holdfast.routing.rules import Rule, Target, TargetKind
@@ -97,25 +97,35 @@ class Attempts:
         if not self._is_whole or target.kind is not TargetKind.HOST:
             return False
         self.target = target
-        self._begun = connection = self._proxy.pool.take_idle(self._endpoint(target))
+        connection = self._proxy.pool.take_idle(endpoint_of(self._request, target))
         if connection is None:
             return False
+        try:
+            self._send(connection, target)
+        except WireError:
+            connection.abort()
+            raise
         connection.on_news = on_news
-        self._send(connection, target)
+        self._begun = connection
         return True
 
-    def whole_reply(self) -> Reply | None:
-        """The answer to what `begin` sent, if all of it is here."""
+    def whole_reply(self) -> WholeReply | None:
+        """The answer to what `begin` sent, if all of it is here; then the connection is free for others."""
         connection = self._begun
         assert connection is not None
         head = connection.whole_head
-        return BackendReply(connection, self._proxy.pool, head) if head is not None else None
+        if head is None:
+            return None
+        reply = WholeReply(head.code, head.reason, head.headers, connection.take(), head.content_length)
+        self._begun = None
+        self._proxy.pool.release(connection)
+        return reply
 
     def abandon(self) -> None:
-        """Break off what `begin` began."""
-        assert self._begun is not None
-        self._begun.on_news = None
-        self._begun.abort()
+        """Break off what `begin` began, if it is not done."""
+        if self._begun is not None:
+            self._begun.on_news = None
+            self._begun.abort()
 
     async def run(self, rule: Rule) -> Reply:
         """The answer of the first target that can be connected to.
@@ -156,7 +166,7 @@ class Attempts:
     async def _ask(self, rule: Rule, target: Target) -> Reply:
         if target.kind is TargetKind.TEST:
             return answer_test_request(self._request.path_and_query, rule.path_beg, len(self.body))
-        endpoint = self._endpoint(target)
+        endpoint = endpoint_of(self._request, target)
         begun, self._begun = self._begun, None
         connection = begun or self._proxy.pool.take_idle(endpoint)
         if connection is not None:
@@ -172,27 +182,20 @@ class Attempts:
     def _is_repeatable(self) -> bool:
         return self._request.method in _IDEMPOTENT_METHODS and not self._has_streamed
 
-    def _endpoint(self, target: Target) -> Endpoint:
-        host, port = connect_address(self._request, target)
-        if not target.ssl:
-            return Endpoint(host, port, None, True, target.untrusted)
-        name = host if target.trust_connect_host else origin_authority(self._request, target).host.strip("[]")
-        return Endpoint(host, port, server_name=name, is_verified=not target.insecure, is_public_only=target.untrusted)
-
     async def _exchange(self, connection: BackendConnection, target: Target, *, is_sent: bool = False) -> Reply:
         """Send the request on `connection`, unless `begin` did, and wait for the head of the response."""
         try:
             if not is_sent:
                 self._send(connection, target)
             return BackendReply(connection, self._proxy.pool, await connection.read_head())
-        except (BackendError, asyncio.CancelledError):
+        except (BackendError, WireError, asyncio.CancelledError):
             self.stop()
             connection.abort()
             raise
 
     def _send(self, connection: BackendConnection, target: Target) -> None:
         """Send the request, or what of it is here; the rest of its body follows in a task."""
-        self._proxy.counters.backend_requests += 1
+        self._proxy.runtime.counters.backend_requests += 1
         is_whole = self._is_whole
         length = self._source.content_length
         if length is None and is_whole and (self._prefix or self._request.method not in _BODYLESS_METHODS):
@@ -216,3 +219,14 @@ class Attempts:
         if is_chunked:
             await connection.write(LAST_CHUNK)
         self.is_body_sent = True
+
+
+def endpoint_of(request: OriginRequest, target: Target) -> Endpoint:
+    """Where `target` is connected to for this request."""
+    if target.host and not target.ssl:
+        return Endpoint(target.host, target.port, None, True, target.untrusted)
+    host, port = connect_address(request, target)
+    if not target.ssl:
+        return Endpoint(host, port, None, True, target.untrusted)
+    name = host if target.trust_connect_host else origin_authority(request, target).host.strip("[]")
+    return Endpoint(host, port, server_name=name, is_verified=not target.insecure, is_public_only=target.untrusted)

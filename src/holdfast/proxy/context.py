@@ -10,12 +10,15 @@ from holdfast.counters import Counters
 from holdfast.grip.signature import Verifier
 from holdfast.grip.values import Instruct
 from holdfast.logs import RequestLog
+from holdfast.net.outlets import OutboxLimits
+from holdfast.net.parking import ParkingLot
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.push.outlet import HoldContext
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.table import RouteTable
+from holdfast.wire.headers import Headers, get_first
 
 log = logging.getLogger("holdfast.proxy")
 
@@ -28,6 +31,9 @@ class ProxyContext:
         routes: the table in force; replaced as a whole when the routes are reloaded.
         verifier: recognises requests of a GRIP proxy in front of us; None when there is no `upstream_key`.
         wall_clock: seconds since 1970, for signatures.
+        parking, outbox_limits: for the backends of WebSockets; no parking where there is no epoll.
+        allow_compression: whether WebSocket clients may compress.
+        websocket_idle_s: silence both ways that ends a WebSocket.
     """
 
     runtime: Runtime
@@ -40,6 +46,10 @@ class ProxyContext:
     request_log: RequestLog
     is_debug: bool
     wall_clock: Callable[[], float]
+    parking: ParkingLot | None
+    outbox_limits: OutboxLimits
+    allow_compression: bool
+    websocket_idle_s: float
 
     @property
     def counters(self) -> Counters:
@@ -53,3 +63,17 @@ class ProxyContext:
             self.counters.subscriptions_refused += left_out
             log.warning("instruct from %s names %d channels too many, left out", source, left_out)
         return plan
+
+    def wanted_route(self, headers: Headers) -> str | None:
+        """The id of the route that a client asks for, where that is allowed (routes spec §1.8)."""
+        if not self.policy.accept_pushpin_route:
+            return None
+        value = get_first(headers, b"pushpin-route")
+        return value.decode("utf-8", "replace") if value is not None else None
+
+    def is_trusted(self, headers: Headers) -> bool:
+        """Whether a client is a GRIP proxy that knows our upstream key (routes spec §3.7)."""
+        if self.verifier is None:
+            return False
+        token = get_first(headers, b"grip-sig")
+        return token is not None and self.verifier.is_trusted(token, self.wall_clock())

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from holdfast.errors import BackendError, WireError
 from holdfast.grip.instruct import is_instruct
-from holdfast.grip.signature import Verifier
 from holdfast.logs import Outcome, RequestRecord
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.net.runtime import Work
 from holdfast.proxy.accept import Acceptor
-from holdfast.proxy.answers import (
-    BAD_UPGRADE,
-    INTERNAL_ERROR,
-    NO_WEBSOCKETS,
-    ROUTE_NOT_FOUND,
-    TEXT_PLAIN,
-    ErrorAnswer,
-    origin_error,
-)
+from holdfast.proxy.answers import INTERNAL_ERROR, ROUTE_NOT_FOUND, TEXT_PLAIN, ErrorAnswer, origin_error
 from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import RetryTerms
@@ -39,7 +31,19 @@ class HttpExchange:
         retry: for a request that was held and is made again on behalf of its client.
     """
 
-    __slots__ = ("_attempts", "_client", "_is_trusted", "_proxy", "_retry", "_rule", "_status", "_uri")
+    __slots__ = (
+        "_attempts",
+        "_client",
+        "_is_running",
+        "_is_trusted",
+        "_proxy",
+        "_reply",
+        "_retry",
+        "_rule",
+        "_status",
+        "_task",
+        "_uri",
+    )
 
     def __init__(self, proxy: ProxyContext, client: ClientExchange, retry: RetryTerms | None = None) -> None:
         self._proxy = proxy
@@ -48,6 +52,9 @@ class HttpExchange:
         self._uri: ClientUri | None = None
         self._rule: Rule | None = None
         self._attempts: Attempts | None = None
+        self._reply: Reply | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_running = False
         self._is_trusted = False
         self._status: int | None = None
 
@@ -78,31 +85,32 @@ class HttpExchange:
         """Something came of what `start` sent: relay a whole answer, and leave everything else to the coroutine."""
         self._proxy.runtime.callbacks.discard(self)
         assert self._attempts is not None
-        reply = self._attempts.whole_reply()
-        if reply is None or self._is_instruct(reply):
-            self._client.run(self.run())
-            return
+        outcome = Outcome.RESPONSE
         try:
-            body = reply.take()
-            # The connection first: the client's next request may be here, and begins before `_relay` returns.
-            reply.close(is_request_sent=True)
-            self._relay(reply, body)
-            outcome = Outcome.RESPONSE
+            self._reply = reply = self._attempts.whole_reply()
+            if reply is None or self._is_instruct(reply):
+                self._task = self._proxy.runtime.spawn(self.run(), "exchange")
+                return
+            self._relay(reply)
         except Exception as exc:
             outcome = self._fail(exc)
         self._log(outcome)
 
     def cancel(self) -> None:
         """Nobody waits any more for the answer to what `start` sent."""
-        self._proxy.runtime.callbacks.discard(self)
-        assert self._attempts is not None
-        self._attempts.abandon()
-        self._log(Outcome.ERROR)
+        if self._task is not None:
+            self._task.cancel()
+        if not self._is_running:  # nor will it, if its task was cancelled before the first step
+            self._proxy.runtime.callbacks.discard(self)
+            assert self._attempts is not None
+            self._attempts.abandon()
+            self._log(Outcome.ERROR)
 
     # --- every request ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Answer the request, whatever happens."""
+        self._is_running = True
         outcome = Outcome.ERROR
         try:
             outcome = await self._forward()
@@ -119,12 +127,12 @@ class HttpExchange:
             self._attempts = Attempts(self._proxy, client, request, prefix)
         rule, attempts = self._rule, self._attempts
         assert rule is not None
-        reply = await attempts.run(rule)
+        reply = self._reply or await attempts.run(rule)
         try:
             if self._is_instruct(reply):
                 return await self._accept(reply, rule, attempts)
             if reply.is_complete:
-                self._relay(reply, reply.take())
+                self._relay(reply)
             else:
                 await self._stream(reply)
             return Outcome.RESPONSE
@@ -136,20 +144,19 @@ class HttpExchange:
         """Find the rule for the request, and make what goes to the backend. Raises ErrorAnswer and WireError."""
         proxy, client = self._proxy, self._client
         head = client.head
-        is_tls = client.is_tls or is_tls_by_header(head.headers, proxy.policy)
+        policy = proxy.policy
+        is_tls = client.is_tls or (policy.accept_x_forwarded_protocol and is_tls_by_header(head.headers, policy))
         self._uri = uri = parse_client_uri(head.target, head.host, is_tls=is_tls)
-        if head.upgrade == b"websocket":
-            raise _refuse_websocket(client)
         self._rule = rule = self._find_rule(uri, is_tls)
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
-        self._is_trusted = proxy.verifier is not None and self._check_trust(proxy.verifier)
+        self._is_trusted = proxy.is_trusted(head.headers)
         request = build_origin_request(
             rule,
             uri,
             head.method,
             head.headers,
-            policy=proxy.policy,
+            policy=policy,
             is_tls=is_tls,
             is_trusted=self._is_trusted,
             client_address=client.client_address,
@@ -167,29 +174,19 @@ class HttpExchange:
             rule = routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=self._retry.route_id)
             if rule is not None and (rule.path_beg is None or uri.path.startswith(rule.path_beg)):
                 return rule
-        wanted = self._wanted_route() if self._proxy.policy.accept_pushpin_route else None
+        wanted = self._proxy.wanted_route(self._client.head.headers)
         return routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=wanted)
-
-    def _wanted_route(self) -> str | None:
-        """The id that a client asks for, where that is allowed (routes spec §1.8)."""
-        value = get_first(self._client.head.headers, b"pushpin-route")
-        return value.decode("utf-8", "replace") if value is not None else None
-
-    def _check_trust(self, verifier: Verifier) -> bool:
-        """Whether the client is a GRIP proxy that knows our upstream key (routes spec §3.7)."""
-        token = get_first(self._client.head.headers, b"grip-sig")
-        return token is not None and verifier.is_trusted(token, self._proxy.wall_clock())
 
     def _is_instruct(self, reply: Reply) -> bool:
         """Whether the answer is an instruct, and from somebody who may give us one."""
         assert self._rule is not None
         return not self._is_trusted and not self._rule.no_grip and is_instruct(reply.headers)
 
-    def _relay(self, reply: Reply, body: bytes) -> None:
+    def _relay(self, reply: Reply) -> None:
         """Pass a complete answer through, in one go (routes spec §3.10)."""
         client = self._client
         self._status = reply.code
-        headers = relayed_headers(reply.headers, is_framed_anew=True)
+        headers, body = relayed_headers(reply.headers, is_framed_anew=True), reply.take()
         if client.is_head_request:
             length = reply.content_length
             client.respond(reply.code, reply.reason, headers, body, length=length, is_head_only=length is None)
@@ -278,15 +275,3 @@ class HttpExchange:
                 user_agent=get_first(head.headers, b"user-agent"),
             )
         )
-
-
-def _refuse_websocket(client: ClientExchange) -> ErrorAnswer:
-    """RFC 6455 §4.1: what a handshake must have; a valid one meets a machinery that does not exist yet."""
-    head = client.head
-    is_valid = (
-        head.method == b"GET"
-        and head.is_http11
-        and get_first(head.headers, b"sec-websocket-key") is not None
-        and get_first(head.headers, b"sec-websocket-version") is not None
-    )
-    return ErrorAnswer(501, NO_WEBSOCKETS) if is_valid else ErrorAnswer(400, BAD_UPGRADE, is_last=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -149,4 +150,6 @@ def _describe_connect(error: ConnectError) -> str:
     cause = error.__cause__
     if isinstance(cause, TimeoutError):
         return "connection timed out"
+    if isinstance(cause, ssl.SSLError):
+        return "tls error"
     return "connection refused" if isinstance(cause, ConnectionRefusedError) else "general error"

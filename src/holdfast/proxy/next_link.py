@@ -119,8 +119,17 @@ class _Fetch:
 
     def _serve(self, hold: StreamHold, conclude: Callable[[StreamHold], None]) -> None:
         """Give the whole answer to one who came when it was complete."""
-        hold.relay(b"".join(self._body))
-        conclude(hold)
+        if hold.is_open:
+            self._act(hold, lambda served: served.relay(b"".join(self._body)))
+            self._act(hold, conclude)
+
+    def _act(self, hold: StreamHold, act: Callable[[StreamHold], None]) -> None:
+        """Do something to one stream. If that fails it ends, and the others go on."""
+        try:
+            act(hold)
+        except Exception:
+            log.exception("next link %s: a %s failed", self._key[0].uri.text, hold.describe())
+            hold.end()
 
     def close(self) -> None:
         """Nobody joins any more. The conclusion refers to us and to plans, and would keep both until a collection."""
@@ -210,7 +219,7 @@ class _Fetch:
         self._conclude = conclude
         self._answered_s = self._links.proxy.runtime.now()
         async for hold in self._all():
-            conclude(hold)
+            self._act(hold, conclude)
         self._members.clear()
 
     async def _relay(self, content: bytes) -> None:
@@ -223,7 +232,7 @@ class _Fetch:
         else:
             self._body.clear()
         async for hold in self._all():
-            hold.relay(content)
+            self._act(hold, lambda member: member.relay(content))
 
     async def _wait_for_laggards(self) -> None:
         """Wait a while for clients that have not taken the piece before."""
@@ -270,7 +279,7 @@ class _Fetch:
             if plan is None:
                 plan = plans[hold.plan.route] = self._links.proxy.plan(instruct, hold.plan.route, asked.text)
             link = Link(target, timeout_s) if target is not None else None
-            hold.resume(plan, link, replace(_origin(hold), base=asked))
+            hold.resume(plan, link, replace(_origin(hold), base=asked), self._asked_s)
 
         return resume
 
@@ -285,8 +294,9 @@ class _Fetch:
             hold.follow_on(Link(target, 0, hops), replace(_origin(hold), base=asked), self._answered_s)
 
     async def _end_all(self, text: str) -> None:
+        self._links.forget(self._key, self)  # whoever comes from now on asks anew
         async for hold in self._all():
-            self._end(hold, text)
+            self._act(hold, lambda member: self._end(member, text))
         self._members.clear()
 
     def _end(self, hold: StreamHold, text: str) -> None:

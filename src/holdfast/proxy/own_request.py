@@ -72,7 +72,7 @@ class OwnRequests:
             now_s=self._proxy.wall_clock(),
             grip_last=request.grip_last,
         )
-        attempts = Attempts(self._proxy, _WholeBody(), origin_request, request.body)
+        attempts = Attempts(self._proxy, WholeBody(), origin_request, request.body)
         reply = await attempts.run(rule)
         try:
             yield reply
@@ -92,7 +92,7 @@ class OwnRequests:
         return _direct_rule(uri, rule)
 
 
-class _WholeBody:
+class WholeBody:
     """The body of a request of ours: all of it is known from the start. See `attempts.RequestBody`."""
 
     content_length: int | None = None

@@ -71,15 +71,19 @@ class BackendReply:
 
 
 class WholeReply:
-    """An answer that is complete from the start: the built-in test target's."""
+    """An answer that needs no connection any more, or never had one: the built-in test target's.
+
+    Args:
+        content_length: what was stated, which is not the length of the body in an answer to HEAD.
+    """
 
     __slots__ = ("_body", "code", "content_length", "headers", "reason")
 
-    def __init__(self, code: int, reason: bytes, headers: Headers, body: bytes) -> None:
+    def __init__(self, code: int, reason: bytes, headers: Headers, body: bytes, content_length: int | None) -> None:
         self.code = code
         self.reason = reason
         self.headers = headers
-        self.content_length: int | None = len(body)
+        self.content_length = content_length
         self._body = body
 
     @property

@@ -10,6 +10,7 @@ from holdfast.net.runtime import Work
 from holdfast.proxy.answers import TEXT_PLAIN
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
+from holdfast.proxy.websocket_exchange import WebSocketExchange
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.head import HeadLimits
 from holdfast.wire.reasons import reason_phrase
@@ -29,8 +30,14 @@ class ProxyService:
 
     def serve(self, exchange: ClientExchange) -> Work | None:
         """See `Service`."""
-        http_exchange = HttpExchange(self._context, exchange)
-        return http_exchange.start() if self._gate is None else self._wait_for_turn(self._gate, http_exchange.run())
+        if exchange.head.upgrade == b"websocket":
+            coroutine = WebSocketExchange(self._context, exchange).run()
+        else:
+            http_exchange = HttpExchange(self._context, exchange)
+            if self._gate is None:
+                return http_exchange.start()
+            coroutine = http_exchange.run()
+        return coroutine if self._gate is None else self._wait_for_turn(self._gate, coroutine)
 
     async def _wait_for_turn(self, gate: asyncio.Semaphore, coroutine: Work) -> None:
         try:

@@ -64,7 +64,7 @@ class BackendSide(Protocol):
         ...
 
     def leave(self) -> None:
-        """Close in good order, on behalf of nobody: a publisher closes, or the backend wants to be left alone (§2.6)."""
+        """Close in good order, on behalf of nobody: a publisher closes, or the backend wants to be left (§2.6)."""
         ...
 
     def break_off(self) -> None:
@@ -72,7 +72,7 @@ class BackendSide(Protocol):
         ...
 
     def client_drained(self) -> None:
-        """The client has taken what was written, after it was blocked."""
+        """The client has taken what was written."""
         ...
 
     def refresh(self) -> None:
@@ -94,19 +94,18 @@ class WebSocketClient:
     """A client that has been accepted; owner of its duplex, and session of its hold.
 
     Attributes:
-        hold: what goes to the client goes through it.
+        hold: what goes to the client goes through it; set by whoever makes both.
         duplex: set by `open`.
     """
 
-    __slots__ = ("_backend", "_deadline", "_events", "_is_compressed", "_proxy", "_reader", "_state", "duplex", "hold")
+    __slots__ = ("_backend", "_deadline", "_events", "_proxy", "_reader", "_state", "duplex", "hold")
 
-    def __init__(self, proxy: ProxyContext, backend: BackendSide, hold: SocketHold) -> None:
-        self.hold = hold
+    def __init__(self, proxy: ProxyContext, backend: BackendSide) -> None:
+        self.hold: SocketHold
         self.duplex: Duplex
         self._proxy = proxy
         self._backend: BackendSide = backend
         self._state = _State.OPEN
-        self._is_compressed = hold.is_compressed
         self._reader: FrameReader | MessageReader | None = None
         self._events: Iterator[Event] | None = None
         self._deadline = Deadline(proxy.runtime.wheel, self)
@@ -120,9 +119,9 @@ class WebSocketClient:
             self._proxy.counters.websockets_opened += 1
 
     @property
-    def is_open(self) -> bool:
-        """Whether nobody has closed yet."""
-        return self._state is _State.OPEN
+    def is_waiting(self) -> bool:
+        """Whether the client has closed, and waits for the backend's answer."""
+        return self._state is _State.CLIENT_CLOSED
 
     def describe(self) -> str:
         """See `DuplexOwner`."""
@@ -141,38 +140,34 @@ class WebSocketClient:
 
     def go_on(self) -> None:
         """Take from the client, as far as the backend can take it; the rest waits, first here, then in its socket."""
-        if self._state is _State.CLOSED:
-            return
         while self._events is not None:
             if self._backend.is_blocked:
-                self.duplex.pause_reading()
-                return
+                break
             try:
                 event = next(self._events, None)
             except FrameError as error:
                 self._refuse(error)
-                return
-            if event is None:
-                self._events = None
-                if self._reader is not None and self._reader.is_idle:
-                    self._reader = None
             else:
                 self._take(event)
-                if self._state is _State.CLOSED:
-                    return
-        if self._backend.is_blocked:
-            self.duplex.pause_reading()
-        else:
-            self.duplex.resume_reading()
+        if self._state is not _State.CLOSED:
+            if self._backend.is_blocked:
+                self.duplex.pause_reading()
+            else:
+                self.duplex.resume_reading()
 
     def _make_reader(self) -> FrameReader | MessageReader:
         if self._backend.is_whole:
             limit = self._backend.max_message_bytes
-            return MessageReader(is_masked=True, is_compressed=self._is_compressed, max_message_bytes=limit)
-        return FrameReader(is_masked=True, is_compressed=self._is_compressed)
+            return MessageReader(is_masked=True, is_compressed=self.hold.is_compressed, max_message_bytes=limit)
+        return FrameReader(is_masked=True, is_compressed=self.hold.is_compressed)
 
-    def _take(self, event: Event) -> None:
-        if isinstance(event, Close):
+    def _take(self, event: Event | None) -> None:
+        """Act on what the client has sent; None is the end of what has arrived."""
+        if event is None:
+            self._events = None
+            if self._reader is not None and self._reader.is_idle:
+                self._reader = None
+        elif isinstance(event, Close):
             self._client_closed(event.status)
         elif self._state is _State.OPEN:
             self._backend.take(event)

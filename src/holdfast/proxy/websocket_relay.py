@@ -28,7 +28,7 @@ class RelayBackend:
         prefix: of the messages that are for the client, when the backend speaks GRIP; otherwise None.
     """
 
-    __slots__ = ("_close_sent", "_events", "_reader", "_sorter", "_target", "client", "duplex")
+    __slots__ = ("_close_received", "_close_sent", "_events", "_reader", "_sorter", "_target", "client", "duplex")
 
     is_whole = False
     max_message_bytes = 0
@@ -41,10 +41,16 @@ class RelayBackend:
         self._reader: FrameReader | None = None
         self._events: Iterator[Event] | None = None
         self._close_sent = False
+        self._close_received = False
 
     def describe(self) -> str:
         """See `DuplexOwner`."""
         return f"{self.client.describe()}, target {self._target}"
+
+    def begin(self) -> None:
+        """The client has its 101: read from both sides."""
+        self.client.go_on()
+        self._go_on()
 
     # --- from the client -------------------------------------------------------------------------------------------
 
@@ -64,6 +70,8 @@ class RelayBackend:
     def close(self, status: CloseStatus) -> None:
         """See `BackendSide`."""
         self._send_close(status)
+        if self._close_received:
+            self.duplex.close()
 
     def leave(self) -> None:
         """See `BackendSide`."""
@@ -147,6 +155,7 @@ class RelayBackend:
     def _closed(self, status: CloseStatus) -> None:
         """The backend's close frame: either the answer to ours, or the first; then the client's answer is relayed."""
         self._events = None
+        self._close_received = True
         self.client.backend_closed(status)
         if self._close_sent:
             self.duplex.close()

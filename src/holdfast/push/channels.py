@@ -127,7 +127,7 @@ class Registry:
             channel.streams = _with(channel.streams, hold)
         for channel in self._exited(hold, plan):
             _discard(channel.streams, hold)
-            self._leave(channel, hold)
+            self._exit(channel, hold)
 
     def move_socket(self, hold: SocketHold, plan: HoldPlan) -> None:
         """Subscribe a WebSocket to the channels of `plan` and to no others; its own plan is still the old one."""
@@ -135,7 +135,7 @@ class Registry:
             channel.sockets = _with(channel.sockets, hold)
         for channel in self._exited(hold, plan):
             _discard(channel.sockets, hold)
-            self._leave(channel, hold)
+            self._exit(channel, hold)
 
     def remove_response(self, hold: ResponseHold) -> None:
         """Unsubscribe a response hold from everything; its channels linger."""
@@ -170,8 +170,12 @@ class Registry:
             self._leave(channel, hold)
 
     def _enter(self, hold: StreamHold | SocketHold, plan: HoldPlan) -> list[Channel]:
-        """The channels of `plan` that the hold is new to. With its second one its order is watched, from now on."""
-        if len(plan.channels) > 1 and not hold.is_order_watched:
+        """The channels of `plan` that the hold is new to.
+
+        Its order is watched from now on if it has several channels then, or leaves behind what is on its way to it.
+        """
+        leaves_behind = any(channel.deliveries for channel in self._exited(hold, plan))
+        if not hold.is_order_watched and (leaves_behind or len(plan.channels) > 1):
             hold.is_order_watched = True
             for name in hold.plan.channels:
                 channel = self._channels[name]
@@ -182,6 +186,12 @@ class Registry:
 
     def _exited(self, hold: StreamHold | SocketHold, plan: HoldPlan) -> list[Channel]:
         return [self._channels[name] for name in hold.plan.channels if name not in plan.channels]
+
+    def _exit(self, channel: Channel, hold: StreamHold | SocketHold) -> None:
+        """Leave a channel, but not for good: what is on its way must not reach the hold late, when it is back."""
+        for delivery in channel.deliveries:
+            delivery.unreached.discard(hold)
+        self._leave(channel, hold)
 
     def _join(self, hold: Hold, names: Iterable[str]) -> list[Channel]:
         channels = []

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.grip.item import Item
+from holdfast.grip.item import Action, Item
 from holdfast.push.link import Link
 from holdfast.timers import Deadline
 
@@ -178,6 +178,8 @@ class Intake:
     def begin_again(self, prev_ids: Mapping[str, str], link: Link | None, channels: tuple[str, ...]) -> bool:
         """Go on with what the answer of a link says, and skip the items that it has covered (grip spec §10.4).
 
+        Of channels that are no longer held, no item waits any more.
+
         Returns:
             Whether something may still be missing: an item was skipped, and nothing tells that the answer had it.
         """
@@ -186,16 +188,17 @@ class Intake:
         self.link = link
         self._prev_ids = prev_ids
         self._unseen = None
+        if self._queue is not None:
+            self._queue = deque(queued for queued in self._queue if queued.channel in channels)
         uncertain: set[str] = set()
         while (queued := self.first()) is not None:
             channel, item, _ = queued
-            if channel in channels:
-                if not self.has(channel, item):
-                    if self.follows(channel, item):
-                        uncertain.discard(channel)
-                        break
-                    uncertain.add(channel)
-                else:
-                    uncertain.discard(channel)
+            is_known = self.has(channel, item)
+            if is_known or self.follows(channel, item):
+                uncertain.discard(channel)
+                if not is_known:
+                    break
+            elif item.http_stream is not None and item.http_stream.action is Action.SEND:
+                uncertain.add(channel)
             self.take()
         return bool(uncertain)

@@ -82,6 +82,8 @@ class ResponseHold:
             queued = Queued(delivery.channel, item, receipt)
             if self.intake is None or self._is_next(self.intake, queued):
                 self._take(queued, encoded)
+            elif self.intake.first() is queued:
+                receipt.queued += 1
             if not self.is_open:
                 return
 
@@ -212,7 +214,7 @@ class ResponseHold:
         if not self.is_open:
             return
         if self.intake is not None and self.intake.phase is Phase.FILTERING:
-            self.intake.wish = Wish(is_urgent, since_s)
+            self.intake.wish = Wish(is_urgent or (self.intake.wish is not None and self.intake.wish.is_urgent), since_s)
         elif is_urgent:
             self._context.updates.ask_now(self, since_s)
         else:

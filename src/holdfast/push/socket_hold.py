@@ -6,7 +6,7 @@ gets between the fragments of a message that is being relayed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -249,23 +249,22 @@ class SocketHold:
 
     def filtered(self, content: bytes) -> None:
         """The item that waits first has passed its filters, which made `content` of it."""
-        queued = self._end_filtering()
-        if queued is not None:
-            self._finish_item(queued, content)
-            self._go_on()
+        self._end_filtering(lambda queued: self._finish_item(queued, content))
 
     def skipped(self, skipped: ItemSkipped) -> None:
         """The item that waits first has not passed its filters."""
-        queued = self._end_filtering()
-        if queued is not None:
-            self._skip(queued, skipped)
-            self._go_on()
+        self._end_filtering(lambda queued: self._skip(queued, skipped))
 
-    def _end_filtering(self) -> Queued | None:
+    def _end_filtering(self, act: Callable[[Queued], None]) -> None:
+        """Act on the item that waits first, unless its channel has been left meanwhile; then take up the others."""
         if not self.is_open or self.intake is None:
-            return None
+            return
         self.intake.phase = Phase.OPEN
-        return self.intake.take()
+        queued = self.intake.take()
+        assert queued is not None
+        if queued.channel in self.plan.channels:
+            act(queued)
+        self._go_on()
 
     def _go_on(self) -> None:
         """Take up what has waited for the filter."""
@@ -334,6 +333,8 @@ class SocketHold:
 
     def set_keep_alive(self, order: SetKeepAlive) -> None:
         """Arm the keep-alive, or disarm it (ws spec §2.5)."""
+        if not self.is_open:
+            return
         self._disarm()
         self._keep_alive = order if order.message is not None else None
         self._written_at_s = now_s = self._context.now()
@@ -343,19 +344,27 @@ class SocketHold:
         """The keep-alive may be due."""
         self._slot = 0
         keep_alive = self._keep_alive
-        if keep_alive is None or keep_alive.message is None:
-            return
+        assert keep_alive is not None
+        assert keep_alive.message is not None
         if keep_alive.mode is KeepAliveMode.IDLE and now_s < self._written_at_s + keep_alive.timeout_s - 1:
             self._arm(self._written_at_s)
             return
         if not self.outlet.is_blocked:
-            self._context.counters.keep_alives_sent += 1
-            self._send_order(keep_alive.message)
+            self._send_keep_alive(keep_alive.message)
         self._written_at_s = now_s
         self._arm(now_s)
 
+    def _send_keep_alive(self, message: Message) -> None:
+        """Send it; of those that have to wait for the end of a relayed message one is enough."""
+        frame = encode_message(message.kind, message.content, is_compressed=self.is_compressed)
+        if self._waiting is None or frame not in self._waiting:
+            self._context.counters.keep_alives_sent += 1
+            self._write(frame)
+
     def send_delayed(self, order: SendDelayed) -> None:
         """Send a message later, and the one that is waiting for that now."""
+        if not self.is_open:
+            return
         self.flush_delayed()
         delayed = self._delayed = _Delayed(self, order.message)
         delayed.slot = self._context.wheel.add(self._context.now() + order.timeout_s, delayed)
@@ -394,6 +403,7 @@ class SocketHold:
         if self._delayed is not None:
             self._context.wheel.remove(self._delayed.slot, self._delayed)
             self._delayed = None
+        self._waiting = None
         if self.intake is not None:
             self.intake.clear()
 

@@ -31,7 +31,7 @@ class StreamHold:
 
     Attributes:
         is_open: None before `open`.
-        is_order_watched: whether its order across channels is watched; from its second channel on.
+        is_order_watched: whether its order across channels is watched; once it has had several, or has changed them.
         intake: what a hold needs that cannot take every item as it comes; None for all others.
     """
 
@@ -125,23 +125,22 @@ class StreamHold:
                 self._offer(self.intake, queued, delivery.now_s)
 
     def _offer(self, intake: Intake, queued: Queued, now_s: float) -> None:
-        """Take an item now, or let it wait for its turn."""
-        channel, item, _ = queued
-        is_next = not len(intake) and intake.follows(channel, item)
-        if intake.phase is Phase.OPEN or (intake.phase is Phase.WAITING and is_next):
+        """Take an item now, or let it wait for its turn: behind others, and behind what the backend is asked for."""
+        if intake.phase is Phase.OPEN or (intake.phase is Phase.WAITING and self._is_surely_next(intake, queued)):
             self._take(intake, queued, now_s)
-        elif item.http_stream is not None and item.http_stream.action is Action.HINT:
-            self._render(queued, now_s)
-        else:
-            self._wait(intake, queued)
-
-    def _wait(self, intake: Intake, queued: Queued) -> None:
-        """Let an item wait, if there is room."""
-        if intake.put(queued):
+            queued.receipt.queued += intake.first() is queued
+        elif intake.put(queued):
             queued.receipt.queued += 1
         else:
             queued.receipt.dropped += 1
             note_overflow(self._context.counters, self.outlet.describe(), self.describe())
+
+    def _is_surely_next(self, intake: Intake, queued: Queued) -> bool:
+        """Whether the ids say that nothing is missing before an item, which then need not wait for the backend."""
+        channel, item, _ = queued
+        if len(intake) or channel in self.plan.network_filtered:
+            return False
+        return channel in intake.prev_ids and intake.follows(channel, item)
 
     def _take(self, intake: Intake, queued: Queued, now_s: float) -> None:
         """Take an item, unless the client has it already, or has missed the one before it (grip spec §10.3)."""
@@ -151,7 +150,8 @@ class StreamHold:
         elif not intake.follows(channel, item):
             self._context.last_ids.remove(channel)
             intake.clear()
-            self._wait(intake, queued)  # the answer may end before it, and then it is the next one
+            if item.http_stream is not None and item.http_stream.action is not Action.HINT:
+                intake.put(queued)  # the answer may end before it, and then it is the next one
             self.update(now_s)
         elif channel in self.plan.network_filtered:
             intake.put_back(queued)
@@ -177,17 +177,19 @@ class StreamHold:
         action = item.http_stream.action
         if action is Action.CLOSE:
             self.end()
-        elif action is Action.HINT:
-            if self.intake is not None:
-                self.intake.clear()
-                self.intake.advance(channel, item.id)
-            self.update(now_s, is_urgent=True)
-        elif action is Action.SEND:
+            return
+        if action is Action.SEND:
             if content and not self._append(content, receipt):
                 return
             self.written_at_s = now_s
-            if self.intake is not None:
-                self._advance(self.intake, channel, item.id, now_s)
+        intake = self.intake
+        if intake is None:
+            return
+        if action is not Action.HINT:
+            self._advance(intake, channel, item.id, now_s)
+        elif intake.link is not None:
+            intake.clear()
+            self.update(now_s, is_urgent=True)  # by what the client has, not by the id of the hint
 
     def _append(self, content: bytes, receipt: Receipt) -> bool:
         taken = self.outlet.write(encode_chunk(content) if self.framing.is_http11 else content)
@@ -308,11 +310,17 @@ class StreamHold:
         if self.intake is not None:
             self.intake.drained()
 
-    def resume(self, plan: HoldPlan, link: Link | None, origin: object) -> None:
-        """Go on as the link's answer says: other channels, filters, ids, keep-alive and link (grip spec §6.7)."""
+    def resume(self, plan: HoldPlan, link: Link | None, origin: object, asked_s: float) -> None:
+        """Go on as the link's answer says: other channels, filters, ids, keep-alive and link (grip spec §6.7).
+
+        Args:
+            asked_s: when the link was asked; what was wished for until then has been granted.
+        """
         intake = self.intake
         if not self.is_open or intake is None:
             return
+        if intake.wish is not None and intake.wish.since_s <= asked_s:
+            intake.wish = None
         context, now_s = self._context, self._context.now()
         self._disarm()
         new_channels = [channel for channel in plan.channels if channel not in self.plan.channels]

@@ -106,10 +106,11 @@ class Updates:
 
     def _run_batch(self) -> None:
         requests = 0
-        for hold, since_s in list(islice(self._waiting.items(), BATCH_HOLDS)):
+        for hold in list(islice(self._waiting, BATCH_HOLDS)):
             if requests >= BATCH_REQUESTS:
                 break
-            if self._waiting.pop(hold, None) is None:
+            since_s = self._waiting.pop(hold, None)
+            if since_s is None:
                 continue
             try:
                 requests += hold.ask_again(since_s)

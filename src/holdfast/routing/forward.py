@@ -60,6 +60,7 @@ _ALWAYS_DROPPED = HOP_BY_HOP | {
 }
 _COLLECTED = frozenset({b"connection", b"x-forwarded-for", b"cdn-loop"})
 
+_PREFIX_LETTERS = b"ge"  # what the prefixes begin with; most names do not, and are not compared any further
 _NO_MARK = (_MARK,)
 _NO_GRIP = (_GRIP, _GRIP_CGI)
 _NO_GRIP_NO_MARK = (_GRIP, _GRIP_CGI, _MARK)
@@ -176,10 +177,9 @@ def build_origin_request(
     if is_tls:
         _append_proto(kept, policy.set_x_forwarded_protocol, b"wss" if proto is Proto.WS else b"https")
     xff = policy.x_forwarded_for_trusted if is_trusted else policy.x_forwarded_for
-    if xff.append or b"x-forwarded-for" in collected:
-        forwarded_for = xff.apply(collected.get(b"x-forwarded-for"), client_address)
-        if forwarded_for is not None:
-            kept.append((b"X-Forwarded-For", forwarded_for))
+    forwarded_for = xff.apply(collected.get(b"x-forwarded-for"), client_address)
+    if forwarded_for is not None:
+        kept.append((b"X-Forwarded-For", forwarded_for))
     path = _rewritten_path(rule, uri.path) if rule.path_rem or rule.replace_beg else uri.path
     path_and_query = path if uri.query is None else b"%b?%b" % (path, uri.query)
     return OriginRequest(method, path_and_query, rule.as_host or Authority(uri.host, uri.port), kept)
@@ -245,7 +245,7 @@ def _sift(
         if lower in dropped:
             if lower in _COLLECTED:
                 collected.setdefault(lower, []).append(header[1])
-        elif not lower.startswith(dropped_prefixes):
+        elif lower[0] not in _PREFIX_LETTERS or not lower.startswith(dropped_prefixes):
             kept.append(header)
     return kept, collected
 

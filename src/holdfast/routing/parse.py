@@ -37,8 +37,6 @@ UNSUPPORTED_TARGET_PROPS = frozenset(
         "client_cert",
         "client_key",
         "ipc_file_mode",
-        "one_event",
-        "over_http",
     }
 )
 UNSUPPORTED_TARGET_KINDS = frozenset({TargetKind.ZHTTP, TargetKind.ZHTTPREQ})

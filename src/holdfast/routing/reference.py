@@ -26,5 +26,6 @@ def resolve_reference(base: ClientUri, reference: str) -> ClientUri:
         raise WireError(400, f"not a URI reference: {reference}") from exc
     if parts.scheme not in _SCHEMES or not parts.netloc:
         raise WireError(400, f"not an http or https URI: {reference}")
-    target = f"{parts.path or '/'}?{parts.query}" if "?" in reference or parts.query else parts.path or "/"
+    has_query = "?" in reference.partition("#")[0] or parts.query
+    target = f"{parts.path or '/'}?{parts.query}" if has_query else parts.path or "/"
     return parse_client_uri(target.encode("utf-8", "replace"), parts.netloc.encode(), is_tls=parts.scheme == "https")

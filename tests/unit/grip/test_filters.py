@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from holdfast.grip.filters import (
     BuildIdStream,
     FilterContext,
     FilterError,
+    Verdict,
     asks_network,
     content_filter_names,
     filter_response,
@@ -27,6 +30,29 @@ def context(
     item_id: str | None = None,
 ) -> FilterContext:
     return FilterContext(hold_meta or {}, item_meta or {}, channels, prev_ids or {}, "c", item_id)
+
+
+def run(
+    names: Sequence[str], given_context: FilterContext, content: bytes, *verdicts: Verdict
+) -> tuple[bytes | None, list[bytes]]:
+    """What the filters leave, and what they sent along with each question; `verdicts` answer them."""
+    filtering = message_filtering(names, given_context, content)
+    asked: list[bytes] = []
+    try:
+        question = next(filtering)
+        for verdict in verdicts:
+            assert question.context is given_context
+            asked.append(question.content)
+            question = filtering.send(verdict)
+    except StopIteration as done:
+        assert len(asked) == len(verdicts), "a verdict that nobody asked for"
+        return done.value, asked
+    raise AssertionError(f"one question more: {question}")
+
+
+def filtered(names: Sequence[str], given_context: FilterContext, content: bytes) -> bytes | None:
+    """What filters that ask nothing leave."""
+    return run(names, given_context, content)[0]
 
 
 BOB: dict[str, str | None] = {"user": "bob"}
@@ -57,28 +83,28 @@ DELIVERY: list[tuple[str, str, FilterContext, bool]] = [
 )
 def test_delivery_filters(name: str, given_context: FilterContext, passes: bool) -> None:
     """grip-88"""
-    assert message_filtering([name], given_context, b"x %") == (b"x %" if passes else None)
+    assert filtered([name], given_context, b"x %") == (b"x %" if passes else None)
 
 
 def test_no_filters() -> None:
-    assert message_filtering((), context(), b"100%") == b"100%"
+    assert filtered((), context(), b"100%") == b"100%"
 
 
 def test_an_emptied_message_is_not_a_dropped_one() -> None:
-    assert message_filtering(("var-subst",), context({"a": ""}), b"%(a)s") == b""
+    assert filtered(("var-subst",), context({"a": ""}), b"%(a)s") == b""
 
 
 def test_filters_run_in_order_and_stop_at_a_drop() -> None:
     own = context({**BOB, "a": "%(user)s"}, {"sender": "bob"})
-    assert message_filtering(("skip-self", "var-subst"), own, b"%(no)s") is None
+    assert filtered(("skip-self", "var-subst"), own, b"%(no)s") is None
     with pytest.raises(FilterError):
-        message_filtering(("var-subst", "skip-self"), own, b"%(no)s")
-    assert message_filtering(("var-subst", "var-subst"), own, b"%(a)s") == b"bob"
+        filtered(("var-subst", "skip-self"), own, b"%(no)s")
+    assert filtered(("var-subst", "var-subst"), own, b"%(a)s") == b"bob"
 
 
 def test_var_subst() -> None:
     """grip-89"""
-    assert message_filtering(("var-subst",), context(BOB), b"hi %(user)s, 100%%") == b"hi bob, 100%"
+    assert filtered(("var-subst",), context(BOB), b"hi %(user)s, 100%%") == b"hi bob, 100%"
 
 
 VAR_SUBST_ERRORS = [
@@ -93,7 +119,7 @@ VAR_SUBST_ERRORS = [
 def test_var_subst_errors(content: bytes, text: str) -> None:
     """grip-89"""
     with pytest.raises(FilterError) as caught:
-        message_filtering(("var-subst",), context({"none": None}), content)
+        filtered(("var-subst",), context({"none": None}), content)
     assert str(caught.value) == text
     assert isinstance(caught.value, GripError)
 
@@ -103,7 +129,7 @@ FORMAT: dict[str, str | None] = {"id_format": "%(c)s-%(d)s"}
 
 
 def build_id(content: bytes, meta: dict[str, str | None], item_id: str | None = "2") -> bytes | None:
-    return message_filtering(("build-id",), context(meta, prev_ids=IDS, item_id=item_id), content)
+    return filtered(("build-id",), context(meta, prev_ids=IDS, item_id=item_id), content)
 
 
 def test_build_id_uses_the_id_of_the_item_on_its_way() -> None:
@@ -148,14 +174,57 @@ def test_build_id_errors(content: bytes, meta: dict[str, str | None], item_id: s
 
 def test_a_channel_that_takes_everything_has_no_id() -> None:
     with pytest.raises(FilterError, match="failed to render ID: No such variable 'c' at position 4"):
-        message_filtering(("build-id",), context({"id_format": "%(c)s"}, prev_ids={"c": None}, item_id="2"), b"%I")
+        filtered(("build-id",), context({"id_format": "%(c)s"}, prev_ids={"c": None}, item_id="2"), b"%I")
+
+
+NETWORK: list[tuple[str, str, Verdict, bytes | None, bytes]] = [
+    ("passes", "http-check", Verdict(), b"x", b""),
+    ("drops", "http-check", Verdict(is_drop=True), None, b""),
+    ("changes nothing", "http-check", Verdict(content=b"new"), b"x", b""),
+    ("keeps", "http-modify", Verdict(), b"x", b"x"),
+    ("replaces", "http-modify", Verdict(content=b"new"), b"new", b"x"),
+    ("empties", "http-modify", Verdict(content=b""), b"", b"x"),
+    ("drops", "http-modify", Verdict(is_drop=True, content=b"new"), None, b"x"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "expected", "sent"),
+    [case[1:] for case in NETWORK],
+    ids=[f"{name}: {title}" for title, name, *_ in NETWORK],
+)
+def test_filters_that_ask_the_network(name: str, verdict: Verdict, expected: bytes | None, sent: bytes) -> None:
+    """grip-94: only `http-modify` tells what it is about, and may change it."""
+    assert run([name], context(), b"x", verdict) == (expected, [sent])
+
+
+def test_the_network_is_asked_in_order() -> None:
+    """grip spec §11.1: after what was before has changed the content, and not after a drop."""
+    names = ("var-subst", "http-modify", "http-check", "http-modify")
+    verdicts = (Verdict(content=b"one"), Verdict(), Verdict(content=b"two"))
+    assert run(names, context(BOB), b"%(user)s", *verdicts) == (b"two", [b"bob", b"", b"one"])
+    assert run(names, context(BOB), b"x", Verdict(), Verdict(is_drop=True)) == (None, [b"x", b""])
+    assert run(("skip-self", "http-check"), context(BOB, {"sender": "bob"}), b"x") == (None, [])
 
 
 @pytest.mark.parametrize("name", ["http-check", "http-modify"])
-def test_network_filters_are_refused_by_name(name: str) -> None:
-    assert asks_network(("skip-self", name, "no-such")) == (name,)
-    with pytest.raises(FilterError, match=f"^filter error: {name}: not supported$"):
-        message_filtering((name,), context(), b"")
+def test_a_question_without_answer(name: str) -> None:
+    """grip spec §11.4"""
+    with pytest.raises(FilterError, match=f"^filter error: {name}: network request limit reached$"):
+        run([name], context(), b"x", Verdict(error="network request limit reached"))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ((), False),
+        (("skip-self", "var-subst", "no-such"), False),
+        (("a", "http-check"), True),
+        (("http-modify",), True),
+    ],
+)
+def test_asks_network(names: tuple[str, ...], expected: bool) -> None:
+    assert asks_network(names) is expected
 
 
 def test_names_that_count_as_content_filters() -> None:
@@ -229,9 +298,7 @@ meta_texts = st.dictionaries(
     st.sampled_from(["user", "id_format", "id_encoding"]),
     st.none() | st.sampled_from(["hex", "%(c)s", "%"]) | st.text(),
 )
-filter_names = st.lists(
-    st.sampled_from(["skip-self", "skip-users", "require-sub", "var-subst", "build-id", "http-check", "no-such"])
-)
+filter_names = st.lists(st.sampled_from(["skip-self", "skip-users", "require-sub", "var-subst", "build-id", "no-such"]))
 
 
 @given(filter_names, meta_texts, st.dictionaries(st.text(), st.text()), st.none() | st.text(), st.binary() | words)
@@ -239,7 +306,7 @@ def test_any_message_is_filtered_or_a_filter_error(
     names: list[str], hold_meta: dict[str, str | None], item_meta: dict[str, str], item_id: str | None, content: bytes
 ) -> None:
     try:
-        result = message_filtering(names, context(hold_meta, item_meta, prev_ids=IDS, item_id=item_id), content)
+        result = filtered(names, context(hold_meta, item_meta, prev_ids=IDS, item_id=item_id), content)
     except FilterError as exc:
         assert str(exc).startswith("filter error: ")
     else:

@@ -10,6 +10,7 @@ from holdfast.errors import GripError
 from holdfast.grip.instruct import (
     can_stream_body,
     is_instruct,
+    missing_link,
     parse_instruct,
     parse_instruct_head,
     parse_streamed_response,
@@ -353,3 +354,23 @@ def test_any_answer_is_an_instruct_or_a_grip_error(headers: Headers, is_json: bo
         assert 0 <= response.code <= 999
         assert not any(breaker in response.reason for breaker in b"\r\n\0")
         assert not is_instruct([header for header in response.headers if header != JSON])
+
+
+LINKS: list[tuple[str, list[tuple[bytes, bytes]], str | None]] = [
+    ("a link", [(b"Grip-Link", b"</n>; rel=next"), (b"Grip-Channel", b"a; prev-id=1")], None),
+    ("no link", [(b"Grip-Channel", b"a, b; prev-id=1, c; prev-id=2")], "b"),
+    ("no link, empty id", [(b"Grip-Channel", b"a; prev-id=")], "a"),
+    ("no ids", [(b"Grip-Channel", b"a, b; prev-id")], None),
+    ("no channels", [], None),
+    ("only a gone link", [(b"Grip-Link", b"</g>; rel=gone"), (b"Grip-Channel", b"a; prev-id=1")], "a"),
+]
+
+
+@pytest.mark.parametrize(("fields", "channel"), [case[1:] for case in LINKS], ids=[case[0] for case in LINKS])
+def test_missing_link(fields: list[tuple[bytes, bytes]], channel: str | None) -> None:
+    """grip-57"""
+    stream = parse_instruct_head(200, b"OK", [(b"Grip-Hold", b"stream"), *fields])
+    expected = None if channel is None else f"channel '{channel}' specifies prev-id, but no next link found"
+    assert missing_link(stream) == expected
+    for mode in ([(b"Grip-Hold", b"response")], []):
+        assert missing_link(parse_instruct_head(200, b"OK", [*mode, *fields])) is None

@@ -273,7 +273,7 @@ MESSAGES: list[tuple[object, MessageKind, bytes]] = [
 ]
 
 
-@pytest.mark.spec("ws 70")
+@pytest.mark.spec("ws-70")
 @pytest.mark.parametrize(("tree", "kind", "content"), MESSAGES, ids=[json.dumps(tree) for tree, _, _ in MESSAGES])
 def test_messages(tree: object, kind: MessageKind, content: bytes) -> None:
     assert message_of(tree) == MessageFormat(SEND, kind, content)

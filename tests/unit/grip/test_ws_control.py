@@ -86,7 +86,7 @@ def test_valid(tree: dict[str, object], control: Control) -> None:
     assert parse_control(json.dumps(tree).encode()) == control
 
 
-@pytest.mark.spec("ws 62")
+@pytest.mark.spec("ws-62")
 def test_binary_content_is_text_without_a_type() -> None:
     control = parse_control(b'{"type": "send-delayed", "content-bin": "eHk="}')
     assert control == delayed(content=b"xy")
@@ -107,7 +107,7 @@ TIMEOUTS: list[tuple[object, int | None]] = [
 ]
 
 
-@pytest.mark.spec("ws 63")
+@pytest.mark.spec("ws-63")
 @pytest.mark.parametrize(("timeout", "timeout_s"), TIMEOUTS)
 def test_timeouts(timeout: object, timeout_s: int | None) -> None:
     """ws spec §2.5; None is the default."""
@@ -115,7 +115,7 @@ def test_timeouts(timeout: object, timeout_s: int | None) -> None:
     assert parse_control(orjson.dumps({**DELAYED, "timeout": timeout})) == delayed(timeout_s or 1)
 
 
-@pytest.mark.spec("ws 63")
+@pytest.mark.spec("ws-63")
 @pytest.mark.parametrize("timeout", [-1, "-1", -0.6, -1.0])
 def test_negative_timeouts(timeout: object) -> None:
     for tree in (KEEP_ALIVE, DELAYED, {"type": "keep-alive"}):

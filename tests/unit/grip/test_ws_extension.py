@@ -39,7 +39,7 @@ ANSWERS: list[tuple[str, list[bytes], bytes | None]] = [
 ]
 
 
-@pytest.mark.spec("ws 49")
+@pytest.mark.spec("ws-49")
 @pytest.mark.parametrize(("values", "prefix"), [case[1:] for case in ANSWERS], ids=[case[0] for case in ANSWERS])
 def test_answers(values: list[bytes], prefix: bytes | None) -> None:
     """ws spec §2.2."""
@@ -63,9 +63,9 @@ def sort(prefix: bytes, data: list[Data]) -> list[Data | ControlText]:
 
 
 SORTED = [
-    pytest.param(b"m:", message(TEXT, b"m:x"), message(TEXT, b"x"), marks=pytest.mark.spec("ws 47"), id="text"),
-    pytest.param(b"m:", message(BINARY, b"m:\0"), message(BINARY, b"\0"), marks=pytest.mark.spec("ws 47"), id="binary"),
-    pytest.param(b"m:", message(TEXT, b"x"), [], marks=pytest.mark.spec("ws 47"), id="without prefix"),
+    pytest.param(b"m:", message(TEXT, b"m:x"), message(TEXT, b"x"), marks=pytest.mark.spec("ws-47"), id="text"),
+    pytest.param(b"m:", message(BINARY, b"m:\0"), message(BINARY, b"\0"), marks=pytest.mark.spec("ws-47"), id="binary"),
+    pytest.param(b"m:", message(TEXT, b"x"), [], marks=pytest.mark.spec("ws-47"), id="without prefix"),
     pytest.param(b"m:", message(TEXT, b"m:"), message(TEXT, b""), id="only the prefix"),
     pytest.param(b"m:", message(TEXT, b"m"), [], id="half the prefix"),
     pytest.param(b"m:", message(TEXT, b""), [], id="empty"),
@@ -73,22 +73,22 @@ SORTED = [
     pytest.param(b"m:", message(TEXT, b"c:"), [ControlText(b"")], id="empty control message"),
     pytest.param(b"m:", pieces(TEXT, b"c:{", b"", b"}"), [ControlText(b"{}")], id="long control message"),
     pytest.param(b"m:", message(TEXT, b"c"), [], id="half of c:"),
-    pytest.param(b"m:", message(BINARY, b"c:{}"), [], marks=pytest.mark.spec("ws 50"), id="binary is no control"),
-    pytest.param(b"m:", message(TEXT, b"c:{", b"}"), [], marks=pytest.mark.spec("ws 50"), id="fragmented control"),
-    pytest.param(b"m:", message(TEXT, b"c", b":{}"), [], marks=pytest.mark.spec("ws 50"), id="fragmented within c:"),
-    pytest.param(b"m:", message(TEXT, b"drop", b"ped"), [], marks=pytest.mark.spec("ws 51"), id="dropped fragments"),
+    pytest.param(b"m:", message(BINARY, b"c:{}"), [], marks=pytest.mark.spec("ws-50"), id="binary is no control"),
+    pytest.param(b"m:", message(TEXT, b"c:{", b"}"), [], marks=pytest.mark.spec("ws-50"), id="fragmented control"),
+    pytest.param(b"m:", message(TEXT, b"c", b":{}"), [], marks=pytest.mark.spec("ws-50"), id="fragmented within c:"),
+    pytest.param(b"m:", message(TEXT, b"drop", b"ped"), [], marks=pytest.mark.spec("ws-51"), id="dropped fragments"),
     pytest.param(
         b"x:",
         message(TEXT, b"m:a") + message(TEXT, b"x:b"),
         message(TEXT, b"b"),
-        marks=pytest.mark.spec("ws 48"),
+        marks=pytest.mark.spec("ws-48"),
         id="another prefix",
     ),
     pytest.param(
         b"",
         message(TEXT, b"m:a") + message(BINARY, b"c:") + message(TEXT, b"") + message(TEXT, b"c:{}"),
         [*message(TEXT, b"m:a"), *message(BINARY, b"c:"), *message(TEXT, b""), ControlText(b"{}")],
-        marks=pytest.mark.spec("ws 48"),
+        marks=pytest.mark.spec("ws-48"),
         id="empty prefix lets all but control messages pass",
     ),
     pytest.param(b"", message(TEXT, b"c"), message(TEXT, b"c"), id="empty prefix, half of c:"),

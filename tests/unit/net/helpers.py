@@ -238,12 +238,16 @@ class Owner:
     def __init__(self) -> None:
         self.outlet: Outlet | None = None
         self.gone = 0
+        self.drained = 0
 
     async def hold(self, exchange: ClientExchange, first: bytes) -> None:
         self.outlet = await exchange.hold(self, first)
 
     def on_client_gone(self) -> None:
         self.gone += 1
+
+    def on_drained(self) -> None:
+        self.drained += 1
 
     def end(self) -> None:
         assert self.outlet is not None

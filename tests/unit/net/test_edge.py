@@ -35,6 +35,14 @@ async def test_it_counts_minutes_of_open_connections() -> None:
         assert stage.edge.connection_minutes == 1
 
 
+async def test_requests_of_operators_are_not_counted() -> None:
+    async with staged(echo) as stage:
+        stage.edge.counts_requests = False
+        peer = await stage.ask(get())
+        await peer.expect(ok(b"/"))
+        assert stage.counters.requests_received == 0
+
+
 async def test_an_empty_edge_is_drained_at_once() -> None:
     async with staged(echo) as stage:
         edge, _ = make_edge(stage, 2)

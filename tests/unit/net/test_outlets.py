@@ -68,6 +68,20 @@ async def test_what_is_written_arrives_in_order() -> None:
         assert it.stage.runtime.task_count == 0
 
 
+async def test_the_owner_is_told_when_everything_is_taken() -> None:
+    async with held(first=b"", outbox=OutboxLimits(2 * HUGE, OutboxPolicy.DISCONNECT), is_slow=True) as it:
+        assert it.outlet.write(bytes(HUGE))
+        await settle()
+        assert (it.outlet.is_blocked, it.owner.drained) == (True, 0)
+        await it.peer.expect(bytes(HUGE))
+        await eventually(lambda: it.owner.drained, "told")
+        assert it.owner.drained == 1
+        it.outlet.finish(bytes(HUGE), is_reusable=False)
+        await it.peer.expect(bytes(HUGE))
+        await it.peer.expect_end()
+        assert it.owner.drained == 1
+
+
 async def test_a_pipelined_request_is_served_after_the_held_response() -> None:
     async with held(pipelined=get(b"/2")) as it:
         await it.peer.send(get(b"/3"))

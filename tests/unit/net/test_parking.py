@@ -118,6 +118,24 @@ async def test_a_short_write_waits_in_the_outbox_and_is_sent_later() -> None:
         await it.peer.expect(b"more")
 
 
+async def test_the_owner_is_told_when_everything_is_taken() -> None:
+    """Once each time; not of what was never held up, and not of the end of the response."""
+    async with held(first=b"", outbox=OutboxLimits(2 * HUGE, OutboxPolicy.DISCONNECT), is_slow=True) as it:
+        assert it.client.write(b"small")
+        await it.peer.expect(b"small")
+        for count in (1, 2):
+            assert it.client.write(bytes(HUGE)) and it.client.write(b"more")
+            await settle()
+            assert it.owner.drained == count - 1
+            await it.peer.expect(bytes(HUGE), b"more")
+            await eventually(lambda: not it.client.is_blocked, "all sent")
+            assert it.owner.drained == count
+        it.client.finish(bytes(HUGE), is_reusable=False)
+        await it.peer.expect(bytes(HUGE))
+        await it.peer.expect_end()
+        assert it.owner.drained == 2
+
+
 async def test_order_is_kept_when_the_outbox_is_in_use() -> None:
     async with held(first=bytes(HUGE), outbox=OutboxLimits(2 * HUGE, OutboxPolicy.DISCONNECT), is_slow=True) as it:
         for number in range(10):

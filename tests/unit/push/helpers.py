@@ -8,9 +8,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from holdfast.counters import Counters
-from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
+from holdfast.grip.item import Action, Item, MessageFormat, MessageKind, ResponseFormat, StreamFormat
 from holdfast.grip.values import BackendResponse, HoldMode, Instruct, KeepAlive, KeepAliveMode, Subscription
 from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
@@ -23,9 +24,15 @@ from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.publisher import Publisher
 from holdfast.push.response_hold import ResponseHold
 from holdfast.push.sequencer import Sequencer
+from holdfast.push.socket_hold import SocketHold
 from holdfast.push.stream_hold import StreamHold
 from holdfast.push.updates import Updates
 from holdfast.timers import TimerWheel
+from holdfast.wire.websocket.close import CloseStatus
+from holdfast.wire.websocket.stream import Data, FrameReader, MessageReader, Ping, Pong
+
+if TYPE_CHECKING:
+    from holdfast.push.channels import Hold
 
 HTTP11 = Framing(is_http11=True, is_persistent=True, is_bodyless=False)
 HTTP10 = Framing(is_http11=False, is_persistent=False, is_bodyless=False)
@@ -82,6 +89,39 @@ def hint(channel: str, *, item_id: str | None = None, prev_id: str | None = None
     return make_item(channel, response=ResponseFormat(Action.HINT), item_id=item_id, prev_id=prev_id)
 
 
+def step(channel: str, number: int, content: str | None = None, *, prev: int | None = None) -> Item:
+    """The item `number` of a channel whose items follow one another; past the sequencer, so that gaps reach the hold.
+
+    It appends its number, unless `content` says otherwise.
+    """
+    before = number - 1 if prev is None else prev
+    shown = str(number) if content is None else content
+    return text(channel, shown, item_id=str(number), prev_id=str(before), no_seq=True)
+
+
+def stream_hint(channel: str, *, item_id: str | None = None, prev_id: str | None = None) -> Item:
+    """An item that lets streams ask their next link."""
+    stream = StreamFormat(Action.HINT)
+    return make_item(channel, stream=stream, item_id=item_id, prev_id=prev_id, no_seq=True)
+
+
+def message(
+    channel: str,
+    content: str = "",
+    *,
+    action: Action = Action.SEND,
+    kind: MessageKind = MessageKind.TEXT,
+    code: int | None = None,
+    reason: str = "",
+    content_filters: tuple[str, ...] | None = None,
+    meta: dict[str, str] | None = None,
+    size: int | None = None,
+) -> Item:
+    """An item for WebSockets."""
+    fmt = MessageFormat(action, kind, content.encode(), code, reason, content_filters)
+    return Item(channel, None, None, False, size, meta or {}, None, None, fmt)
+
+
 def both(channel: str, content: str) -> Item:
     """An item for streams and for long polls."""
     return make_item(
@@ -89,6 +129,15 @@ def both(channel: str, content: str) -> Item:
         stream=StreamFormat(Action.SEND, content.encode()),
         response=ResponseFormat(Action.SEND, body=content.encode()),
     )
+
+
+def at(prev_id: str | None, channel: str = "c", *filters: str) -> Subscription:
+    """A subscription of a client that has the item `prev_id`."""
+    return Subscription(channel, prev_id, filters)
+
+
+def next_link(target: str = "/next", timeout_s: int = 120) -> Link:
+    return Link(target, timeout_s)
 
 
 def keep_alive(data: bytes, timeout_s: int, mode: KeepAliveMode = KeepAliveMode.IDLE) -> KeepAlive:
@@ -185,6 +234,59 @@ class Client:
         self.hold.on_client_gone()
 
 
+@dataclass(eq=False)
+class FakeSocketOutlet(FakeOutlet):
+    """An outlet that also takes what the backend sends; `written` has both."""
+
+    def relay(self, data: bytes) -> None:
+        assert self.mood is not Mood.BREAKS
+        self.written.append(data)
+
+
+class SocketClient:
+    """A WebSocket, what its client has received, and what its session was asked for."""
+
+    def __init__(self, context: HoldContext, plans: PlanTable, route: RouteTerms, *, is_compressed: bool) -> None:
+        self.hold = SocketHold(context, plans, route, self, is_compressed=is_compressed, origin=None)
+        self.outlet = FakeSocketOutlet(on_gone=self.hold.close)
+        self.closed: list[CloseStatus] = []
+        self.refreshed = 0
+
+    def close_published(self, status: CloseStatus) -> None:
+        assert not self.hold.is_open
+        self.closed.append(status)
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+    @property
+    def messages(self) -> list[str]:
+        """Every whole message; those that are not text begin with their kind. The frames have to be valid."""
+        reader = MessageReader(is_masked=False, is_compressed=self.hold.is_compressed, max_message_bytes=10_000_000)
+        return [_describe_event(event) for data in self.outlet.written for event in reader.receive(data)]
+
+    @property
+    def frames(self) -> list[list[str]]:
+        """The content of the frames of each write."""
+        reader = FrameReader(is_masked=False, is_compressed=self.hold.is_compressed)
+        return [[_describe_event(event) for event in reader.receive(data)] for data in self.outlet.written]
+
+    def leave(self) -> None:
+        self.hold.close()
+
+
+def _describe_event(event: object) -> str:
+    assert isinstance(event, Data | Ping | Pong)
+    kind = event.opcode.name.lower() if isinstance(event, Data) else type(event).__name__.lower()
+    content = event.payload.decode("latin-1")
+    return content if kind == "text" else f"{kind}:{content}"
+
+
+def prev_ids(hold: StreamHold | ResponseHold) -> dict[str, str]:
+    """What the hold knows its client to have."""
+    return dict(hold.intake.prev_ids) if hold.intake is not None else {}
+
+
 def decode_chunks(data: bytes) -> list[str]:
     """The chunks of `data`, which must be whole."""
     chunks = []
@@ -214,8 +316,8 @@ class FakeBackends:
     retried: list[ResponseHold] = field(default_factory=list)
     followed: list[StreamHold] = field(default_factory=list)
     since_s: list[float] = field(default_factory=list)
-    filtering: list[StreamHold | ResponseHold] = field(default_factory=list)
-    ended: list[StreamHold | ResponseHold] = field(default_factory=list)
+    filtering: list[Hold] = field(default_factory=list)
+    ended: list[Hold] = field(default_factory=list)
     shares: bool = False
 
     def retry(self, hold: ResponseHold) -> None:
@@ -226,10 +328,10 @@ class FakeBackends:
         self.since_s.append(since_s)
         return not self.shares
 
-    def filter(self, hold: StreamHold | ResponseHold) -> None:
+    def filter(self, hold: Hold) -> None:
         self.filtering.append(hold)
 
-    def hold_ended(self, hold: StreamHold | ResponseHold) -> None:
+    def hold_ended(self, hold: Hold) -> None:
         self.ended.append(hold)
 
 
@@ -321,6 +423,22 @@ class World:
         hold.open(client.outlet)
         return client
 
+    def resume(
+        self,
+        client: Client,
+        *channels: str | Subscription,
+        keep_alive: KeepAlive | None = None,
+        meta: dict[str, str | None] | None = None,
+        link: Link | None = None,
+        origin: object | None = None,
+        asked_s: float | None = None,
+    ) -> None:
+        """The answer of the next link lets a stream go on; it was asked at `asked_s`, or when the cause arose."""
+        assert isinstance(client.hold, StreamHold)
+        instruct = make_instruct(HoldMode.STREAM, *channels, keep_alive=keep_alive, meta=meta)
+        asked_s = self.backends.since_s[-1] if asked_s is None else asked_s
+        client.hold.resume(self.plan(instruct, client.hold.plan.route), link, origin, asked_s)
+
     def poll(
         self,
         *channels: str | Subscription,
@@ -335,6 +453,23 @@ class World:
         hold = ResponseHold(self.context, self.plan(instruct, route), framing, REQUEST, origin)
         client = Client(hold)
         hold.open(client.outlet)
+        return client
+
+    def socket(
+        self,
+        *channels: str | Subscription,
+        route: RouteTerms = ROUTE,
+        meta: dict[str, str] | None = None,
+        is_compressed: bool = False,
+    ) -> SocketClient:
+        client = SocketClient(self.context, self.plans, route, is_compressed=is_compressed)
+        client.hold.open(client.outlet)
+        for subscription in channels:
+            if isinstance(subscription, str):
+                subscription = Subscription(subscription)
+            assert client.hold.subscribe(subscription.channel, subscription.filters)
+        for name, value in (meta or {}).items():
+            client.hold.set_meta(name, value)
         return client
 
     def plan(self, instruct: Instruct, route: RouteTerms = ROUTE) -> HoldPlan:

@@ -12,20 +12,27 @@ from tests.unit.push.helpers import (
     HTTP10,
     Client,
     Mood,
+    SocketClient,
     World,
     answer,
     both,
     close,
     keep_alive,
     make_item,
+    message,
+    next_link,
     text,
 )
 
-from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
+from holdfast.grip.item import Action, Item, MessageFormat, ResponseFormat, StreamFormat
 from holdfast.grip.values import Subscription
 from holdfast.push import delivery, fanout
 from holdfast.push.delivery import WEIGHT_BYTES
+from holdfast.push.intake import Phase
 from holdfast.push.plan import RouteTerms
+from holdfast.push.stream_hold import StreamHold
+from holdfast.wire.websocket.frames import Opcode
+from holdfast.wire.websocket.stream import Data
 
 FILTERED = Subscription("c", None, ("skip-self",))
 BOB: dict[str, str | None] = {"user": "bob"}
@@ -148,7 +155,7 @@ class TestRuns:
         world = World()
         client = world.stream("c")
         item = make_item("c", stream=StreamFormat(Action.SEND, b"2", ("var-subst",)))
-        assert world.deliver(text("c", "1"), item, text("c", "3")) == [(1, 0), (0, 0), (1, 0)]
+        assert world.deliver(text("c", "1"), item, text("c", "3")) == [(1, 0), (0, 1), (1, 0)]
         assert client.writes == ["1", "3"]
 
 
@@ -461,6 +468,78 @@ class TestOrderAcrossChannels:
         assert client.content == "1;2;"
 
 
+class TestSubscriptionsThatChange:
+    """ws spec §2.4: a WebSocket comes and goes while something large is on its way."""
+
+    def crowded(self) -> World:
+        """A world in which a run for `large` takes many turns."""
+        world = World(slice_writes=5)
+        for _ in range(50):
+            world.stream("large")
+        return world
+
+    def test_a_channel_more(self) -> None:
+        """What the new channel brings does not overtake what was accepted before."""
+        world = self.crowded()
+        clients = [world.socket("large") for _ in range(3)]
+        world.publish(both_ways("large", "1"))
+        world.run_turn()
+        for client in clients:
+            client.hold.subscribe("small", ())
+        world.publish(message("small", "2"), both_ways("large", "3"))
+        world.run_turn()
+        world.run_turn()
+        world.run()
+        assert [client.messages for client in clients] == [["1", "2", "3"]] * 3
+
+    def test_a_channel_less(self) -> None:
+        world = self.crowded()
+        clients = [world.socket("large", "small") for _ in range(3)]
+        world.publish(both_ways("large", "1"), message("small", "2"))
+        for client in clients:
+            client.hold.unsubscribe("large")
+        world.run()
+        assert [client.messages for client in clients] == [["2"]] * 3
+        assert world.fanout.backlog == 0
+
+    def test_another_channel(self) -> None:
+        world = self.crowded()
+        client = world.socket("large")
+        world.publish(both_ways("large", "1"))
+        client.hold.unsubscribe("large")
+        client.hold.subscribe("small", ())
+        world.publish(message("small", "2"))
+        client.hold.subscribe("large", ())
+        world.publish(both_ways("large", "3"))
+        world.run()
+        assert client.messages == ["2", "3"]
+
+    def test_the_last_subscriber_comes_back(self) -> None:
+        """To a channel that has come to an end meanwhile."""
+        world = World()
+        client = world.socket("c")
+        world.publish(message("c", "1"))
+        client.hold.unsubscribe("c")
+        assert world.registry.find("c") is None
+        client.hold.subscribe("c", ())
+        world.publish(message("c", "2"))
+        world.run()
+        assert client.messages == ["2"]
+        client.leave()
+        world.assert_empty()
+
+    def test_a_stream_that_moves(self) -> None:
+        """grip spec §6.7"""
+        world = self.crowded()
+        client = world.stream("large", link=next_link())
+        world.publish(text("large", "1;"))
+        client.hold.ask_again(world.now_s)
+        world.resume(client, "large", "small", link=next_link())
+        world.publish(text("small", "2;"), text("large", "3;"))
+        world.run()
+        assert client.content == "1;2;3;"
+
+
 class TestBrokenOutlets:
     """No outlet should raise. If one does, its own client alone may suffer."""
 
@@ -590,6 +669,17 @@ class TestPaced:
         last = [client for client in clients if client.content == "x"]
         assert len(last) == 1
 
+    def test_messages(self) -> None:
+        world = World(rate=1)
+        clients, other = [world.socket("c") for _ in range(3)], world.socket("d")
+        [receipt] = world.publish(message("c", "x"))
+        assert receipt.receivers == 3
+        world.pass_time(1.1)
+        assert 0 < len([client for client in clients if client.messages]) < 3
+        world.pass_time(3)
+        assert [client.messages for client in (*clients, other)] == [["x"]] * 3 + [[]]
+        assert world.counters.deliveries == 3
+
     def test_close(self) -> None:
         world = World(rate=1000)
         client = world.stream("c")
@@ -709,7 +799,185 @@ class TestAnyInterleaving:
         assert world.counters.deliveries == seen
 
 
+# --- any interleaving with subscriptions that change -----------------------------------------------------------------
+
+
+def both_ways(channel: str, content: str) -> Item:
+    """An item for streams and for WebSockets."""
+    item = text(channel, f"{content};")
+    item.ws_message = MessageFormat(Action.SEND, content=content.encode())
+    return item
+
+
+WHO = st.integers(0, 5)
+MOVES = st.lists(
+    st.one_of(
+        PUBLISH,
+        PUBLISH,
+        TURN,
+        st.tuples(st.just("socket"), st.lists(st.sampled_from(CHANNELS), max_size=2, unique=True)),
+        st.tuples(st.just("stream"), st.lists(st.sampled_from(CHANNELS), max_size=2, unique=True)),
+        st.tuples(st.just("change"), WHO, st.sampled_from(CHANNELS)),
+        st.tuples(st.just("filter"), WHO, st.sampled_from(CHANNELS)),
+        st.tuples(st.just("relay"), WHO, st.booleans()),
+        st.tuples(st.just("ask"), WHO),
+        st.tuples(st.just("leave"), WHO),
+    ),
+    max_size=30,
+)
+
+
+class Member:
+    """A client of whatever kind, and what it may and must see.
+
+    Attributes:
+        current: the subscription to each channel, a number of its own every time.
+        accepted: the items accepted for it, each with its subscription.
+    """
+
+    def __init__(self, client: Client | SocketClient, channels: list[str]) -> None:
+        self.client = client
+        self.is_here = True
+        self.current: dict[str, int] = {}
+        self.accepted: list[tuple[str, int]] = []
+        self._subscriptions = 0
+        for channel in channels:
+            self.toggle(channel)
+
+    def toggle(self, channel: str) -> None:
+        if self.current.pop(channel, None) is None:
+            self._subscriptions += 1
+            self.current[channel] = self._subscriptions
+
+    @property
+    def seen(self) -> list[str]:
+        if isinstance(self.client, SocketClient):
+            return [content for content in self.client.messages if not content.startswith("relayed")]
+        return self.client.content.split(";")[:-1]
+
+    def check(self) -> None:
+        """In order and once; all of each subscription, or a beginning if it has ended."""
+        seen = self.seen
+        assert seen == [number for number, _ in self.accepted if number in seen]
+        for subscription in {subscription for _, subscription in self.accepted}:
+            of_it = [number for number, other in self.accepted if other == subscription]
+            seen_of_it = [number for number in of_it if number in seen]
+            assert seen_of_it == of_it[: len(seen_of_it)]
+            if self.is_here and subscription in self.current.values():
+                assert seen_of_it == of_it
+
+
+class MovingStory:
+    """Plays steps in which WebSockets change their subscriptions, and streams go on elsewhere."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.members: list[Member] = []
+        self._number = 0
+
+    def play(self, step: tuple[object, ...]) -> None:
+        match step:
+            case ("publish", list() as channels):
+                self.world.publish(*[self._accept(channel) for channel in channels])
+            case ("turn", _):
+                self.world.run_turn()
+            case ("socket", list() as channels):
+                self.members.append(Member(self.world.socket(*channels), channels))
+            case ("stream", list() as channels):
+                self.members.append(Member(self.world.stream(*channels, link=next_link()), channels))
+            case (str() as what, int() as number, *rest) if number < len(self.members):
+                member = self.members[number]
+                if what == "leave":
+                    member.client.leave()
+                    member.is_here = False
+                elif isinstance(member.client, SocketClient):
+                    self._change_socket(member, member.client, what, *rest)
+                elif member.is_here:
+                    self._change_stream(member, member.client, what, *rest)
+
+    def _change_socket(self, member: Member, client: SocketClient, what: str, *arguments: object) -> None:
+        match what, *arguments:
+            case "change", str() as channel:
+                member.toggle(channel)
+                if channel in member.current:
+                    client.hold.subscribe(channel, ())
+                else:
+                    client.hold.unsubscribe(channel)
+            case "filter", str() as channel if channel in member.current:
+                client.hold.subscribe(channel, ("skip-self",))
+            case "relay", bool() as is_last:
+                is_first = not client.hold.is_mid_message
+                client.hold.relay(Data(Opcode.TEXT, b"relayed", is_first=is_first, is_last=is_last))
+
+    def _change_stream(self, member: Member, client: Client, what: str, *arguments: object) -> None:
+        assert isinstance(client.hold, StreamHold)
+        match what, *arguments:
+            case "change", str() as channel:
+                self._ask(client.hold)
+                member.toggle(channel)
+                self.world.resume(client, *member.current, link=next_link())
+            case ("ask",):
+                self._ask(client.hold)
+
+    def _ask(self, hold: StreamHold) -> None:
+        """Items wait from now on, until the stream goes on."""
+        assert hold.intake is not None
+        if hold.intake.phase is Phase.OPEN:
+            hold.ask_again(self.world.now_s)
+
+    def end(self) -> None:
+        """What is under way comes to an end."""
+        self.world.run()
+        for member in self.members:
+            if isinstance(member.client, SocketClient):
+                if member.client.hold.is_mid_message:
+                    member.client.hold.relay(Data(Opcode.TEXT, b"", is_first=False))
+            elif member.is_here:
+                assert isinstance(member.client.hold, StreamHold)
+                self._ask(member.client.hold)
+                self.world.resume(member.client, *member.current, link=next_link())
+
+    def _accept(self, channel: str) -> Item:
+        self._number += 1
+        for member in self.members:
+            if member.is_here and channel in member.current:
+                member.accepted.append((str(self._number), member.current[channel]))
+        return both_ways(channel, str(self._number))
+
+
+class TestAnyChange:
+    @given(MOVES, st.integers(1, 3))
+    @settings(max_examples=500, deadline=None)
+    def test_nothing_twice_nothing_lost_and_in_order(self, steps: list[tuple[object, ...]], slice_writes: int) -> None:
+        world = World(slice_writes=slice_writes)
+        story = MovingStory(world)
+        for step in steps:
+            story.play(step)
+        story.end()
+        for member in story.members:
+            member.check()
+            member.client.leave()
+        world.assert_empty()
+
+    @given(MOVES)
+    @settings(max_examples=100, deadline=None)
+    def test_paced(self, steps: list[tuple[object, ...]]) -> None:
+        world = World(rate=40)
+        story = MovingStory(world)
+        for step in steps:
+            if step[0] == "turn":
+                world.pass_time(0.05)
+            elif step[0] not in ("change", "ask"):
+                story.play(step)
+        world.pass_time(20)
+        story.end()
+        for member in story.members:
+            member.check()
+
+
 BLOCKS = [
+    ("a message", message("c", "x" * 30), 3),
+    ("size of a message's item", message("c", "x" * 30, size=31), 4),
     ("content for streams", both("c", "x" * 30), 6),
     ("each hold counts its own format", make_item("c", response=ResponseFormat(Action.SEND, body=b"x" * 30)), 3),
     ("a patch has no content", make_item("c", response=ResponseFormat(Action.SEND, body_patch=[])), 1),
@@ -723,5 +991,6 @@ def test_blocks(item: Item, units: int) -> None:
     world = World(rate=5, block_size=10)
     world.stream("c")
     world.poll("c")
+    world.socket("c")
     world.publish(item)
     assert world.fanout.paced == units

@@ -100,3 +100,27 @@ def test_equals_a_list(steps: list[tuple[str, str]], max_channels: int) -> None:
             model = [*model, (channel, str(number))][-max_channels:]
         assert contents(last_ids) == dict(model)
         assert len(last_ids) == len(model) <= max_channels
+
+
+PASSED: list[tuple[str, dict[str, str], bool, dict[str, str]]] = [
+    ("nothing to compare", {}, False, {"a": "1", "b": "2", "c": ""}),
+    ("equal", {"a": "1", "b": "2"}, False, {"a": "1", "b": "2", "c": ""}),
+    ("unknown", {"d": "7"}, False, {"a": "1", "b": "2", "c": ""}),
+    ("one differs", {"a": "0", "b": "2"}, True, {"b": "2", "c": ""}),
+    ("two differ", {"a": "0", "b": "1", "d": "7"}, True, {"c": ""}),
+    ("the empty string is an id", {"c": "0"}, True, {"a": "1", "b": "2"}),
+    ("on both sides", {"a": "", "c": ""}, True, {"b": "2", "c": ""}),
+]
+
+
+@pytest.mark.parametrize(
+    ("prev_ids", "expected", "left"), [case[1:] for case in PASSED], ids=[case[0] for case in PASSED]
+)
+def test_who_is_behind(prev_ids: dict[str, str], expected: bool, left: dict[str, str]) -> None:
+    """grip spec §5.5, §6.4: every conflicting entry is forgotten, and no other."""
+    last_ids = LastIds()
+    for channel, last_id in [("a", "1"), ("b", "2"), ("c", "")]:
+        last_ids.set(channel, last_id)
+    assert last_ids.has_passed(prev_ids) is expected
+    assert contents(last_ids) == left
+    assert not last_ids.has_passed(prev_ids)

@@ -171,3 +171,39 @@ class TestSharing:
             elif holds:
                 holds.pop(0)
             assert len(table) == len({held for held, _ in holds})
+
+
+class TestSockets:
+    """ws spec §2.4: what control messages have made of a WebSocket's subscriptions."""
+
+    SUBSCRIPTIONS = (Subscription("c", None, ("skip-self", "http-check")), Subscription("d"))
+
+    def test_channels_and_filters(self) -> None:
+        route = RouteTerms(prefix="p-", implicit_channels=("all", "p-d"))
+        plan = PlanTable(20).socket_plan(route, self.SUBSCRIPTIONS, {"user": "bob"})
+        assert plan.channels == ("p-c", "p-d", "all")
+        assert plan.bare_channels == ["c", "d", "all"]
+        assert plan.filters == {"p-c": ("skip-self", "http-check")}
+        assert plan.network_filtered == {"p-c"}
+        assert (plan.subscriptions, plan.meta, plan.route) == (self.SUBSCRIPTIONS, {"user": "bob"}, route)
+        assert (dict(plan.prev_ids), plan.keep_alive, plan.kept, plan.keep_alive_chunk) == ({}, None, None, b"")
+
+    def test_none(self) -> None:
+        assert PlanTable(20).socket_plan(ROUTE, (), {}).channels == ()
+
+    def test_equal_ones_share_a_plan_and_streams_do_not_share_theirs(self) -> None:
+        """A stream and a WebSocket of the same channels differ: their plans are found by different keys."""
+        table = PlanTable(20)
+        plan = table.socket_plan(ROUTE, self.SUBSCRIPTIONS, {"a": "b"})
+        assert table.socket_plan(ROUTE, tuple(self.SUBSCRIPTIONS), {"a": "b"}) is plan
+        others = [
+            table.socket_plan(RouteTerms(key="k"), self.SUBSCRIPTIONS, {"a": "b"}),
+            table.socket_plan(ROUTE, self.SUBSCRIPTIONS[:1], {"a": "b"}),
+            table.socket_plan(ROUTE, (Subscription("c"), Subscription("d")), {"a": "b"}),
+            table.socket_plan(ROUTE, self.SUBSCRIPTIONS, {"a": None}),
+            table.plan(make_instruct(STREAM, *self.SUBSCRIPTIONS, meta={"a": "b"}), ROUTE)[0],
+        ]
+        assert len({id(plan), *map(id, others)}) == len(table) == 6
+        del plan, others
+        gc.collect()
+        assert len(table) == 0

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.push.helpers import ROUTE, make_instruct, make_item
+from tests.unit.push.helpers import ROUTE, make_instruct, make_item, message
 
+from holdfast.grip.filters import Question, Verdict
 from holdfast.grip.item import Action, Item, ResponseFormat, StreamFormat
 from holdfast.grip.values import BackendResponse, HoldMode, Subscription
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
-from holdfast.push.render import ItemSkipped
+from holdfast.push.render import (
+    ItemSkipped,
+    Rendering,
+    ResultT,
+    message_rendering,
+    render,
+    response_rendering,
+    stream_rendering,
+)
 
 
 def stream_plan(*filters: str, meta: dict[str, str | None] | None = None, prev_id: str | None = None) -> HoldPlan:
@@ -135,6 +144,86 @@ class TestResponse:
         with pytest.raises(ItemSkipped):
             plan = response_plan("skip-self", meta={"user": "bob"})
             self.render(plan, ResponseFormat(Action.SEND, body=b"x"), {"sender": "bob"})
+
+
+class TestMessage:
+    def socket_plan(self, *filters: str, meta: dict[str, str | None] | None = None) -> HoldPlan:
+        subscriptions = (Subscription("c", None, filters), Subscription("d"))
+        return PlanTable(20).socket_plan(RouteTerms(prefix="p-"), subscriptions, meta or {})
+
+    def test_content(self) -> None:
+        plan = self.socket_plan("var-subst", meta={"user": "bob"})
+        assert render(message_rendering(plan, "p-c", message("p-c", "to %(user)s"))) == b"to bob"
+        assert render(message_rendering(plan, "p-d", message("p-d", "to %(user)s"))) == b"to %(user)s"
+
+    @pytest.mark.parametrize("action", [Action.SEND, Action.CLOSE, Action.REFRESH])
+    def test_dropped(self, action: Action) -> None:
+        """ws spec §3.3: a dropped action is none."""
+        item = message("p-c", action=action, meta={"sender": "bob"})
+        with pytest.raises(ItemSkipped) as caught:
+            render(message_rendering(self.socket_plan("skip-self", meta={"user": "bob"}), "p-c", item))
+        assert not caught.value.is_failure
+
+    def test_content_filters(self) -> None:
+        item = message("p-c", "x", content_filters=("build-id",))
+        with pytest.raises(ItemSkipped, match=r"^content filter mismatch: subscription= message=build-id$"):
+            render(message_rendering(self.socket_plan("skip-self"), "p-c", item))
+
+    def test_what_filters_see(self) -> None:
+        """Names without the route's prefix, and no ids: a WebSocket has none."""
+        rendering = message_rendering(self.socket_plan("http-check", meta={"user": "bob"}), "p-c", message("p-c", "x"))
+        context = next(rendering).context
+        assert (context.hold_meta, context.channel, list(context.channels)) == ({"user": "bob"}, "c", ["c", "d"])
+        assert (context.prev_ids, context.item_id) == ({}, None)
+
+
+class TestAsking:
+    """grip spec §11.4: a filter that asks the network is asked step by step."""
+
+    def ask(self, rendering: Rendering[ResultT], *verdicts: Verdict) -> tuple[ResultT, list[Question]]:
+        question, questions = next(rendering), []
+        try:
+            for verdict in verdicts:
+                questions.append(question)
+                question = rendering.send(verdict)
+        except StopIteration as done:
+            return done.value, questions
+        raise AssertionError("one question more")
+
+    def test_stream(self) -> None:
+        plan = stream_plan("http-modify", "http-check", meta={"user": "bob"}, prev_id="1")
+        item = make_item("p-c", stream=StreamFormat(Action.SEND, b"x"), meta={"sender": "eve"}, item_id="2")
+        rendering = stream_rendering(plan, "p-c", item, {"p-c": "7", "p-d": "8"})
+        content, questions = self.ask(rendering, Verdict(content=b"new"), Verdict())
+        assert content == b"new"
+        assert [question.content for question in questions] == [b"x", b""]
+        context = questions[0].context
+        assert (context.hold_meta, context.item_meta) == ({"user": "bob"}, {"sender": "eve"})
+        assert (context.channel, context.channels) == ("c", ["c", "d"])
+        assert (context.prev_ids, context.item_id) == ({"c": "7", "d": "8"}, "2")
+
+    def test_response(self) -> None:
+        fmt = ResponseFormat(Action.SEND, body=b"x")
+        rendering = response_rendering(response_plan("http-modify"), "c", make_item("c", response=fmt), fmt, {})
+        response, questions = self.ask(rendering, Verdict(content=b"new"))
+        assert response is not None
+        assert (response.body, questions[0].content) == (b"new", b"x")
+
+    def test_hint(self) -> None:
+        fmt = ResponseFormat(Action.HINT, body=b"x")
+        rendering = response_rendering(response_plan("http-modify"), "c", make_item("c", response=fmt), fmt, {})
+        response, questions = self.ask(rendering, Verdict(content=b"new"))
+        assert (response, questions[0].content) == (None, b"")
+
+    def test_not_answered(self) -> None:
+        rendering = stream_rendering(stream_plan("http-check"), "p-c", stream_item(b"x"), {})
+        with pytest.raises(ItemSkipped, match=r"^filter error: http-check: why$") as caught:
+            self.ask(rendering, Verdict(error="why"))
+        assert caught.value.is_failure
+
+    def test_whoever_renders_at_once_must_not_have_any(self) -> None:
+        with pytest.raises(AssertionError, match="a filter asks the network about c"):
+            render_stream(stream_plan("http-check"), "p-c", stream_item(b"x"))
 
 
 @pytest.mark.parametrize(

@@ -11,23 +11,32 @@ from tests.unit.push.helpers import (
     HTTP10,
     HTTP11,
     REQUEST,
+    ROUTE,
     Client,
     World,
     answer,
+    at,
     hint,
     make_instruct,
     make_item,
+    prev_ids,
+    step,
     text,
 )
 
+from holdfast.grip.filters import Verdict
 from holdfast.grip.item import Action, ResponseFormat
 from holdfast.grip.values import BackendResponse, HoldMode, Subscription
+from holdfast.push.intake import MAX_QUEUED
 from holdfast.push.outlet import Framing
+from holdfast.push.plan import RouteTerms
+from holdfast.push.render import ItemSkipped
 from holdfast.push.response_hold import ResponseHold, encode_response
 
 SUBSTITUTED = Subscription("c", None, ("var-subst",))
 NOT_OWN = Subscription("c", None, ("skip-self",))
 BOB: dict[str, str | None] = {"user": "bob"}
+ANSWER = ResponseFormat(Action.SEND, body=b"x")
 
 
 class TestResponse:
@@ -126,7 +135,7 @@ class TestResponse:
         """grip-89: the client goes on waiting."""
         world = World()
         client = world.poll(SUBSTITUTED)
-        assert world.deliver(answer("c", "%(user)s")) == [(0, 0)]
+        assert world.deliver(answer("c", "%(user)s")) == [(0, 1)]
         assert client.end is None
         assert world.counters.drops_filter_failed == 1
         assert "client 192.0.2.1:5000, long poll of c: item not delivered: filter error: var-subst" in caplog.text
@@ -135,7 +144,7 @@ class TestResponse:
         """grip spec §5.10"""
         world = World()
         client = world.poll(SUBSTITUTED, route=DEBUG_ROUTE)
-        assert world.deliver(answer("c", "%(user)s"), answer("c", "x")) == [(0, 0), (0, 0)]
+        assert world.deliver(answer("c", "%(user)s"), answer("c", "x")) == [(0, 1), (0, 0)]
         assert client.end is not None
         assert client.end.startswith(b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\n")
         assert client.body == "filter error: var-subst: No such variable 'user' at position 7\n"
@@ -146,7 +155,7 @@ class TestResponse:
         world = World()
         client = world.poll("c", body=b"no JSON")
         item = make_item("c", response=ResponseFormat(Action.SEND, body_patch=[]))
-        assert world.deliver(item) == [(0, 0)]
+        assert world.deliver(item) == [(0, 1)]
         assert client.body == "Error while proxying to origin.\n"
 
     def test_content_filters_of_an_item(self) -> None:
@@ -154,17 +163,12 @@ class TestResponse:
         world = World()
         plain, matching = world.poll("c"), world.poll(SUBSTITUTED, meta=BOB)
         fmt = ResponseFormat(Action.SEND, body=b"%(user)s", content_filters=("var-subst",))
-        assert world.deliver(make_item("c", response=fmt)) == [(1, 0)]
+        assert world.deliver(make_item("c", response=fmt)) == [(1, 1)]
         assert (plain.end, matching.body) == (None, "bob")
 
     def test_describe(self) -> None:
         assert World().poll("a", "b").hold.describe() == "long poll of a, b"
         assert World().poll().hold.describe() == "long poll of no channel"
-
-
-def at(prev_id: str | None, channel: str = "c", *filters: str) -> Subscription:
-    """A subscription of a client that has the item `prev_id`."""
-    return Subscription(channel, prev_id, filters)
 
 
 class TestPrevIdOnArrival:
@@ -184,7 +188,7 @@ class TestPrevIdOnArrival:
         world.last_ids.set("c", "2")
         world.poll(at("1"), at(None, "d"))
         [hold] = world.retried
-        assert (hold.request, hold.prev_ids) == (REQUEST, {"c": "1"})
+        assert (hold.request, prev_ids(hold)) == (REQUEST, {"c": "1"})
 
     @pytest.mark.parametrize("last_id", [None, "1"], ids=["unknown", "equal"])
     def test_no_conflict(self, last_id: str | None) -> None:
@@ -290,8 +294,7 @@ class TestPrevIdOfItems:
         action = {"dropped": Action.SEND, "hint": Action.HINT, "close": Action.CLOSE}[subject]
         item = make_item("c", response=ResponseFormat(action, body=b"x"), meta=meta, item_id="2", prev_id="1")
         world.deliver(item)
-        assert isinstance(client.hold, ResponseHold)
-        assert client.hold.prev_ids == {"c": "1" if subject == "hint" else "2"}
+        assert prev_ids(client.hold) == {"c": "1" if subject == "hint" else "2"}
         assert bool(world.retried) is (subject == "hint")
 
     def test_the_chain_goes_on(self) -> None:
@@ -308,8 +311,7 @@ class TestPrevIdOfItems:
         world = World()
         client = world.poll(at("1", "c", "var-subst"))
         world.deliver(answer("c", "%(user)s", item_id="2", prev_id="1"))
-        assert isinstance(client.hold, ResponseHold)
-        assert client.hold.prev_ids == {"c": "1"}
+        assert prev_ids(client.hold) == {"c": "1"}
 
     def test_an_item_without_id_ends_the_chain(self) -> None:
         """grip spec §10.3: from then on everything is taken."""
@@ -337,8 +339,8 @@ class TestAskAgain:
         world = World()
         client = world.poll("a", "b")
         assert isinstance(client.hold, ResponseHold)
-        client.hold.ask_again()
-        client.hold.ask_again()
+        client.hold.ask_again(world.now_s)
+        client.hold.ask_again(world.now_s)
         world.pass_time(100)
         world.deliver(answer("a", "x"))
         assert (client.outlet.written, client.end, world.retried) == ([], None, [client.hold])
@@ -360,6 +362,218 @@ class TestAskAgain:
         assert world.retried == []
         world.pass_time(0.1)
         assert world.retried == [client.hold]
+
+
+class TestNetworkFilters:
+    """grip spec §11.4: what comes meanwhile waits; order is kept."""
+
+    def poll(self, world: World, *, route: RouteTerms = ROUTE, prev_id: str | None = None) -> Client:
+        return world.poll(at(prev_id, "c", "http-modify"), "d", route=route)
+
+    def hold(self, client: Client) -> ResponseHold:
+        assert isinstance(client.hold, ResponseHold)
+        return client.hold
+
+    def verdict(self, client: Client, verdict: Verdict) -> None:
+        """What the backend does: begin, ask, and tell."""
+        rendering = self.hold(client).rendering()
+        assert rendering is not None
+        next(rendering)
+        try:
+            rendering.send(verdict)
+        except StopIteration as done:
+            self.hold(client).filtered(done.value)
+        except ItemSkipped as skipped:
+            self.hold(client).skipped(skipped)
+
+    def test_an_answer(self) -> None:
+        world = World()
+        client = self.poll(world)
+        [receipt] = world.publish(answer("c", "x"))
+        world.run()
+        assert (world.backends.filtering, client.end, receipt.queued) == ([client.hold], None, 1)
+        self.verdict(client, Verdict(content=b"new"))
+        assert (client.body, receipt.receivers, world.counters.deliveries) == ("new", 1, 1)
+        world.assert_empty()
+
+    def test_others_wait_behind_it(self) -> None:
+        """grip-41: the first that is not dropped answers."""
+        world = World()
+        client = self.poll(world)
+        receipts = world.publish(answer("c", "1"), answer("d", "2"), answer("c", "3"))
+        world.run()
+        assert client.end is None
+        self.verdict(client, Verdict(is_drop=True))
+        assert (client.body, world.counters.deliveries_filtered) == ("2", 1)
+        assert [receipt.queued for receipt in receipts] == [1, 1, 1]
+        assert [receipt.receivers for receipt in receipts] == [0, 1, 0]
+        world.assert_empty()
+
+    def test_one_after_the_other(self) -> None:
+        world = World()
+        client = self.poll(world)
+        world.deliver(answer("c", "1"), answer("c", "2"))
+        self.verdict(client, Verdict(is_drop=True))
+        assert len(world.backends.filtering) == 2
+        self.verdict(client, Verdict())
+        assert client.body == "2"
+
+    def test_what_waits_is_bounded(self, caplog: pytest.LogCaptureFixture) -> None:
+        """grip spec §10.1"""
+        world = World()
+        client = self.poll(world)
+        receipts = world.publish(*[answer("c", str(number)) for number in range(MAX_QUEUED + 1)])
+        world.run()
+        assert [receipt.dropped for receipt in receipts] == [0] * MAX_QUEUED + [1]
+        assert world.counters.drops_queue_full == 1
+        assert caplog.messages == ["client 192.0.2.1:5000, long poll of c, d: 100 items wait already; item lost"]
+        client.leave()
+        world.assert_empty()
+
+    @pytest.mark.parametrize("is_debug", [False, True])
+    def test_failed(self, is_debug: bool) -> None:
+        """grip-94"""
+        world = World()
+        client = self.poll(world, route=DEBUG_ROUTE if is_debug else ROUTE, prev_id="1")
+        world.deliver(answer("c", "x", item_id="2", prev_id="1"))
+        self.verdict(client, Verdict(error="network request limit reached"))
+        if is_debug:
+            assert client.body == "filter error: http-modify: network request limit reached\n"
+        else:
+            assert (client.end, prev_ids(client.hold)) == (None, {"c": "1"})
+        assert world.counters.drops_filter_failed == 1
+
+    def test_dropped_counts_as_received(self) -> None:
+        """grip-93"""
+        world = World()
+        client = self.poll(world, prev_id="1")
+        world.deliver(answer("c", "x", item_id="2", prev_id="1"))
+        self.verdict(client, Verdict(is_drop=True))
+        assert prev_ids(client.hold) == {"c": "2"}
+
+    @pytest.mark.parametrize(("action", "retried"), [(Action.CLOSE, False), (Action.HINT, True)])
+    def test_what_makes_no_answer(self, action: Action, retried: bool) -> None:
+        """A hint passes the filters before it counts (grip spec §11.1)."""
+        world = World()
+        client = self.poll(world, prev_id="1")
+        world.deliver(make_item("c", response=ResponseFormat(action), item_id="2", prev_id="1"))
+        if action is Action.HINT:
+            self.verdict(client, Verdict())
+        else:
+            self.hold(client).filtered(None)
+        assert (world.retried == [client.hold]) is retried
+        assert prev_ids(client.hold) == {"c": "1" if retried else "2"}
+
+    def test_what_the_client_has_is_left_out(self) -> None:
+        world = World()
+        client = self.poll(world, prev_id="1")
+        assert world.deliver(answer("c", "x", item_id="1", prev_id="0")) == [(0, 0)]
+        assert (world.backends.filtering, world.counters.items_not_needed, client.end) == ([], 1, None)
+
+    def test_a_wish_waits_until_it_is_done(self) -> None:
+        world = World()
+        client = self.poll(world)
+        world.deliver(answer("c", "x"))
+        self.hold(client).update(world.now_s)
+        world.pass_time(1)
+        assert world.retried == []
+        self.verdict(client, Verdict(is_drop=True))
+        world.pass_time(0.1)
+        assert world.retried == [client.hold]
+
+    @pytest.mark.parametrize("wishes", [(True,), (True, False), (False, True)])
+    def test_an_urgent_wish_stays_urgent(self, wishes: tuple[bool, ...]) -> None:
+        world = World()
+        client = self.poll(world)
+        world.deliver(answer("c", "x"), answer("d", "y"))
+        for wish in wishes:
+            self.hold(client).update(world.now_s, is_urgent=wish)
+        self.verdict(client, Verdict(is_drop=True))
+        assert (world.retried, client.end) == ([client.hold], None)
+        world.assert_empty()
+
+    def test_a_wish_that_the_answer_overtakes(self) -> None:
+        world = World()
+        client = self.poll(world)
+        world.deliver(answer("c", "x"))
+        self.hold(client).update(world.now_s)
+        self.verdict(client, Verdict())
+        world.pass_time(1)
+        assert (client.body, world.retried) == ("x", [])
+
+    def test_a_gap_behind_it(self) -> None:
+        world = World()
+        client = self.poll(world, prev_id="1")
+        world.deliver(answer("c", "2", item_id="2", prev_id="1"), replace(step("c", 4), http_response=ANSWER))
+        self.verdict(client, Verdict(is_drop=True))
+        world.pass_time(0.1)
+        assert world.retried == [client.hold]
+
+    @pytest.mark.parametrize("how", ["left", "timed out", "asked again"])
+    def test_ended_meanwhile(self, how: str) -> None:
+        world = World()
+        client = self.poll(world)
+        world.deliver(answer("c", "x"))
+        if how == "left":
+            client.leave()
+        elif how == "timed out":
+            world.pass_time(55)
+        else:
+            self.hold(client).ask_again(world.now_s)
+        finished = list(client.outlet.finished)
+        assert self.hold(client).rendering() is None
+        self.hold(client).filtered(BackendResponse(200, b"OK", [], b"late"))
+        self.hold(client).skipped(ItemSkipped())
+        self.hold(client).update(world.now_s, is_urgent=True)
+        world.pass_time(1)
+        assert client.outlet.finished == finished
+        assert len(world.retried) == int(how == "asked again")
+        world.assert_empty()
+
+    def test_a_plain_one_has_nothing_to_filter(self) -> None:
+        world = World()
+        client = world.poll("c")
+        assert self.hold(client).rendering() is None
+
+
+class TestReportedEnd:
+    """grip-73: whoever made the hold is told once that it has ended; who asks the backend again tells it otherwise."""
+
+    @pytest.mark.parametrize("origin", [None, "origin"])
+    @pytest.mark.parametrize("how", ["answered", "failed", "timed out", "left", "stopped"])
+    def test_once(self, how: str, origin: object | None) -> None:
+        world = World()
+        client = world.poll(SUBSTITUTED, origin=origin, route=DEBUG_ROUTE)
+        for _ in range(2):
+            if how == "answered":
+                world.deliver(answer("c", "x"))
+            elif how == "failed":
+                world.deliver(answer("c", "%(no)s"))
+            elif how == "timed out":
+                world.pass_time(60)
+            elif how == "left":
+                client.leave()
+            else:
+                client.hold.end()
+        assert world.backends.ended == ([client.hold] if origin is not None else [])
+        world.assert_empty()
+
+    @pytest.mark.parametrize("how", ["hint", "missed"])
+    def test_not_when_it_asks_again(self, how: str) -> None:
+        world = World()
+        if how == "missed":
+            world.last_ids.set("c", "2")
+        client = world.poll(at("1"), origin="origin")
+        world.deliver(hint("c", prev_id="1"))
+        client.leave()
+        assert (world.retried, world.backends.ended) == ([client.hold], [])
+
+
+def test_it_is_never_blocked() -> None:
+    """Nothing has been written to it."""
+    client = World().poll("c")
+    client.hold.on_drained()
+    assert client.outlet.written == []
 
 
 class TestEncodeOnce:

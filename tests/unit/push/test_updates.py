@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.push.helpers import Client, World, answer, hint, text
+from tests.unit.push.helpers import Client, World, answer, hint, next_link, stream_hint, text
 
 from holdfast.grip.values import Subscription
 from holdfast.push.response_hold import ResponseHold
-from holdfast.push.updates import BATCH_REQUESTS
+from holdfast.push.stream_hold import StreamHold
+from holdfast.push.updates import BATCH_HOLDS, BATCH_REQUESTS
 
 
 def holds(*clients: Client) -> list[ResponseHold]:
@@ -224,3 +225,76 @@ class TestHint:
         client = world.poll("c")
         assert world.deliver(hint("c"), answer("c", "x"), text("c", "y")) == [(0, 0)] * 3
         assert (client.end, world.retried) == (None, holds(client))
+
+
+def streams(world: World, count: int) -> list[StreamHold]:
+    """Streams with a next link that are to ask it soon."""
+    made = []
+    for _ in range(count):
+        hold = world.stream("c", link=next_link()).hold
+        assert isinstance(hold, StreamHold)
+        hold.update(world.now_s)
+        made.append(hold)
+    return made
+
+
+class TestStreams:
+    """grip spec §7.2: a batch is a hundred requests; those that share an answer make none."""
+
+    def test_each_with_a_request_of_its_own(self) -> None:
+        world = World()
+        asking = streams(world, BATCH_REQUESTS + 1)
+        world.pass_time(0.1)
+        assert world.backends.followed == asking[:BATCH_REQUESTS]
+        world.pass_time(0.1)
+        assert world.backends.followed == asking
+
+    @pytest.mark.parametrize("extra", [0, 1])
+    def test_sharing_an_answer(self, extra: int) -> None:
+        """Not without bound: looking at them takes time too."""
+        world = World()
+        world.backends.shares = True
+        asking = streams(world, BATCH_HOLDS + extra)
+        world.pass_time(0.1)
+        assert world.backends.followed == asking[:BATCH_HOLDS]
+        assert len(world.updates) == extra
+        world.pass_time(0.1)
+        assert world.backends.followed == asking
+        world.pass_time(0.1)
+        assert world.calls == []
+
+    def test_since_when(self) -> None:
+        """Of two causes the later one counts: what was asked in between is no answer to it."""
+        world = World()
+        [hold] = streams(world, 1)
+        world.pass_time(0.05)
+        hold.update(world.now_s)
+        world.pass_time(0.05)
+        assert world.backends.since_s == [1000.05]
+
+    def test_one_that_ends_during_the_batch_is_not_asked_for(self) -> None:
+        """What one asks may end another."""
+        world = World()
+        first, second = streams(world, 2)
+
+        def follow(hold: StreamHold, since_s: float) -> bool:
+            world.backends.followed.append(hold)
+            second.end()
+            return True
+
+        world.backends.follow = follow  # type: ignore[method-assign]
+        world.pass_time(0.2)
+        assert world.backends.followed == [first]
+
+    def test_first_subscription(self) -> None:
+        """grip-51"""
+        world = World(asks_first=True)
+        client = world.stream("c", link=next_link())
+        world.pass_time(1.2)
+        assert world.backends.followed == [client.hold]
+
+    def test_hint(self) -> None:
+        world = World()
+        client = world.stream("c", link=next_link())
+        world.deliver(stream_hint("c"))
+        assert world.backends.followed == [client.hold]

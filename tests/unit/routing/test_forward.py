@@ -281,7 +281,7 @@ def test_grip_headers_of_an_untrusted_client_are_replaced() -> None:
     assert decode_jwt(sent[1][1], KEY) == {"exp": int(NOW_S) + 3600, "iss": "pushpin"}
     assert sent[2][1] == (
         b"status, session, link:next, link:gone, filter:skip-self, filter:skip-users, filter:require-sub, "
-        b"filter:build-id, filter:var-subst"
+        b"filter:build-id, filter:var-subst, filter:http-check, filter:http-modify"
     )
     assert sent[3:] == last
 

@@ -28,14 +28,14 @@ TEXT, BINARY, PING, PONG, CLOSE = (
 BOTH_WAYS = [
     pytest.param([], b"", id="none"),
     pytest.param([OPEN], b"OPEN\r\n", id="open"),
-    pytest.param([Event(TEXT, b"hello")], b"TEXT 5\r\nhello\r\n", marks=pytest.mark.spec("ws 7"), id="text"),
+    pytest.param([Event(TEXT, b"hello")], b"TEXT 5\r\nhello\r\n", marks=pytest.mark.spec("ws-7"), id="text"),
     pytest.param(
         [Event(TEXT, b"x" * 100_000)],
         b"TEXT 186a0\r\n" + b"x" * 100_000 + b"\r\n",
-        marks=pytest.mark.spec("ws 8"),
+        marks=pytest.mark.spec("ws-8"),
         id="long text",
     ),
-    pytest.param([Event(TEXT)], b"TEXT\r\n", marks=pytest.mark.spec("ws 9"), id="empty text"),
+    pytest.param([Event(TEXT)], b"TEXT\r\n", marks=pytest.mark.spec("ws-9"), id="empty text"),
     pytest.param([Event(BINARY)], b"BINARY\r\n", id="empty binary"),
     pytest.param([Event(BINARY, b"\0\r\n\xff")], b"BINARY 4\r\n\0\r\n\xff\r\n", id="binary with a line end"),
     pytest.param(
@@ -85,12 +85,12 @@ LENIENT = [
     pytest.param(b"TEXT 0\r\n\r\nPING 0\r\n\r\n", [Event(TEXT), Event(PING)], id="length 0"),
     pytest.param(b"TEXT 2\r\nhi", [Event(TEXT, b"hi")], id="no line end behind the last content"),
     pytest.param(b"TEXT 2\r\nhi\r", [Event(TEXT, b"hi")], id="half a line end behind the last content"),
-    pytest.param(b"TEXT 8\r\nhi", [Event(TEXT, b"hi")], marks=pytest.mark.spec("ws 21"), id="content cut short"),
+    pytest.param(b"TEXT 8\r\nhi", [Event(TEXT, b"hi")], marks=pytest.mark.spec("ws-21"), id="content cut short"),
     pytest.param(b"TEXT 7fffffff\r\n", [Event(TEXT)], id="longest length and nothing there"),
     pytest.param(b"TEXT 2\r\nhiXXTEXT\r\n", [Event(TEXT, b"hi"), Event(TEXT)], id="no line end looked for"),
-    pytest.param(b"HELLO\r\nTEXT\r\n", [Event(TEXT)], marks=pytest.mark.spec("ws 22"), id="unknown"),
+    pytest.param(b"HELLO\r\nTEXT\r\n", [Event(TEXT)], marks=pytest.mark.spec("ws-22"), id="unknown"),
     pytest.param(
-        b"HELLO 6\r\nTEXT\r\n\r\nOPEN\r\n", [OPEN], marks=pytest.mark.spec("ws 22"), id="unknown with content"
+        b"HELLO 6\r\nTEXT\r\n\r\nOPEN\r\n", [OPEN], marks=pytest.mark.spec("ws-22"), id="unknown with content"
     ),
     pytest.param(b"\r\ntext\r\nOpen\r\n\r\n", [], id="types have a case, and a name"),
     pytest.param(b"CLOSE\r\nTEXT", [Event(CLOSE)], id="nothing behind a close"),

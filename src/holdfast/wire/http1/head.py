@@ -53,7 +53,8 @@ class RequestHead:
     """A request head that is safe to act on; header fields are in the order and spelling received.
 
     `content_length` is None without the field; `is_chunked` excludes it. `is_persistent` is what the client asked for
-    (RFC 9112 §9.3). `upgrade` is the lower-cased Upgrade field when the Connection field names it.
+    (RFC 9112 §9.3). `upgrade` is the lower-cased Upgrade field, whether the Connection field names it or not
+    (ws spec §4.1).
     """
 
     method: bytes
@@ -234,11 +235,7 @@ def _interpret_request(method: bytes, target: bytes, is_http11: bool, headers: H
         _refuse(400, "request", fault)
     is_persistent = is_http11
     if connection:
-        options = _options(connection)
-        is_persistent = _is_persistent(options, is_http11)
-        upgrade = upgrade if b"upgrade" in options else None
-    else:
-        upgrade = None
+        is_persistent = _is_persistent(_options(connection), is_http11)
     # By position: names would cost as much as the loop.
     return RequestHead(
         method,

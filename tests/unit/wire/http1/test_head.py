@@ -105,8 +105,12 @@ MEANINGS: list[tuple[str, bytes, Summary]] = [
     ("expect something else", request(b"Expect: the-spanish-inquisition"), Summary()),
     ("1.0 cannot expect", request(b"Expect: 100-continue", line=b"GET / HTTP/1.0"), Summary(is_persistent=False)),
     ("upgrade", request(b"Connection: Upgrade", b"Upgrade: WebSocket"), Summary(upgrade=b"websocket")),
-    ("upgrade that Connection does not name", request(b"Connection: x", b"Upgrade: websocket"), Summary()),
-    ("upgrade without Connection", request(b"Upgrade: websocket"), Summary()),
+    (
+        "ws-83: upgrade that Connection does not name",
+        request(b"Connection: x", b"Upgrade: websocket"),
+        Summary(upgrade=b"websocket"),
+    ),
+    ("ws-83: upgrade without Connection", request(b"Upgrade: websocket"), Summary(upgrade=b"websocket")),
 ]
 
 

@@ -72,7 +72,7 @@ CLOSES: list[tuple[int | None, str, bytes]] = [
 ]
 
 
-@pytest.mark.spec("ws 72")
+@pytest.mark.spec("ws-72")
 @pytest.mark.parametrize(("code", "reason", "data"), CLOSES)
 def test_close(code: int | None, reason: str, data: bytes) -> None:
     """ws spec §2.7, §3.3."""

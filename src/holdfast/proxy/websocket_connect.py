@@ -1,0 +1,86 @@
+"""Connecting to a WebSocket server on behalf of a client (ws spec §2.1)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from holdfast.net.backend import BackendConnection
+from holdfast.net.duplex import Duplex, DuplexOwner
+from holdfast.net.exchange import ClientExchange
+from holdfast.proxy.attempts import endpoint_of
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.event_requests import MAX_REJECTION_BYTES, Rejection, read_limited
+from holdfast.proxy.reply import BackendReply
+from holdfast.routing.forward import build_origin_request, encode_origin_head
+from holdfast.routing.rules import Proto, Rule
+from holdfast.routing.uri import ClientUri
+from holdfast.wire.headers import Headers, without
+from holdfast.wire.websocket.handshake import NONCE_BYTES, asking_headers, check_acceptance, make_key
+
+_OF_THE_CLIENTS_SIDE = frozenset({b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions"})
+
+
+@dataclass(frozen=True, slots=True)
+class BackendAcceptance:
+    """A backend that has accepted: its answer, and its connection."""
+
+    proxy: ProxyContext
+    connection: BackendConnection
+    reason: bytes
+    headers: Headers
+
+    def to_duplex(self, owner: DuplexOwner) -> Duplex:
+        """The connection, from now on the owner's. It is not read from yet."""
+        proxy = self.proxy
+        return self.connection.to_duplex(owner, proxy.outbox_limits, proxy.parking, _nothing)
+
+
+async def connect_backend(
+    proxy: ProxyContext, rule: Rule, uri: ClientUri, client: ClientExchange, *, is_tls: bool, is_trusted: bool
+) -> BackendAcceptance | Rejection:
+    """Ask the one target of `rule` for a WebSocket.
+
+    Raises:
+        ConnectError: it could not be connected to.
+        BackendError: it did not answer.
+        WireError: 502, its acceptance is none.
+    """
+    (target,) = rule.targets
+    request = build_origin_request(
+        rule,
+        uri,
+        b"GET",
+        without(client.head.headers, _OF_THE_CLIENTS_SIDE),
+        policy=proxy.policy,
+        is_tls=is_tls,
+        is_trusted=is_trusted,
+        client_address=client.client_address,
+        now_s=proxy.wall_clock(),
+        proto=Proto.WS,
+    )
+    key = make_key(os.urandom(NONCE_BYTES))
+    asked = asking_headers(key)
+    if not rule.no_grip and not is_trusted:
+        asked.append((b"Sec-WebSocket-Extensions", b"grip"))
+    request = request._replace(headers=[*request.headers, *asked])
+    connection = await proxy.pool.connect(endpoint_of(request, target))
+    try:
+        proxy.counters.backend_requests += 1
+        head = encode_origin_head(request, target, content_length=None, is_chunked=False)
+        connection.send_request(b"GET", head, is_upgrade=True)
+        answer = await connection.read_head()
+        if answer.code == 101:
+            check_acceptance(answer.headers, key)
+            return BackendAcceptance(proxy, connection, answer.reason, answer.headers)
+        body = await read_limited(BackendReply(connection, proxy.pool, answer), MAX_REJECTION_BYTES)
+        rejection = Rejection(answer.code, answer.reason, answer.headers, body[:MAX_REJECTION_BYTES])
+    except BaseException:
+        connection.abort()
+        raise
+    connection.abort()
+    return rejection
+
+
+def _nothing() -> None:
+    """Connections of backends are not counted."""

@@ -1,0 +1,310 @@
+"""One WebSocket handshake, from the client's request to its 101 or to another answer (ws spec §1.3, §2.1, §4.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import uuid
+
+from holdfast.errors import BackendError, ConnectError, WireError
+from holdfast.grip.ws_extension import parse_grip_extension
+from holdfast.logs import Outcome, RequestRecord
+from holdfast.net.exchange import ClientExchange, ClientGone
+from holdfast.proxy.answers import INTERNAL_ERROR, ROUTE_NOT_FOUND, TEXT_PLAIN, ErrorAnswer, origin_error
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.event_requests import EventRequests, Rejection, for_target
+from holdfast.proxy.held_request import HeldRequest
+from holdfast.proxy.origin import HoldOrigin, Home
+from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
+from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.proxy.websocket_connect import connect_backend
+from holdfast.proxy.websocket_echo import EchoBackend
+from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
+from holdfast.proxy.websocket_relay import RelayBackend
+from holdfast.push.plan import RouteTerms
+from holdfast.push.socket_hold import SocketHold
+from holdfast.routing.forward import is_tls_by_header
+from holdfast.routing.rules import Proto, Rule, Target, TargetKind
+from holdfast.routing.uri import ClientUri, parse_client_uri
+from holdfast.wire.headers import Headers, get_first, without, without_prefix
+from holdfast.wire.http1.encode import encode_response_head
+from holdfast.wire.websocket.deflate import negotiate
+from holdfast.wire.websocket.handshake import ClientHandshake, accepting_headers, parse_handshake
+
+log = logging.getLogger("holdfast.proxy.websocket")
+
+MAX_HEADERS = 60
+"""Of a backend's acceptance (ws spec §4.1)."""
+
+_NOT_RELAYED = frozenset(
+    {
+        b"connection",
+        b"upgrade",
+        b"sec-websocket-accept",
+        b"sec-websocket-extensions",
+        b"content-length",
+        b"transfer-encoding",
+        b"keep-alive",
+    }
+)
+_OF_EVENTS = frozenset({b"content-type", b"keep-alive-interval", b"content-bytes-accepted"})
+
+
+class WebSocketExchange:
+    """A handshake on its way through the proxy. `run` reads top to bottom."""
+
+    __slots__ = ("_client", "_handshake", "_is_tls", "_is_trusted", "_proxy", "_rule", "_status", "_target", "_uri")
+
+    def __init__(self, proxy: ProxyContext, client: ClientExchange) -> None:
+        self._proxy = proxy
+        self._client = client
+        self._uri: ClientUri | None = None
+        self._rule: Rule | None = None
+        self._target: Target | None = None
+        self._handshake: ClientHandshake
+        self._is_tls = False
+        self._is_trusted = False
+        self._status: int | None = None
+
+    async def run(self) -> None:
+        """Answer the handshake, whatever happens."""
+        outcome = Outcome.ERROR
+        try:
+            await self._open()
+            outcome = Outcome.ACCEPT if self._status == 101 else Outcome.RESPONSE
+        except ErrorAnswer as answer:
+            outcome = self._answer(answer)
+        except WireError as error:
+            is_ours = error.status < 500
+            outcome = self._answer(
+                ErrorAnswer(error.status, error.text, is_last=True) if is_ours else origin_error(error.text)
+            )
+        except BackendError as exc:
+            outcome = self._answer(origin_error(str(exc)))
+        except ClientGone:
+            pass
+        except Exception:
+            log.exception("WebSocket handshake for %s failed", self._uri.text if self._uri else "an unparsable URI")
+            outcome = self._answer(ErrorAnswer(500, INTERNAL_ERROR))
+        finally:
+            self._log(outcome)
+
+    async def _open(self) -> None:
+        proxy, client = self._proxy, self._client
+        head = client.head
+        has_body = head.is_chunked or bool(head.content_length)
+        self._handshake = parse_handshake(head.method, head.headers, has_body=has_body)
+        self._is_tls = client.is_tls or is_tls_by_header(head.headers, proxy.policy)
+        self._uri = uri = parse_client_uri(head.target, head.host, is_tls=self._is_tls)
+        wanted = proxy.wanted_route(head.headers)
+        rule = proxy.routes.find(uri.host, uri.path, proto=Proto.WS, is_tls=self._is_tls, route_id=wanted)
+        if rule is None:
+            raise ErrorAnswer(502, ROUTE_NOT_FOUND)
+        self._rule = rule
+        self._is_trusted = proxy.is_trusted(head.headers)
+        for number, target in enumerate(rule.targets):
+            self._target = target
+            if number:
+                proxy.counters.backend_failovers += 1
+            try:
+                return await self._try(rule, target, uri)
+            except ConnectError as exc:
+                log.info("target %s: %s", target.text, exc)
+            except ErrorAnswer as answer:
+                if not isinstance(answer.__cause__, ConnectError):
+                    raise
+        proxy.counters.backend_failures += 1
+        tried = ", ".join(target.text for target in rule.targets)
+        raise origin_error(f"Unable to connect to any targets. Tried: {tried}")
+
+    async def _try(self, rule: Rule, target: Target, uri: ClientUri) -> None:
+        """Open the WebSocket with one target; what it refuses is an answer, too."""
+        if target.kind is TargetKind.TEST:
+            await self._open_echo(rule, target, uri)
+        elif target.over_http:
+            await self._open_over_http(rule, target, uri)
+        else:
+            await self._open_relay(rule, target, uri)
+
+    # --- by kind of backend ----------------------------------------------------------------------------------------
+
+    async def _open_echo(self, rule: Rule, target: Target, uri: ClientUri) -> None:
+        """The built-in test target (ws spec §2.9)."""
+        channels = socket_channels(uri.path, uri.query, rule.path_beg)
+        if channels is None:
+            self._reject(404, b"Not Found", TEXT_PLAIN, NO_SUCH_RESOURCE)
+            return
+        backend = EchoBackend()
+        client = self._make_client(backend, rule, target, uri)
+        backend.client = client
+        if await self._accept(client, b"", []):
+            for channel in channels:
+                client.hold.subscribe(channel, ())
+            client.go_on()
+
+    async def _open_over_http(self, rule: Rule, target: Target, uri: ClientUri) -> None:
+        """A web server that gets events (ws spec §1.3). A client that leaves meanwhile is reported by DISCONNECT."""
+        requests = EventRequests(
+            self._proxy,
+            for_target(rule, target),
+            HeldRequest.of(self._client.head, b"", rule),
+            uri,
+            str(uuid.UUID(bytes=os.urandom(16), version=4)),
+            self._client.client_address,
+            self._is_tls,
+            self._is_trusted,
+        )
+        backend = EventsBackend(self._proxy, requests, one_event=target.one_event)
+        client = self._make_client(backend, rule, target, uri)
+        backend.client = client
+        opening = _Opening(backend)
+        task = self._proxy.runtime.spawn(opening.run(), "WebSocket open")
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(lambda _: backend.abandon())
+            raise
+        result = opening.result()
+        if isinstance(result, Rejection):
+            self._reject(result.code, result.reason, result.headers, result.body)
+            return
+        headers = without_prefix(without(result.headers, _OF_EVENTS), b"set-meta-")
+        if not await self._accept(client, b"", headers):
+            backend.abandon()
+            return
+        backend.begin(result.events)
+
+    async def _open_relay(self, rule: Rule, target: Target, uri: ClientUri) -> None:
+        """A WebSocket server (ws spec §2.1)."""
+        answer = await connect_backend(
+            self._proxy,
+            for_target(rule, target),
+            uri,
+            self._client,
+            is_tls=self._is_tls,
+            is_trusted=self._is_trusted,
+        )
+        if isinstance(answer, Rejection):
+            self._reject(answer.code, answer.reason, answer.headers, answer.body)
+            return
+        prefix = None
+        if not rule.no_grip and not self._is_trusted:
+            prefix = parse_grip_extension(
+                [value for name, value in answer.headers if name.lower() == b"sec-websocket-extensions"]
+            )
+        backend = RelayBackend(target.text, prefix)
+        client = self._make_client(backend, rule, target, uri)
+        backend.client = client
+        backend.duplex = answer.to_duplex(backend)
+        if not await self._accept(client, answer.reason, answer.headers):
+            backend.break_off()
+            return
+        backend.begin()
+
+    # --- answers ---------------------------------------------------------------------------------------------------
+
+    def _make_client(
+        self, backend: EchoBackend | EventsBackend | RelayBackend, rule: Rule, target: Target, uri: ClientUri
+    ) -> WebSocketClient:
+        terms = RouteTerms(
+            key=rule.id if rule.has_explicit_id else "",
+            prefix=rule.prefix,
+            is_debug=rule.debug,
+            implicit_channels=target.subs,
+        )
+        client = WebSocketClient(self._proxy, backend)
+        client.hold = SocketHold(
+            self._proxy.holds,
+            self._proxy.plans,
+            terms,
+            client,
+            is_compressed=self._compression is not None,
+            origin=HoldOrigin(Home.of(uri, rule.id), uri),
+        )
+        return client
+
+    @property
+    def _compression(self) -> bytes | None:
+        """The permessage-deflate that is agreed with the client; None for none (ws spec §4.5)."""
+        if not self._proxy.allow_compression:
+            return None
+        return negotiate(self._handshake.offers)
+
+    async def _accept(self, client: WebSocketClient, reason: bytes, headers: Headers) -> bool:
+        """Send the 101 and turn the connection into the client's duplex; False when the client has left."""
+        if len(headers) > MAX_HEADERS:
+            raise origin_error(f"the backend's answer has more than {MAX_HEADERS} headers")
+        self._status = 101
+        kept = without(headers, _NOT_RELAYED)
+        kept += accepting_headers(self._handshake.accept, self._compression)
+        head = encode_response_head(101, reason or b"Switching Protocols", kept)
+        duplex = await self._client.upgrade(head, client)
+        if duplex is None:
+            self._status = None
+            return False
+        client.open(duplex)
+        return True
+
+    def _reject(self, code: int, reason: bytes, headers: Headers, body: bytes) -> None:
+        """Relay the answer of a backend that does not want the WebSocket; the connection ends with it."""
+        self._proxy.counters.websockets_rejected += 1
+        self._status = code
+        self._client.make_last()
+        self._client.respond(code, reason, without(headers, _NOT_RELAYED), body)
+
+    def _answer(self, answer: ErrorAnswer) -> Outcome:
+        """Answer with an error of our own. It has no Content-Type, but for a handshake that is none (ws spec §2.1)."""
+        self._proxy.counters.request_errors += 1
+        if self._client.has_started:
+            self._client.abort()
+            return Outcome.ERROR
+        self._status = answer.code
+        is_debug = self._rule.debug if self._rule is not None else self._proxy.is_debug
+        headers = TEXT_PLAIN if answer.is_last else []
+        self._client.make_last()
+        self._client.respond(answer.code, answer.reason, headers, answer.body(is_debug=is_debug))
+        return Outcome.RESPONSE
+
+    def _log(self, outcome: Outcome) -> None:
+        if not self._proxy.request_log.is_enabled:
+            return
+        head, rule = self._client.head, self._rule
+        self._proxy.request_log.finished(
+            RequestRecord(
+                method=head.method,
+                uri=self._uri.text if self._uri is not None else head.target.decode("latin-1"),
+                target=self._target.text if self._target is not None else None,
+                client_address=self._client.client_address,
+                referer=get_first(head.headers, b"referer"),
+                route_id=rule.id if rule is not None and rule.has_explicit_id else None,
+                status=self._status,
+                body_bytes=self._client.body_bytes_sent,
+                outcome=outcome,
+                user_agent=get_first(head.headers, b"user-agent"),
+            )
+        )
+
+
+class _Opening:
+    """The OPEN request of a session, in a task of its own: it goes on when the client leaves."""
+
+    def __init__(self, backend: EventsBackend) -> None:
+        self._backend = backend
+        self._result: Acceptance | Rejection | None = None
+        self._error: Exception | None = None
+
+    async def run(self) -> None:
+        """Make the request."""
+        try:
+            self._result = await self._backend.open()
+        except (ErrorAnswer, BackendError, WireError) as exc:
+            self._error = exc
+
+    def result(self) -> Acceptance | Rejection:
+        """What came of it. Raises ErrorAnswer."""
+        if isinstance(self._error, ErrorAnswer):
+            raise self._error
+        if self._result is None:
+            raise origin_error(str(self._error)) from self._error
+        return self._result

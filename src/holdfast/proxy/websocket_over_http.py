@@ -1,0 +1,352 @@
+"""A WebSocket whose backend is a web server: what the client says reaches it as short requests (ws spec §1).
+
+Between requests nothing of it is anywhere but here and in the parking lot: the session is a few fields, its client a
+descriptor. At most one request of a session is on its way; what the client says meanwhile goes with the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from dataclasses import dataclass
+from typing import Any, cast
+
+from holdfast.errors import BackendError, ConnectError, WireError
+from holdfast.grip.ws_extension import ControlText, MessageSorter, parse_grip_extension
+from holdfast.proxy.answers import ErrorAnswer, origin_error
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.event_queue import MAX_BYTES, EventQueue, Offer
+from holdfast.proxy.event_requests import MAX_REJECTION_BYTES, EventRequests, Rejection, read_limited, set_meta
+from holdfast.proxy.reply import Reply
+from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.timers import Deadline
+from holdfast.wire.headers import Headers, get_first
+from holdfast.wire.params import parse_int
+from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
+from holdfast.wire.websocket.frames import MAX_CONTROL_BYTES, Opcode
+from holdfast.wire.websocket.stream import Data, Ping, Pong
+from holdfast.wire.ws_events import (
+    DISCONNECT,
+    MEDIA_TYPE,
+    OPEN,
+    Event,
+    EventType,
+    close_event,
+    encode_events,
+    parse_events,
+)
+
+log = logging.getLogger("holdfast.proxy.websocket")
+
+MAX_RESPONSE_BYTES = 1_000_000
+MAX_UNSENT_BYTES = 200_000
+"""What the backend has sent and the client has not taken, above which the backend is not asked (ws spec §1.3)."""
+
+MIN_INTERVAL_S = 20
+MAX_RETRIES = 5
+
+_EVENT_TYPES = {Opcode.TEXT: EventType.TEXT, Opcode.BINARY: EventType.BINARY}
+_OPCODES = {EventType.TEXT: Opcode.TEXT, EventType.BINARY: Opcode.BINARY}
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The backend accepts: head of the 101, and what comes with it."""
+
+    headers: Headers
+    events: list[Event]
+
+
+class _State(enum.Enum):
+    OPENING = "the backend has not accepted yet"
+    OPEN = "both sides may speak"
+    CLOSING = "the client's close is on its way to the backend, and may be answered"
+    LEAVING = "a last CLOSE or DISCONNECT is on its way, and what comes of it does not matter"
+    OVER = "the backend is not asked any more"
+
+
+class EventsBackend:
+    """The backend's side of one session. See `BackendSide`.
+
+    Args:
+        requests: makes the requests of this session.
+        one_event: at most one event a request.
+    """
+
+    __slots__ = (
+        "_deadline",
+        "_failures",
+        "_interval_s",
+        "_is_busy",
+        "_meta",
+        "_one_event",
+        "_proxy",
+        "_queue",
+        "_requests",
+        "_sorter",
+        "_state",
+        "_wants_request",
+        "client",
+    )
+
+    is_whole = True
+    max_message_bytes = MAX_BYTES
+
+    def __init__(self, proxy: ProxyContext, requests: EventRequests, *, one_event: bool) -> None:
+        self.client: WebSocketClient
+        self._proxy = proxy
+        self._requests = requests
+        self._one_event = one_event
+        self._state = _State.OPENING
+        self._is_busy = False
+        self._wants_request = False
+        self._failures = 0
+        self._meta: Headers = []
+        self._interval_s = 0
+        self._deadline: Deadline | None = None
+        self._queue: EventQueue | None = None
+        self._sorter: MessageSorter | None = None
+
+    # --- opening ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> Acceptance | Rejection:
+        """Ask the backend whether it accepts the connection (ws spec §1.3).
+
+        Raises:
+            ErrorAnswer: it did not answer properly; caused by a ConnectError if it could not be connected to.
+        """
+        while True:
+            async with self._requests.post(encode_events([OPEN]), self._meta, 0) as reply:
+                if reply.code != 200 or get_first(reply.headers, b"content-type") != MEDIA_TYPE:
+                    body = await read_limited(reply, MAX_REJECTION_BYTES)
+                    return Rejection(reply.code, reply.reason, reply.headers, body[:MAX_REJECTION_BYTES])
+                events = await self._read_events(reply)
+            if events and events[0].type is EventType.OPEN:
+                self._accept(reply.headers)
+                return Acceptance(reply.headers, events[1:])
+            if events or not self._interval_s:
+                raise origin_error("backend did not accept the WebSocket")
+            await asyncio.sleep(self._interval_s)
+
+    def _accept(self, headers: Headers) -> None:
+        self._state = _State.OPEN
+        if self._requests.has_grip:
+            prefix = parse_grip_extension([v for n, v in headers if n.lower() == b"sec-websocket-extensions"])
+            self._sorter = MessageSorter(prefix) if prefix is not None else None
+
+    def abandon(self) -> None:
+        """The client left before it could be told; a backend that has accepted it is told that (§1.4)."""
+        if self._state is _State.OPEN:
+            self.break_off()
+
+    def begin(self, events: list[Event]) -> None:
+        """The client has its 101: act on what came with the acceptance, and read from the client."""
+        self._restart_clock()
+        try:
+            self._act(events)
+        except WireError as exc:
+            self._fail(exc.text)
+        self.client.go_on()
+
+    # --- from the client -------------------------------------------------------------------------------------------
+
+    @property
+    def is_blocked(self) -> bool:
+        """See `BackendSide`."""
+        return self._queue is not None and self._queue.is_full and self._state is _State.OPEN
+
+    def take(self, event: Data | Ping | Pong) -> None:
+        """See `BackendSide`."""
+        if self._state is not _State.OPEN:
+            return
+        if isinstance(event, Data):
+            self._enqueue(Event(_EVENT_TYPES[event.opcode], event.payload))
+        else:
+            self._enqueue(Event(EventType.PING if isinstance(event, Ping) else EventType.PONG, event.payload))
+
+    def close(self, status: CloseStatus) -> None:
+        """See `BackendSide`. Whether the client was the first to close tells whether the answer matters (§1.4)."""
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING if self.client.is_waiting else _State.LEAVING
+            self._enqueue(close_event(status))
+
+    def leave(self) -> None:
+        """See `BackendSide`."""
+        if self._state is _State.OPEN:
+            self._state = _State.LEAVING
+            self._enqueue(close_event(NO_STATUS))
+
+    def break_off(self) -> None:
+        """See `BackendSide`: the backend is told, unless a CLOSE is on its way (§1.4)."""
+        if self._state in (_State.OPENING, _State.OPEN):
+            is_open = self._state is _State.OPEN
+            self._state = _State.LEAVING
+            self._queue = None
+            if is_open:
+                self._enqueue(DISCONNECT)
+
+    def client_drained(self) -> None:
+        """See `BackendSide`."""
+        self._wake()
+
+    def refresh(self) -> None:
+        """See `BackendSide` (ws spec §1.7)."""
+        if self._state is _State.OPEN:
+            self._wants_request = True
+            self._wake()
+
+    def _enqueue(self, event: Event) -> None:
+        if self._queue is None:
+            self._queue = EventQueue()
+        self._queue.add(event)
+        self._wake()
+
+    # --- requests --------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        """Begin a request if there is a reason for one, and none on its way."""
+        if not self._is_busy and self._state is not _State.OPENING and self._has_reason:
+            self._is_busy = True
+            self._proxy.runtime.spawn(self._run(), "WebSocket events")
+
+    @property
+    def _has_reason(self) -> bool:
+        if self._state is _State.OVER:
+            return False
+        if self._state is not _State.LEAVING and self.client.duplex.unsent_bytes >= MAX_UNSENT_BYTES:
+            return False
+        return self._wants_request or (self._queue is not None and self._queue.has_news)
+
+    async def _run(self) -> None:
+        """Make requests until there is no reason for another."""
+        try:
+            while self._has_reason:
+                self._wants_request = False
+                await self._exchange()
+        except (ErrorAnswer, BackendError, WireError) as exc:
+            self._fail(str(exc))
+        except Exception:
+            log.exception("a request of a %s failed", self.client.describe())
+            self._fail("internal error")
+        finally:
+            self._is_busy = False
+
+    async def _exchange(self) -> None:
+        """One request with what is queued, and its answer; an empty one if nothing is (a keep-alive)."""
+        queue = self._queue
+        offer = queue.offer(one_event=self._one_event) if queue is not None else _NOTHING
+        headers, events = await self._post(offer)
+        if self._queue is not queue:
+            return  # the client has broken off meanwhile, and what it said before does not matter
+        if queue is not None:
+            queue.settle(_accepted_bytes(headers) if self._state is not _State.LEAVING else None)
+            if queue.is_empty:
+                self._queue = None
+        if self._state is _State.LEAVING:
+            if self._queue is None:
+                self._retire()
+            return
+        self._restart_clock()
+        self._act(events)
+        if self._state is _State.CLOSING and self._queue is None and not self._interval_s:
+            raise WireError(502, "backend did not answer the close")
+        self.client.go_on()
+
+    async def _post(self, offer: Offer) -> tuple[Headers, list[Event]]:
+        """Make a request, again and again if the backend cannot be reached (ws spec §1.8)."""
+        while True:
+            self._proxy.counters.websocket_requests += 1
+            try:
+                async with self._requests.post(offer.body, self._meta, offer.replayed_bytes) as reply:
+                    self._failures = 0
+                    if self._state is _State.LEAVING:
+                        return reply.headers, []
+                    return reply.headers, await self._read_events(reply)
+            except ErrorAnswer as exc:
+                if not isinstance(exc.__cause__, ConnectError) or self._failures >= MAX_RETRIES:
+                    raise
+            delay_s = 2**self._failures + self._proxy.holds.jitter()
+            self._failures += 1
+            self._proxy.counters.websocket_retries += 1
+            await asyncio.sleep(delay_s)
+
+    async def _read_events(self, reply: Reply) -> list[Event]:
+        """The events of an answer, whose headers are obeyed too. Raises WireError for what is none."""
+        if reply.code != 200 or get_first(reply.headers, b"content-type") != MEDIA_TYPE:
+            raise WireError(502, f"backend answered {reply.code} instead of events")
+        body = await read_limited(reply, MAX_RESPONSE_BYTES)
+        if len(body) > MAX_RESPONSE_BYTES:
+            raise WireError(502, f"answer exceeds {MAX_RESPONSE_BYTES} bytes")
+        events = parse_events(body)
+        interval = get_first(reply.headers, b"keep-alive-interval")
+        if interval is not None:
+            seconds = parse_int(interval) or 0
+            self._interval_s = max(seconds, MIN_INTERVAL_S) if seconds > 0 else 0
+        self._meta = set_meta(self._meta, reply.headers)
+        return events
+
+    # --- from the backend ------------------------------------------------------------------------------------------
+
+    def _act(self, events: list[Event]) -> None:
+        """Give the client what the backend says; a CLOSE is its last word. Raises WireError."""
+        for event in events:
+            if event.type in _OPCODES:
+                self._relay(Data(_OPCODES[event.type], event.content))
+            elif event.type in (EventType.PING, EventType.PONG):
+                if len(event.content) > MAX_CONTROL_BYTES:
+                    raise WireError(502, f"{event.type.value.decode()} exceeds {MAX_CONTROL_BYTES} bytes")
+                self.client.relay_control((Ping if event.type is EventType.PING else Pong)(event.content))
+            elif event.type is EventType.CLOSE:
+                if self._state is _State.CLOSING:
+                    self._retire()
+                self.client.backend_closed(event.close_status)
+            else:
+                raise WireError(502, f"backend sent {event.type.value.decode()}")
+
+    def _relay(self, message: Data) -> None:
+        sorted_message: Any = message if self._sorter is None else self._sorter.sort(message)
+        if isinstance(sorted_message, ControlText):
+            self.client.obey(sorted_message.text)
+        elif sorted_message is not None:
+            self.client.relay(cast(Data, sorted_message))
+
+    # --- time, and the end -----------------------------------------------------------------------------------------
+
+    def _restart_clock(self) -> None:
+        """Every answer restarts the interval after which an empty request is made (ws spec §1.5)."""
+        if self._interval_s and self._state in (_State.OPEN, _State.CLOSING):
+            if self._deadline is None:
+                self._deadline = Deadline(self._proxy.runtime.wheel, self)
+            self._deadline.set(self._proxy.runtime.now() + self._interval_s)
+        elif self._deadline is not None:
+            self._deadline.clear()
+
+    def on_deadline(self, now_s: float) -> None:
+        """The backend wants to hear from us."""
+        self._wants_request = True
+        self._wake()
+
+    def _fail(self, text: str) -> None:
+        """The backend fails: the client is cut off, unless it does not depend on the backend any more."""
+        is_needed = self._state is not _State.LEAVING
+        self._retire()
+        if is_needed:
+            log.warning("%s: %s", self.client.describe(), text)
+            self.client.backend_broke_off()
+
+    def _retire(self) -> None:
+        self._state = _State.OVER
+        self._queue = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+
+_NOTHING = Offer(b"", 0, 0, 0, False, True)
+
+
+def _accepted_bytes(headers: Headers) -> int | None:
+    """Content-Bytes-Accepted; None, which is everything, without a number in it (ws spec §1.6)."""
+    value = get_first(headers, b"content-bytes-accepted")
+    number = parse_int(value) if value is not None else None
+    return number if number is not None and number >= 0 else None

@@ -1,0 +1,60 @@
+"""What is marked as differing from Pushpin 1.36 must differ: with Pushpin under test a marked test has to fail.
+
+So the list of differences in docs/compat.md is checked both ways. A failure of such a test counts only if it is an
+outcome: something else came than expected, or nothing came in time. A proxy that does not start, or is gone, is
+none.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Generator, Iterator
+
+import pytest
+from tests.harness.client import ClosedByServer
+from tests.harness.proxy import IS_PUSHPIN, ProxyUnderTest
+
+OUTCOMES = (AssertionError, pytest.fail.Exception, ClosedByServer, TimeoutError, ConnectionResetError, BrokenPipeError)
+VERSION = "pushpin 1.36."
+
+
+def pytest_configure() -> None:
+    """Refuse to compare with another Pushpin than the one that the marks are about."""
+    if not IS_PUSHPIN:
+        return
+    try:
+        version = subprocess.run(["pushpin", "--version"], capture_output=True, text=True, check=True).stdout
+    except OSError:
+        version = "none"
+    if not version.startswith(VERSION):
+        pytest.exit(f"the tests compare with Debian's {VERSION}x, and here is {version.strip()}", 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn the outcome of a marked test round."""
+    report = yield
+    mark = item.get_closest_marker("differs") if IS_PUSHPIN and not item.config.option.runxfail else None
+    if mark is None or call.when != "call" or report.skipped:
+        return report
+    (row,) = mark.args
+    if call.excinfo is None:
+        report.outcome = "failed"
+        report.longrepr = f"marked as differing from Pushpin 1.36 ({row}), but Pushpin behaves the same"
+    elif isinstance(call.excinfo.value, OUTCOMES):
+        report.outcome = "skipped"
+        report.wasxfail = f"differs from Pushpin 1.36: {row}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _shared_proxy_survives(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Blame the test that ends the proxy of its module, and start it again for those that follow."""
+    proxy: ProxyUnderTest | None = request.getfixturevalue("proxy") if "proxy" in request.fixturenames else None
+    yield
+    if proxy is not None and (code := proxy.exit_code()) is not None:
+        message = f"this test ended the proxy (exit code {code}):\n{proxy.end_of_log()}"
+        proxy.start()
+        pytest.fail(message)

@@ -1,0 +1,72 @@
+"""How long a client may say nothing, or say it slowly: `header_timeout` and `idle_timeout`."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from tests.harness.backend import Reply, ScriptedBackend
+from tests.harness.client import Connect, RawClient
+from tests.harness.grip import Stage, fresh_channel, stream_reply
+from tests.harness.proxy import Launch, ProxyUnderTest
+from tests.harness.publish import publish_ok, stream_item
+from tests.harness.timing import scaled
+
+
+@pytest.fixture(scope="module")
+def hasty(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
+    environment = {"HOLDFAST_HOLDFAST_HEADER_TIMEOUT": "1", "HOLDFAST_HOLDFAST_IDLE_TIMEOUT": "2"}
+    return launch(f"* 127.0.0.1:{backend.port}", environment=environment)
+
+
+def seconds_until_closed(client: RawClient, drip: bytes = b"") -> float:
+    start = time.monotonic()
+    for _ in range(int(scaled(6) / 0.2)):
+        try:
+            if drip:
+                client.send(drip)
+            client.read_to_close(0.2)
+        except TimeoutError:
+            continue
+        except OSError:
+            pass
+        return time.monotonic() - start
+    raise AssertionError("the server does not close")
+
+
+def test_slow_header_is_cut(hasty: ProxyUnderTest, connect: Connect) -> None:
+    """A client that feeds its header byte by byte does not prolong its time."""
+    client = connect(hasty.port)
+    client.send(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+    assert 0.7 < seconds_until_closed(client, drip=b"x") < scaled(3)
+
+
+def test_slow_second_header_is_cut(hasty: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> None:
+    path = backend.serve(Reply(body=b"ok"))
+    client = connect(hasty.port)
+    client.request(path)
+    client.read_response()
+    client.send(b"GET / HTTP/1.1\r\n")
+    assert 0.7 < seconds_until_closed(client, drip=b"x") < scaled(3)
+
+
+def test_silent_client_is_cut(hasty: ProxyUnderTest, connect: Connect) -> None:
+    assert 0.7 < seconds_until_closed(connect(hasty.port)) < scaled(4)
+
+
+def test_idle_connection_is_cut(hasty: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> None:
+    path = backend.serve(Reply(body=b"ok"))
+    client = connect(hasty.port)
+    client.request(path)
+    client.read_response()
+    assert 1.5 < seconds_until_closed(client) < scaled(5)
+
+
+def test_held_client_is_not_idle(hasty: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> None:
+    stage = Stage(hasty, backend, connect)
+    channel = fresh_channel()
+    client = stage.hold(stream_reply(channel))
+    client.read_head()
+    client.assert_silent(3)
+    publish_ok(hasty.control_port, stream_item(channel, "still here"))
+    assert client.read_data(10) == b"still here"

@@ -1,0 +1,73 @@
+"""Every requirement of the specifications has a test, or a reason why there is none yet.
+
+The specifications of GRIP over HTTP, and of routes and configuration, end with numbered checklists. A test says which
+numbers it is about in its docstring, in a mark, in the id of its case, or beside its row: ``grip-46``, ``routes-12``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+LAST_NUMBER = {"grip": 115, "routes": 115}
+REFERENCE = re.compile(r"\b(grip|routes)-(\d+)\b")
+
+Item = tuple[str, int]
+
+
+def _items(checklist: str, *numbers: int | range, why: str) -> dict[Item, str]:
+    spread = (number if isinstance(number, range) else range(number, number + 1) for number in numbers)
+    return {(checklist, number): why for each in spread for number in each}
+
+
+NOT_YET: dict[Item, str] = {
+    **_items("grip", 54, why="CORS and JSON-P"),
+    **_items("grip", range(105, 110), why="ZeroMQ doors and commands"),
+    **_items("grip", range(110, 114), why="statistics"),
+    **_items("routes", 76, why="zhttp and zhttpreq targets"),
+    **_items("routes", 77, why="WebSocket over HTTP"),
+    **_items("routes", 79, why="request sharing"),
+    **_items("routes", range(82, 94), why="CORS and JSON-P"),
+    **_items("routes", range(94, 103), why="SockJS"),
+}
+
+
+def referenced(texts: Iterable[str]) -> set[Item]:
+    """The items that texts refer to."""
+    return {(checklist, int(number)) for text in texts for checklist, number in REFERENCE.findall(text)}
+
+
+EVERYTHING = {(checklist, number) for checklist, last in LAST_NUMBER.items() for number in range(1, last + 1)}
+TESTED = referenced(path.read_text() for path in TESTS.rglob("test_*.py") if path != Path(__file__).resolve())
+
+
+def _names(items: Iterable[Item]) -> list[str]:
+    return [f"{checklist}-{number}" for checklist, number in sorted(items)]
+
+
+def test_every_item_has_a_test_or_a_reason() -> None:
+    assert _names(EVERYTHING - TESTED - set(NOT_YET)) == []
+
+
+def test_reasons_go_when_tests_come() -> None:
+    assert _names(TESTED & set(NOT_YET)) == []
+
+
+def test_there_are_no_other_items() -> None:
+    assert _names((TESTED | set(NOT_YET)) - EVERYTHING) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('"""grip-46: at once."""', {("grip", 46)}),
+        ('id="routes-9-prop", # grip-77', {("routes", 9), ("grip", 77)}),
+        ("programs-1, grip 46, grip-x", set()),
+    ],
+)
+def test_references_are_found(text: str, expected: set[Item]) -> None:
+    assert referenced([text]) == expected

@@ -1,0 +1,301 @@
+"""The short cut of the usual request: what it does without a task, and that whatever is unusual goes on in one."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from tests.unit.net.helpers import Peer, Stage, eventually, get, ok, settle, staged
+from tests.unit.routing.helpers import make_rule
+
+from holdfast.net.exchange import ClientExchange
+from holdfast.net.pool import BackendPool
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.http_exchange import HttpExchange
+from holdfast.routing.forward import ForwardPolicy
+from holdfast.routing.rules import Rule
+from holdfast.routing.table import RouteTable
+from holdfast.wire.http1.head import HeadLimits
+
+BACKEND_TIMEOUT_S = 50.0
+BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\nContent-Length: 32\r\n\r\n"
+ORIGIN_ERROR = BAD_GATEWAY + b"Error while proxying to origin.\n"
+
+
+class Log:
+    """What would be logged of each request."""
+
+    is_enabled = True
+
+    def __init__(self) -> None:
+        self.outcomes: list[str] = []
+
+    def finished(self, record: Any) -> None:
+        self.outcomes.append(record.outcome.value)
+
+
+class ProxyStage:
+    """A proxy in front of a backend that is in the test's hand."""
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.stage: Stage
+        self._context: ProxyContext
+        self._backend = socket.create_server(("127.0.0.1", 0))
+        self._backend.setblocking(False)
+        self._peers: list[Peer] = []
+
+    def answer(self, exchange: ClientExchange) -> Any:
+        return HttpExchange(self._context, exchange).start()
+
+    def open(self, stage: Stage) -> None:
+        self.stage = stage
+        pool = BackendPool(
+            stage.runtime,
+            limits=HeadLimits(),
+            connect_timeout_s=5.0,
+            timeout_s=BACKEND_TIMEOUT_S,
+            idle_timeout_s=500.0,
+            max_idle=5,
+        )
+        unused: Any = None
+        log: Any = self.log
+        self._context = ProxyContext(
+            runtime=stage.runtime,
+            routes=RouteTable(),
+            policy=ForwardPolicy(),
+            pool=pool,
+            holds=unused,
+            plans=unused,
+            verifier=None,
+            request_log=log,
+            is_debug=False,
+            wall_clock=time.time,
+            parking=None,
+            outbox_limits=unused,
+            allow_compression=False,
+            websocket_idle_s=1.0,
+        )
+        self.rule = make_rule(f"localhost 127.0.0.1:{self._backend.getsockname()[1]}")
+
+    @property
+    def rule(self) -> Rule:
+        """The only route."""
+        (rule,) = self._context.routes
+        return rule
+
+    @rule.setter
+    def rule(self, rule: Rule) -> None:
+        self._context.routes = RouteTable([rule])
+
+    async def accept(self) -> Peer:
+        """The backend's end of the next connection."""
+        peer = Peer((await self.stage.runtime.loop.sock_accept(self._backend))[0])
+        self._peers.append(peer)
+        return peer
+
+    async def warm_up(self) -> tuple[Peer, Peer]:
+        """A client, and the backend's end of a connection that has become idle."""
+        client = await self.stage.ask(GET)
+        backend = await self.accept()
+        await backend.read_until(b"\r\n\r\n")
+        await backend.send(ok(b"first"))
+        await client.expect(ok(b"first"))
+        await eventually(lambda: self.stage.runtime.task_count == 0, "the task has ended")
+        self.log.outcomes.clear()
+        return client, backend
+
+    async def ask_again(self) -> tuple[Peer, Peer]:
+        """The same, and a request on both that has not been answered."""
+        client, backend = await self.warm_up()
+        await client.send(GET)
+        await backend.read_until(b"\r\n\r\n")
+        assert self.is_short
+        return client, backend
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a request is in progress that has no task."""
+        return len(self.stage.runtime.callbacks) == self.stage.runtime.task_count == 1
+
+    @property
+    def is_over(self) -> bool:
+        return self.stage.runtime.task_count == 0
+
+    def close(self) -> None:
+        self._context.pool.close()
+        self._backend.close()
+        for peer in self._peers:
+            peer.close()
+
+
+GET = get(b"/", b"Host: localhost")
+
+
+@asynccontextmanager
+async def proxy_stage() -> AsyncIterator[ProxyStage]:
+    proxy = ProxyStage()
+    async with staged(proxy.answer) as stage:
+        proxy.open(stage)
+        try:
+            yield proxy
+        finally:
+            proxy.close()
+            await settle()
+
+
+async def test_a_whole_answer_is_relayed_without_a_task() -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.ask_again()
+        await backend.send(ok(b"hello"))
+        await client.expect(ok(b"hello"))
+        assert proxy.is_over and proxy.log.outcomes == ["response"]
+
+
+async def test_a_request_with_its_body() -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.warm_up()
+        await client.send(get(b"/", b"Host: localhost", b"Content-Length: 4", method=b"POST") + b"body")
+        head = await backend.read_until(b"\r\n\r\n")
+        assert b"Content-Length: 4\r\n" in head and await backend.read(4) == b"body"
+        assert proxy.is_short
+        await backend.send(ok(b"hello"))
+        await client.expect(ok(b"hello"))
+
+
+async def test_a_body_that_is_not_here_is_waited_for() -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.warm_up()
+        await client.send(get(b"/", b"Host: localhost", b"Content-Length: 4", method=b"POST") + b"bo")
+        await settle()
+        assert proxy.stage.runtime.task_count == 1 and not proxy.is_short
+        await client.send(b"dy")
+        await backend.read_until(b"\r\n\r\nbody")
+        await backend.send(ok(b"hello"))
+        await client.expect(ok(b"hello"))
+
+
+async def test_an_answer_in_pieces() -> None:
+    """A task takes over at the first piece, wherever that ends."""
+    answer = ok(b"hello")
+    for size in (5, len(answer) - 5, len(answer) - 1):
+        async with proxy_stage() as proxy:
+            client, backend = await proxy.ask_again()
+            await backend.send(answer[:size])
+            await eventually(lambda: not proxy.is_short, "a task has taken over")
+            await backend.send(answer[size:])
+            await client.expect(answer)
+            await eventually(lambda: proxy.is_over, "ended")
+            assert proxy.log.outcomes == ["response"]
+
+
+async def test_an_instruct() -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.ask_again()
+        await backend.send(ok(b"hello", b"Grip-Status: 201"))
+        await client.expect(b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello")
+        await eventually(lambda: proxy.is_over, "ended")
+        assert proxy.stage.counters.backend_requests == 2
+
+
+async def test_requests_that_came_together_share_a_connection() -> None:
+    """The connection to the backend is idle again before the next request is looked at."""
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.warm_up()
+        await client.send(GET * 3)
+        for content in (b"1", b"2", b"3"):
+            await backend.read_until(b"\r\n\r\n")
+            assert proxy.is_short
+            await backend.send(ok(content))
+            await client.expect(ok(content))
+        assert proxy.is_over and proxy.log.outcomes == ["response"] * 3
+
+
+async def test_a_stale_connection() -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.ask_again()
+        backend.close()
+        backend = await proxy.accept()
+        await backend.read_until(b"\r\n\r\n")
+        await backend.send(ok(b"hello"))
+        await client.expect(ok(b"hello"))
+        assert (proxy.stage.counters.backend_retries, proxy.stage.counters.backend_requests) == (1, 3)
+
+
+async def test_an_answer_that_is_none() -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.ask_again()
+        await backend.send(b"what?\r\n\r\n")
+        await client.expect(ORIGIN_ERROR)
+        await eventually(lambda: proxy.is_over, "ended")
+        assert (proxy.stage.counters.backend_failures, proxy.log.outcomes) == (1, ["response"])
+
+
+async def test_a_silent_backend() -> None:
+    async with proxy_stage() as proxy:
+        client, _ = await proxy.ask_again()
+        proxy.stage.skip(BACKEND_TIMEOUT_S + 1)
+        await client.expect(ORIGIN_ERROR)
+
+
+async def test_a_client_that_leaves() -> None:
+    """Its request is not waited for any longer, and its connection to the backend is not used again."""
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.ask_again()
+        client.close()
+        assert await backend.drain() == 0
+        await eventually(lambda: proxy.is_over, "ended")
+        assert proxy.log.outcomes == ["error"]
+
+
+async def test_a_client_that_leaves_as_its_task_begins() -> None:
+    """A task that is cancelled before its first step runs no line of its coroutine."""
+    async with proxy_stage() as proxy:
+        _, backend = await proxy.ask_again()
+        (exchange,) = proxy.stage.runtime.callbacks
+        assert isinstance(exchange, HttpExchange)
+        exchange._on_news()
+        exchange.cancel()
+        assert await backend.drain() == 0
+        await eventually(lambda: proxy.is_over, "ended")
+        assert proxy.log.outcomes == ["error"]
+
+
+async def test_a_client_that_leaves_during_its_answer() -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.ask_again()
+        await backend.send(ok(b"hello")[:-1])
+        await client.expect(ok(b"hello")[:-1])
+        client.close()
+        await eventually(lambda: proxy.is_over, "ended")
+        assert proxy.log.outcomes == ["error"]
+
+
+async def test_a_stop() -> None:
+    async with proxy_stage() as proxy:
+        _, backend = await proxy.ask_again()
+        await proxy.stage.runtime.cancel_tasks()
+        assert proxy.is_over and proxy.log.outcomes == ["error"]
+        assert await backend.drain() == 0
+
+
+async def test_a_request_that_goes_nowhere_is_answered_at_once() -> None:
+    async with proxy_stage() as proxy:
+        client = await proxy.stage.ask(get(b"/", b"Host: elsewhere"))
+        await client.expect(BAD_GATEWAY.replace(b"32", b"16"), b"Route not found\n")
+        assert proxy.log.outcomes == ["response"] and proxy.stage.counters.request_errors == 1
+
+
+async def test_a_request_that_must_not_be_sent() -> None:
+    """The parser and the routes refuse line breaks; should one come as far as this, nothing of it leaves."""
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.warm_up()
+        proxy.rule = replace(proxy.rule, header_sets=((b"X", b"a\nb"),))
+        await client.send(GET)
+        await client.expect(b"HTTP/1.1 400 Bad Request\r\n")
+        assert await backend.drain() == 0
+        assert proxy.is_over and proxy.log.outcomes == ["response"]
