@@ -14,7 +14,9 @@ from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_events import CLOSE, DISCONNECT, Event, close_event
 from tests.harness.ws_stage import WebSocketStage
 
-INVALID = b'Request contained an Upgrade header with value "websocket" but the request was not a valid WebSocket request.\n'
+INVALID = (
+    b'Request contained an Upgrade header with value "websocket" but the request was not a valid WebSocket request.\n'
+)
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +92,7 @@ class TestHandshake:
     @pytest.mark.parametrize("key", ["x", "k" * 220, "not base64!"])
     def test_key_is_any_text(self, ws: WebSocketStage, key: str) -> None:
         client = ws.client()
-        client.handshake(
-            "/key", host="relay", leave_out=["Sec-WebSocket-Key"], headers=[("Sec-WebSocket-Key", key)]
-        )
+        client.handshake("/key", host="relay", leave_out=["Sec-WebSocket-Key"], headers=[("Sec-WebSocket-Key", key)])
         client.key = key
         ws.ws_backend.take("/key").accept()
         client.accepted()
