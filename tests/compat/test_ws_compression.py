@@ -15,7 +15,7 @@ from tests.harness.ws_events import DISCONNECT, Event
 from tests.harness.ws_stage import WebSocketStage, ws_item
 
 OFFER = "permessage-deflate"
-ANSWER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+ANSWER = "permessage-deflate; client_no_context_takeover; server_no_context_takeover"
 END = b"\0\0\xff\xff"
 
 
@@ -60,7 +60,7 @@ class TestNegotiation:
             ("permessage-deflate; client_max_window_bits=10", ANSWER),
             ('permessage-deflate; client_max_window_bits="10"', ANSWER),
             ("permessage-deflate; client_no_context_takeover", ANSWER),
-            ("permessage-deflate; server_no_context_takeover; client_no_context_takeover", ANSWER),
+            ("permessage-deflate; client_no_context_takeover; server_no_context_takeover", ANSWER),
             ("permessage-deflate; server_max_window_bits=15", f"{ANSWER}; server_max_window_bits=15"),
             ("other, permessage-deflate", ANSWER),
             ("permessage-deflate; server_max_window_bits=10, permessage-deflate", ANSWER),

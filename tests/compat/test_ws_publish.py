@@ -294,7 +294,7 @@ class TestSlowReader:
         self, launch_once: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend, connect: Connect
     ) -> None:
         """With ``outbox_policy=drop`` (1.36 knows nothing else) it loses messages, whole ones, and stays."""
-        stage = self.stage(launch_once, backend, ws_backend, connect, {"handler": {"outbox_policy": "drop"}})
+        stage = self.stage(launch_once, backend, ws_backend, connect, {"holdfast": {"outbox_policy": "drop"}})
         slow, slow_peer, _quick, channel = self.audience(stage)
         for start in range(0, 3000, 50):
             stage.publish(*(ws_item(channel, f"{number:04}" + "x" * 3996) for number in range(start, start + 50)))
