@@ -226,7 +226,7 @@ class TestPassingFrames:
         script.wait_for(Event("TEXT", "hellö".encode()), Event("PING", b"p"), close_event(4000, "x"))
 
     def test_lengths_that_are_not_the_shortest(self, ws: WebSocketStage) -> None:
-        """Two bytes of length for a short message: not allowed by RFC 6455 §5.2, but harmless; whatever becomes of it."""
+        """Two bytes of length for a short message: RFC 6455 §5.2 does not allow it, but it is harmless."""
         client, peer = ws.relay()
         client.send_raw(bytes([0x81, 0x80 | 126, 0, 1]) + b"\0\0\0\0" + b"x")
         ended = client.connection.is_readable(0.3)
