@@ -50,9 +50,9 @@ class ZmqSocket:
         socket.setsockopt(zmq.RCVHWM, hwm)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._is_scheduled = False
-        self._bound: list[str] = []
+        self._fd = int(socket.getsockopt(zmq.FD))
         if on_message is not None:
-            runtime.loop.add_reader(socket.getsockopt(zmq.FD), self._on_ready)
+            runtime.loop.add_reader(self._fd, self._on_ready)
 
     @property
     def is_closed(self) -> bool:
@@ -71,7 +71,6 @@ class ZmqSocket:
                 os.chmod(spec.removeprefix("ipc://"), ipc_file_mode)
         except (zmq.ZMQError, OSError) as exc:
             raise ConfigError(f"cannot bind {spec}: {exc.strerror}") from exc
-        self._bound.append(spec)
         self._schedule()
 
     def connect(self, spec: str) -> None:
@@ -99,7 +98,7 @@ class ZmqSocket:
         if self._socket.closed:
             return
         if self._on_message is not None:
-            self._runtime.loop.remove_reader(self._socket.getsockopt(zmq.FD))
+            self._runtime.loop.remove_reader(self._fd)
         self._socket.close()
 
     def _schedule(self) -> None:
