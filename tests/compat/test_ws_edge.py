@@ -14,7 +14,9 @@ from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_events import CLOSE, DISCONNECT, Event, close_event
 from tests.harness.ws_stage import WebSocketStage
 
-INVALID = b'Request contained an Upgrade header with value "websocket" but the request was not a valid WebSocket request.\n'
+INVALID = (
+    b'Request contained an Upgrade header with value "websocket" but the request was not a valid WebSocket request.\n'
+)
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +92,7 @@ class TestHandshake:
     @pytest.mark.parametrize("key", ["x", "k" * 220, "not base64!"])
     def test_key_is_any_text(self, ws: WebSocketStage, key: str) -> None:
         client = ws.client()
-        client.handshake(
-            "/key", host="relay", leave_out=["Sec-WebSocket-Key"], headers=[("Sec-WebSocket-Key", key)]
-        )
+        client.handshake("/key", host="relay", leave_out=["Sec-WebSocket-Key"], headers=[("Sec-WebSocket-Key", key)])
         client.key = key
         ws.ws_backend.take("/key").accept()
         client.accepted()
@@ -226,7 +226,7 @@ class TestPassingFrames:
         script.wait_for(Event("TEXT", "hellö".encode()), Event("PING", b"p"), close_event(4000, "x"))
 
     def test_lengths_that_are_not_the_shortest(self, ws: WebSocketStage) -> None:
-        """Two bytes of length for a short message: not allowed by RFC 6455 §5.2, but harmless; whatever becomes of it."""
+        """Two bytes of length for a short message (RFC 6455 §5.2): whatever becomes of it, it does no harm."""
         client, peer = ws.relay()
         client.send_raw(bytes([0x81, 0x80 | 126, 0, 1]) + b"\0\0\0\0" + b"x")
         ended = client.connection.is_readable(0.3)

@@ -37,7 +37,9 @@ class TestClientFirst:
         [
             pytest.param(close(1001, "x"), b"CLOSE 3\r\n\x03\xe9x\r\n", id="code and reason"),
             pytest.param(close(4000), b"CLOSE 2\r\n\x0f\xa0\r\n", id="code"),
-            pytest.param(close(3000, "ü" * 61), b"CLOSE 7c\r\n\x0b\xb8" + "ü".encode() * 61 + b"\r\n", id="long reason"),
+            pytest.param(
+                close(3000, "ü" * 61), b"CLOSE 7c\r\n\x0b\xb8" + "ü".encode() * 61 + b"\r\n", id="long reason"
+            ),
             pytest.param(close(), b"CLOSE\r\n", id="empty"),
         ],
     )

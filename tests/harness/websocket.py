@@ -75,9 +75,9 @@ def apply_mask(data: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(data) ^ int.from_bytes(pattern)).to_bytes(size)
 
 
-def text(content: str | bytes, **fields: int) -> Frame:
+def text(content: str | bytes) -> Frame:
     """A text message in one frame."""
-    return Frame(Opcode.TEXT, content.encode() if isinstance(content, str) else content, **fields)
+    return Frame(Opcode.TEXT, content.encode() if isinstance(content, str) else content)
 
 
 def binary(content: bytes) -> Frame:
