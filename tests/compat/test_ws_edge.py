@@ -75,6 +75,13 @@ class TestHandshake:
         ws.ws_backend.take("/without").accept()
         client.accepted()
 
+    def test_http_1_0(self, ws: WebSocketStage) -> None:
+        """Is not refused."""
+        client = ws.client()
+        client.handshake("/old", host="relay", version="1.0")
+        ws.ws_backend.take("/old").accept()
+        client.accepted()
+
     @differs("ws-upgrade-case")
     @pytest.mark.spec("ws 83")
     @pytest.mark.parametrize("value", ["WebSocket", "WEBSOCKET"])

@@ -286,7 +286,7 @@ class TestMeta:
 
 class TestRefresh:
     @pytest.mark.spec("ws 42")
-    @differs("ws-refresh")
+    @differs("refresh")
     def test_by_publish(self, ws: WebSocketStage) -> None:
         """An empty request at once, or right after the one in flight."""
         client, script = ws.grip_over_http("refreshed")

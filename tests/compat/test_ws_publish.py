@@ -170,7 +170,7 @@ class TestSend:
         ws.publish(ws_item(channel, action="hint"), ws_item(channel, "x"))
         client.expect_text("x")
 
-    @differs("ws-refresh")
+    @differs("refresh")
     @pytest.mark.spec("ws 42")
     def test_refresh_of_a_relay(self, ws: WebSocketStage) -> None:
         """Is accepted, and nothing happens."""

@@ -11,7 +11,7 @@ from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually
 from tests.harness.websocket import Opcode, WebSocket, binary, fragments, text
 from tests.harness.ws_backend import WebSocketBackend
-from tests.harness.ws_events import events_reply, held_back
+from tests.harness.ws_events import Event, events_reply, held_back
 from tests.harness.ws_stage import WebSocketStage
 
 BINARY = random.Random(6).randbytes(3_000_000)
@@ -75,3 +75,20 @@ def test_many_messages_behind_a_slow_backend(ws: WebSocketStage) -> None:
     sender.join()
     eventually(lambda: len(script.all_events()) == 601, "all messages", timeout_s=10)
     assert [event.content for event in script.all_events()[1:]] == [message.payload for message in messages]
+
+
+def test_no_request_while_the_client_does_not_read(ws: WebSocketStage) -> None:
+    """Answers that wait for the client keep its next messages from the backend; all goes on when it reads."""
+    client, script = ws.over_http(
+        *[events_reply(Event("BINARY", BINARY[:900_000])) for _ in range(40)], receive_buffer=4096
+    )
+    for _ in range(40):
+        client.send_text("x")
+        threading.Event().wait(0.05)
+    asked = len(script.requests)
+    assert asked < 30, "36 MB are more than the proxy takes"
+    threading.Event().wait(0.5)
+    assert len(script.requests) == asked
+    for _ in range(asked - 1):
+        assert client.read(timeout_s=10) == binary(BINARY[:900_000])
+    eventually(lambda: len(script.all_events()) == 40, "the other messages", timeout_s=10)
