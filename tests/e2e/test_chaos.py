@@ -22,7 +22,7 @@ import pytest
 from tests.harness.client import fetch
 from tests.harness.item_store import ItemStore, item_line
 from tests.harness.ports import free_port
-from tests.harness.proxy import Launch, ProxyUnderTest, holdfast_only
+from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import Item, publish_ok
 from tests.harness.recovering_clients import Manners, PollClient, RecoveringClient, StreamClient
 from tests.harness.recovery_backend import RecoveryBackend
@@ -249,7 +249,6 @@ def what_remains(port: int) -> dict[str, float]:
     return {name: values[name] for name in GONE_WITH_THE_CLIENTS if values[name]}
 
 
-@holdfast_only("1.36 makes a response look complete that its backend broke off, so that long polls get half an item")
 @pytest.mark.slow
 @pytest.mark.timeout(90 + 2 * ITEMS / ITEMS_PER_S)
 def test_every_client_gets_every_item_once_and_in_order(
