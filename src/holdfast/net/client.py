@@ -258,6 +258,11 @@ class ClientConnection(asyncio.Protocol):
             self._transport.write(data)
 
     @property
+    def is_write_paused(self) -> bool:
+        """Whether more is unsent than the transport wants to keep."""
+        return self._is_write_paused
+
+    @property
     def unsent_bytes(self) -> int:
         """Bytes that the system has not taken yet."""
         return self._transport.get_write_buffer_size()
