@@ -198,7 +198,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_head_started = False
         self._deadline.clear()
         self._exchange = exchange
-        if self.edge.counts_requests:
+        if self.edge.counts_clients:
             self.edge.runtime.counters.requests_received += 1
         if rest:
             self._receive_while_serving(rest)
