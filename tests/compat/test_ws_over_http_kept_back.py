@@ -130,3 +130,17 @@ def test_close_is_accepted_with_its_content(ws: WebSocketStage) -> None:
     client, _script = ws.over_http(accepts(3, close_event(1000)))
     client.send(close(1000, "x"))
     client.expect(close(1000))
+
+
+def test_close_of_which_nothing_is_accepted_is_not_answered(ws: WebSocketStage) -> None:
+    """Without a keep-alive there is no request that could bring the answer, and no end of it."""
+    gate = threading.Event()
+    client, script = ws.over_http(held_back(gate, events_reply()), accepts(0))
+    client.send_text("first")
+    script.wait_request(2)
+    client.send(text("abc"), close(1000, "x"))
+    client.assert_silent(0.1)
+    gate.set()
+    client.assert_dropped()
+    threading.Event().wait(0.2)
+    assert len(script.requests) == 3

@@ -303,3 +303,17 @@ class TestRefresh:
         gate.set()
         assert script.wait_events(4) == []
         client.expect_text("seen")
+
+    @differs("ws-refresh")
+    def test_what_the_client_says_during_it(self, ws: WebSocketStage) -> None:
+        """It goes out next, and what the backend answers to the empty request arrives all the same."""
+        gate = threading.Event()
+        client, script = ws.grip_over_http("talkative")
+        script.then(held_back(gate, events_reply(text_event("m:seen"))))
+        ws.publish(ws_item("talkative", action="refresh"))
+        script.wait_request(2)
+        client.send_text("x")
+        client.assert_silent(0.2)
+        gate.set()
+        client.expect_text("seen")
+        assert script.wait_events(3) == [text_event("x")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from typing import Any
 
 import pytest
 from tests.harness.backend import ScriptedBackend
@@ -41,7 +42,12 @@ class TestKeepAlive:
     @pytest.mark.spec("ws 59", "ws 60", "ws 61", "ws 63")
     def test_timeouts(self, ws: WebSocketStage) -> None:
         """Many connections at a time. Up to a second is taken off at random."""
-        forms = [{"timeout": 2}, {"timeout": "2"}, {"timeout": 1.7}, {"timeout": 2, "mode": "interval"}]
+        forms: list[dict[str, Any]] = [
+            {"timeout": 2},
+            {"timeout": "2"},
+            {"timeout": 1.7},
+            {"timeout": 2, "mode": "interval"},
+        ]
         armed = [ws.grip() for _ in forms]
         off, off_peer = ws.grip()
         void, void_peer = ws.grip()

@@ -24,9 +24,11 @@ def item_line(channel: str, number: int) -> bytes:
 
 
 def parse_item_line(line: bytes) -> tuple[str, int]:
-    """Channel and number of an item. Raises AssertionError if the line is none."""
-    channel, number, _ = line.decode().split(" ")
-    assert line == item_line(channel, int(number)), f"not an item: {line[:80]!r}"
+    """Channel and number of an item. Raises ValueError if the line is none."""
+    channel, _, rest = line.decode().partition(" ")
+    number = rest.partition(" ")[0]
+    if not number.isdigit() or line != item_line(channel, int(number)):
+        raise ValueError(f"not an item: {line[:80]!r}")
     return channel, int(number)
 
 

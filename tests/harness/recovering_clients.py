@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from tests.harness.client import encode_request
 from tests.harness.item_store import BEGINNING, parse_item_line
@@ -148,15 +148,22 @@ class History:
 
     def take(self, line: bytes) -> None:
         """An item has come. Raises AssertionError when it is not the next one of its channel."""
-        channel, number = parse_item_line(line)
+        try:
+            channel, number = parse_item_line(line)
+        except ValueError as exc:
+            self.fail(str(exc))
         self.note(f"item {channel} {number}")
         expected = self.reached[channel] + 1
         if number != expected:
             kind = "lost" if number > expected else "repeated or misordered"
-            self.violation = f"{kind}: item {number} of {channel} came, expected was {expected}"
-            raise AssertionError(self.violation)
+            self.fail(f"{kind}: item {number} of {channel} came, expected was {expected}")
         self.reached[channel] = number
         self._has_grown.set()
+
+    def fail(self, violation: str) -> NoReturn:
+        """Remember what was wrong, and raise it."""
+        self.violation = violation
+        raise AssertionError(violation)
 
     def has(self, last: int) -> bool:
         """Whether every item up to `last` has come, of all channels."""

@@ -48,7 +48,7 @@ def encode_events(*events: Event) -> bytes:
     return b"".join(event.encode() for event in events)
 
 
-def parse_events(body: bytes) -> list[Event]:
+def parse_events(body: bytes | bytearray) -> list[Event]:
     """The events of a body, which must be as strict as a proxy's requests are (spec §1.1)."""
     events: list[Event] = []
     rest = bytes(body)

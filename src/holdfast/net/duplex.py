@@ -66,7 +66,10 @@ class Duplex(Protocol):
         ...
 
     def relay(self, data: bytes) -> None:
-        """Send or queue what another peer sent, which is no longer read from while this one `is_blocked`."""
+        """Send or queue what another peer sent, which is no longer read from while this one `is_blocked`.
+
+        It does not count against the bound of what is published: nobody is too slow because of it.
+        """
         ...
 
     def pause_reading(self) -> None:
@@ -93,7 +96,7 @@ class Duplex(Protocol):
 class ParkedDuplex(ParkedSocket):
     """A duplex that is a parked descriptor."""
 
-    __slots__ = ("_deadline_slot", "_early", "_is_reading", "_on_closed", "_owner")
+    __slots__ = ("_deadline_slot", "_early", "_is_reading", "_on_closed", "_owner", "_relayed_bytes")
 
     def __init__(
         self, lot: ParkingLot, fd: int, early: bytes, owner: DuplexOwner, on_closed: Callable[[], None]
@@ -104,6 +107,7 @@ class ParkedDuplex(ParkedSocket):
         self._on_closed = on_closed
         self._is_reading = False
         self._deadline_slot = 0
+        self._relayed_bytes = 0
 
     # --- for the owner ---------------------------------------------------------------------------------------------
 
@@ -116,17 +120,18 @@ class ParkedDuplex(ParkedSocket):
         """See `Duplex`."""
         if self._owner is None:
             return None
-        if self._outbox is not None and len(self._outbox) + len(data) > self._lot.limits.max_bytes:
+        waiting = self.unsent_bytes
+        if waiting and waiting + len(data) > self._lot.limits.max_bytes + self._relayed_bytes:
             limits, counters = self._lot.limits, self._lot.runtime.counters
-            if reject_when_full(self.describe(), self._owner, limits, counters, len(self._outbox)):
+            if reject_when_full(self.describe(), self._owner, limits, counters, waiting):
                 self._leave()
             return False
         return self._send(data)
 
     def relay(self, data: bytes) -> None:
         """See `Duplex`."""
-        if self._owner is not None:
-            self._send(data)
+        if self._owner is not None and self._send(data) and self._outbox is not None:
+            self._relayed_bytes += len(data)
 
     def pause_reading(self) -> None:
         """See `Duplex`."""
@@ -200,6 +205,7 @@ class ParkedDuplex(ParkedSocket):
         return select.EPOLLIN if self._is_reading else 0
 
     def _on_drained(self) -> None:
+        self._relayed_bytes = 0
         if self._owner is not None:
             self._owner.on_drained()
         else:
@@ -252,6 +258,7 @@ class ConnectionDuplex(asyncio.Protocol):
         self._on_closed = on_closed
         self._is_reading = False
         self._is_blocked = False
+        self._relayed_bytes = 0
         self._deadline = Deadline(runtime.wheel, self)
         self._peer = transport.get_extra_info("peername")
         transport.pause_reading()
@@ -274,7 +281,7 @@ class ConnectionDuplex(asyncio.Protocol):
         if self._owner is None:
             return None
         waiting = self._transport.get_write_buffer_size()
-        if waiting and waiting + len(data) > self._limits.max_bytes:
+        if waiting and waiting + len(data) > self._limits.max_bytes + self._relayed_bytes:
             if reject_when_full(self.describe(), self._owner, self._limits, self._runtime.counters, waiting):
                 self._transport.abort()
                 self._tell_gone()
@@ -286,6 +293,8 @@ class ConnectionDuplex(asyncio.Protocol):
         """See `Duplex`."""
         if self._owner is not None:
             self._transport.write(data)
+            if self._is_blocked:
+                self._relayed_bytes += len(data)
 
     def pause_reading(self) -> None:
         """See `Duplex`."""
@@ -340,6 +349,7 @@ class ConnectionDuplex(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_blocked = False
+        self._relayed_bytes = 0
         if self._owner is not None:
             self._owner.on_drained()
 

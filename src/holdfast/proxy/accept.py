@@ -24,8 +24,8 @@ from holdfast.proxy.reply import Reply
 from holdfast.push.link import Link
 from holdfast.push.outlet import Framing
 from holdfast.push.plan import HoldPlan, RouteTerms
+from holdfast.push.recovering_stream import make_stream
 from holdfast.push.response_hold import ResponseHold
-from holdfast.push.stream_hold import StreamHold
 from holdfast.routing.reference import resolve_reference
 from holdfast.routing.rules import Rule, Target
 from holdfast.routing.uri import ClientUri
@@ -188,7 +188,7 @@ class Acceptor:
         is_held = instruct.mode is HoldMode.STREAM
         if not is_held:
             instruct = replace(instruct, subscriptions=(), keep_alive=None)
-        hold = StreamHold(self._proxy.holds, self._plan(instruct), self._framing(), ties.link, ties.origin)
+        hold = make_stream(self._proxy.holds, self._plan(instruct), self._framing(), ties.link, ties.origin)
         outlet = await self._client.hold(hold, first)
         if outlet is None:
             return True

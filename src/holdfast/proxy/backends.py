@@ -15,11 +15,11 @@ from holdfast.proxy.network_filter import NetworkFilters
 from holdfast.proxy.next_link import NextLinks
 from holdfast.proxy.origin import HoldOrigin
 from holdfast.proxy.own_request import OwnRequest, OwnRequests
+from holdfast.push.recovering_stream import RecoveringStream
 from holdfast.push.response_hold import ResponseHold
-from holdfast.push.stream_hold import StreamHold
 
 if TYPE_CHECKING:
-    from holdfast.push.channels import Hold
+    from holdfast.push.channels import FilteringHold, Hold
 
 log = logging.getLogger("holdfast.proxy")
 
@@ -37,11 +37,11 @@ class HeldBackends:
         """Make the request of a long poll again; what comes of it answers its client, or holds it anew."""
         self._proxy.runtime.spawn(self._retry(hold), "retry")
 
-    def follow(self, hold: StreamHold, since_s: float) -> bool:
+    def follow(self, hold: RecoveringStream, since_s: float) -> bool:
         """Ask the next link of a stream."""
         return self._links.follow(hold, since_s)
 
-    def filter(self, hold: Hold) -> None:
+    def filter(self, hold: FilteringHold) -> None:
         """Run filters that ask the network."""
         self._filters.filter(hold)
 
@@ -53,7 +53,10 @@ class HeldBackends:
 
     async def _retry(self, hold: ResponseHold) -> None:
         if hold.origin is not None:
-            await self._report_gone(cast(HoldOrigin, hold.origin))
+            try:
+                await self._report_gone(cast(HoldOrigin, hold.origin))
+            except Exception:
+                log.exception("reporting the end of a %s failed", hold.describe())
         request = hold.request
         assert isinstance(request, HeldRequest)
         # The hold sees the narrow side of what `ClientExchange.hold` returned.

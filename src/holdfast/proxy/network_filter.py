@@ -23,7 +23,7 @@ from holdfast.routing.reference import resolve_reference
 from holdfast.wire.headers import get_first
 
 if TYPE_CHECKING:
-    from holdfast.push.channels import Hold
+    from holdfast.push.channels import FilteringHold
 
 log = logging.getLogger("holdfast.proxy")
 
@@ -45,11 +45,11 @@ class NetworkFilters:
         self._requests = requests
         self._paces: dict[str, float] = {}
 
-    def filter(self, hold: Hold) -> None:
+    def filter(self, hold: FilteringHold) -> None:
         """See `holdfast.push.updates.Backends`."""
         self._proxy.runtime.spawn(self._run(hold), "filter")
 
-    async def _run(self, hold: Hold) -> None:
+    async def _run(self, hold: FilteringHold) -> None:
         rendering = hold.rendering()
         if rendering is None:
             return
@@ -66,7 +66,7 @@ class NetworkFilters:
             log.exception("a filter of a %s failed", hold.describe())
             hold.skipped(ItemSkipped("filter error: failed", is_failure=True))
 
-    async def _answer(self, hold: Hold, question: Question) -> Verdict:
+    async def _answer(self, hold: FilteringHold, question: Question) -> Verdict:
         """The verdict on one item; it never fails, a failure is a verdict too."""
         origin = cast(HoldOrigin, hold.origin)
         url = question.context.hold_meta.get("url")

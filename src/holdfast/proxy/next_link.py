@@ -27,7 +27,7 @@ from holdfast.proxy.own_request import OwnRequest, OwnRequests
 from holdfast.proxy.reply import Reply
 from holdfast.push.link import MAX_HOPS, Link
 from holdfast.push.plan import HoldPlan, RouteTerms
-from holdfast.push.stream_hold import StreamHold
+from holdfast.push.recovering_stream import RecoveringStream
 from holdfast.routing.reference import resolve_reference
 from holdfast.routing.uri import ClientUri
 
@@ -65,7 +65,7 @@ class NextLinks:
     def __len__(self) -> int:
         return len(self._fetches)
 
-    def follow(self, hold: StreamHold, since_s: float) -> bool:
+    def follow(self, hold: RecoveringStream, since_s: float) -> bool:
         """See `holdfast.push.updates.Backends`."""
         assert hold.intake is not None
         assert hold.intake.link is not None
@@ -89,17 +89,17 @@ class NextLinks:
 class _Fetch:
     """One question, asked until it is answered, and the streams that wait for the answer."""
 
-    def __init__(self, links: NextLinks, key: Key, first: StreamHold) -> None:
+    def __init__(self, links: NextLinks, key: Key, first: RecoveringStream) -> None:
         self._links = links
         self._key = key
-        self._members: list[StreamHold] = [first]
+        self._members: list[RecoveringStream] = [first]
         self._asked_s = math.inf
         self._failures = 0
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._has_relayed = False
         self._answered_s = 0.0
-        self._conclude: Callable[[StreamHold], None] | None = None
+        self._conclude: Callable[[RecoveringStream], None] | None = None
 
     # --- who takes part --------------------------------------------------------------------------------------------
 
@@ -107,7 +107,7 @@ class _Fetch:
         """Whether the answer will do for somebody who has had to ask since then."""
         return since_s <= self._asked_s and self._body_bytes <= SHARED_BYTES
 
-    def join(self, hold: StreamHold) -> None:
+    def join(self, hold: RecoveringStream) -> None:
         """Take part, and be given what has come already."""
         if self._conclude is not None:
             # Not now: the hold may be in the middle of something, and a chain would nest as deep as it is long.
@@ -117,13 +117,13 @@ class _Fetch:
         if self._has_relayed:
             hold.relay(b"".join(self._body))
 
-    def _serve(self, hold: StreamHold, conclude: Callable[[StreamHold], None]) -> None:
+    def _serve(self, hold: RecoveringStream, conclude: Callable[[RecoveringStream], None]) -> None:
         """Give the whole answer to one who came when it was complete."""
         if hold.is_open:
             self._act(hold, lambda served: served.relay(b"".join(self._body)))
             self._act(hold, conclude)
 
-    def _act(self, hold: StreamHold, act: Callable[[StreamHold], None]) -> None:
+    def _act(self, hold: RecoveringStream, act: Callable[[RecoveringStream], None]) -> None:
         """Do something to one stream. If that fails it ends, and the others go on."""
         try:
             act(hold)
@@ -135,7 +135,7 @@ class _Fetch:
         """Nobody joins any more. The conclusion refers to us and to plans, and would keep both until a collection."""
         self._conclude = None
 
-    async def _all(self) -> AsyncIterator[StreamHold]:
+    async def _all(self) -> AsyncIterator[RecoveringStream]:
         """Those who take part now, in slices."""
         members = self._members[:]
         for start in range(0, len(members), SLICE):
@@ -241,7 +241,7 @@ class _Fetch:
             return
         is_free = asyncio.Event()
 
-        def release(hold: StreamHold) -> None:
+        def release(hold: RecoveringStream) -> None:
             blocked.discard(hold)
             if not blocked:
                 is_free.set()
@@ -254,10 +254,10 @@ class _Fetch:
         except TimeoutError:
             log.info("next link %s: %d clients are slow to take the answer", self._key[0].uri.text, len(blocked))
 
-    def _conclusion(self, instruct: Instruct) -> Callable[[StreamHold], None]:
+    def _conclusion(self, instruct: Instruct) -> Callable[[RecoveringStream], None]:
         """What the instruct does to each stream, once the body is relayed. Raises GripError."""
         if instruct.mode is None and instruct.next_link is None:
-            return StreamHold.end
+            return RecoveringStream.end
         text = missing_link(instruct)
         if text is not None:
             return lambda hold: self._end(hold, text)
@@ -274,7 +274,7 @@ class _Fetch:
         plans: dict[RouteTerms, HoldPlan] = {}
         timeout_s = instruct.next_link.timeout_s if instruct.next_link is not None else 0
 
-        def resume(hold: StreamHold) -> None:
+        def resume(hold: RecoveringStream) -> None:
             plan = plans.get(hold.plan.route)
             if plan is None:
                 plan = plans[hold.plan.route] = self._links.proxy.plan(instruct, hold.plan.route, asked.text)
@@ -283,7 +283,7 @@ class _Fetch:
 
         return resume
 
-    def _follow_on(self, hold: StreamHold, target: LinkTarget, asked: ClientUri) -> None:
+    def _follow_on(self, hold: RecoveringStream, target: LinkTarget, asked: ClientUri) -> None:
         """The answer has no hold: ask where it points (grip spec §6.5)."""
         assert hold.intake is not None
         assert hold.intake.link is not None
@@ -299,7 +299,7 @@ class _Fetch:
             self._act(hold, lambda member: self._end(member, text))
         self._members.clear()
 
-    def _end(self, hold: StreamHold, text: str) -> None:
+    def _end(self, hold: RecoveringStream, text: str) -> None:
         """End a stream because of its link; why is shown in debug mode (grip spec §6.1)."""
         self._links.proxy.counters.streams_unlinked += 1
         client, uri = hold.outlet.describe(), self._key[0].uri.text
@@ -307,5 +307,5 @@ class _Fetch:
         hold.end(f"\n\n{text}\n" if hold.plan.route.is_debug else "")
 
 
-def _origin(hold: StreamHold) -> HoldOrigin:
+def _origin(hold: RecoveringStream) -> HoldOrigin:
     return cast(HoldOrigin, hold.origin)

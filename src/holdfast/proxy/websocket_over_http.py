@@ -216,7 +216,11 @@ class EventsBackend:
             return False
         if self._state is not _State.LEAVING and self.client.duplex.unsent_bytes >= MAX_UNSENT_BYTES:
             return False
-        return self._wants_request or (self._queue is not None and self._queue.has_news)
+        return self._wants_request or self._has_news
+
+    @property
+    def _has_news(self) -> bool:
+        return self._queue is not None and self._queue.has_news
 
     async def _run(self) -> None:
         """Make requests until there is no reason for another."""
@@ -237,7 +241,7 @@ class EventsBackend:
         queue = self._queue
         offer = queue.offer(one_event=self._one_event) if queue is not None else _NOTHING
         headers, events = await self._post(offer)
-        if self._queue is not queue:
+        if queue is not None and self._queue is not queue:
             return  # the client has broken off meanwhile, and what it said before does not matter
         if queue is not None:
             queue.settle(_accepted_bytes(headers) if self._state is not _State.LEAVING else None)
@@ -249,7 +253,7 @@ class EventsBackend:
             return
         self._restart_clock()
         self._act(events)
-        if self._state is _State.CLOSING and self._queue is None and not self._interval_s:
+        if self._state is _State.CLOSING and not self._has_news and not self._interval_s:
             raise WireError(502, "backend did not answer the close")
         self.client.go_on()
 

@@ -16,11 +16,14 @@ from holdfast.timers import Deadline, TimerWheel
 if TYPE_CHECKING:
     from holdfast.push.delivery import Delivery
     from holdfast.push.plan import HoldPlan
+    from holdfast.push.recovering_stream import RecoveringStream
     from holdfast.push.response_hold import ResponseHold
     from holdfast.push.socket_hold import SocketHold
     from holdfast.push.stream_hold import StreamHold
 
     Hold: TypeAlias = ResponseHold | StreamHold | SocketHold
+    AskingHold: TypeAlias = ResponseHold | RecoveringStream
+    FilteringHold: TypeAlias = ResponseHold | RecoveringStream | SocketHold
 
 
 HoldT = TypeVar("HoldT")
@@ -146,7 +149,7 @@ class Registry:
                 self._start_linger(channel)
             self._leave(channel, hold)
 
-    def holds(self) -> set[Hold]:
+    def holds(self) -> set[ResponseHold | StreamHold]:
         """All holds that have a channel and can ask for what they may have missed."""
         return {
             hold

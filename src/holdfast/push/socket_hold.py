@@ -276,15 +276,6 @@ class SocketHold:
             if queued.channel in self.plan.channels:
                 self._offer(intake, queued)
 
-    # --- updates: what other holds do for what they missed, a WebSocket's backend does by messages ------------------
-
-    def update(self, since_s: float, *, is_urgent: bool = False) -> None:
-        """Nothing: there is no link to ask, and no request to make again."""
-
-    def ask_again(self, since_s: float) -> bool:
-        """See `update`."""
-        return False
-
     # --- what the backend sends ------------------------------------------------------------------------------------
 
     def relay(self, data: Data) -> None:

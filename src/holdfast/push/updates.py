@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 from holdfast.timers import TimerWheel
 
 if TYPE_CHECKING:
-    from holdfast.push.channels import Channel, Hold
+    from holdfast.push.channels import AskingHold, Channel, FilteringHold, Hold
+    from holdfast.push.recovering_stream import RecoveringStream
     from holdfast.push.response_hold import ResponseHold
-    from holdfast.push.stream_hold import StreamHold
 
 log = logging.getLogger("holdfast.push")
 
@@ -37,7 +37,7 @@ class Backends(Protocol):
         """Make the request of a long poll again, which has left its channels; it is answered or held anew by that."""
         ...
 
-    def follow(self, hold: StreamHold, since_s: float) -> bool:
+    def follow(self, hold: RecoveringStream, since_s: float) -> bool:
         """Ask the next link of a stream, which waits for `resume`, `fail_link` or its end.
 
         Args:
@@ -48,7 +48,7 @@ class Backends(Protocol):
         """
         ...
 
-    def filter(self, hold: Hold) -> None:
+    def filter(self, hold: FilteringHold) -> None:
         """Run the filters for the item that waits first for the hold: `rendering`, then `filtered` or `skipped`."""
         ...
 
@@ -78,25 +78,25 @@ class Updates:
         self._wheel = wheel
         self._now = now
         self._call_later = call_later
-        self._waiting: dict[Hold, float] = {}
+        self._waiting: dict[AskingHold, float] = {}
         self._is_running = False
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def ask_now(self, hold: Hold, since_s: float) -> None:
+    def ask_now(self, hold: AskingHold, since_s: float) -> None:
         """Ask again at once."""
         self._waiting.pop(hold, None)
         hold.ask_again(since_s)
 
-    def ask_soon(self, hold: Hold, since_s: float) -> None:
+    def ask_soon(self, hold: AskingHold, since_s: float) -> None:
         """Ask again when it is this hold's turn, unless it is forgotten by then. Of two causes the later one counts."""
         self._waiting[hold] = since_s
         if not self._is_running:
             self._is_running = True
             self._call_later(BATCH_INTERVAL_S, self._run_batch)
 
-    def forget(self, hold: Hold) -> None:
+    def forget(self, hold: AskingHold) -> None:
         """The hold has ended, or asks for another reason."""
         self._waiting.pop(hold, None)
 

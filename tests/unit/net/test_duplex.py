@@ -332,6 +332,16 @@ async def test_a_slow_peer_is_disconnected(kind: str, caplog: pytest.LogCaptureF
         assert caplog.messages[0].startswith(f"client {host}:{port} on the socket is too slow: ")
 
 
+async def test_nobody_is_too_slow_because_of_what_is_relayed(kind: str) -> None:
+    async with place_for(kind, DISCONNECT) as place:
+        it = await place.pair(is_slow=True)
+        for _ in range(2):
+            it.duplex.relay(bytes(HUGE))
+        assert it.duplex.write(b"published") is True
+        await it.peer.expect(bytes(2 * HUGE), b"published")
+        assert place.counters.drops_outbox_full == 0
+
+
 async def test_a_slow_peer_may_lose_what_is_written_instead(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     async with place_for(kind, DROP) as place:
         it = await place.pair(is_slow=True)
@@ -464,6 +474,7 @@ async def test_a_closed_duplex_is_read_from_whatever_its_owner_does_after(kind: 
         it = await place.pair()
         it.duplex.close()
         it.duplex.pause_reading()
+        await it.peer.send(bytes(HUGE))
         it.peer.close()
         await it.expect_closed()
 
@@ -622,7 +633,10 @@ async def test_a_parked_duplex_is_told_of_room_when_its_peer_is_gone() -> None:
 
 async def test_a_parked_duplex_costs_nothing_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     async with place_for("parked") as place:
-        it = await place.pair(is_reading=False)
+        it = await place.pair(is_reading=False, is_slow=True)
+        it.duplex.relay(bytes(HUGE))
+        await it.peer.expect(bytes(HUGE))
+        await it.expect_told("drained")
         await it.peer.send(b"unread")
         it.peer.sock.shutdown(socket.SHUT_WR)
         await settle()

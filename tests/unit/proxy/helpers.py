@@ -30,8 +30,8 @@ from holdfast.push.last_ids import LastIds
 from holdfast.push.link import Link, LinkClock
 from holdfast.push.outlet import HoldContext
 from holdfast.push.plan import PlanTable, RouteTerms
+from holdfast.push.recovering_stream import RecoveringStream, make_stream
 from holdfast.push.response_hold import ResponseHold
-from holdfast.push.stream_hold import StreamHold
 from holdfast.push.updates import Updates
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.table import RouteTable
@@ -39,7 +39,7 @@ from holdfast.routing.uri import parse_client_uri
 from holdfast.wire.headers import Headers
 
 if TYPE_CHECKING:
-    from holdfast.push.channels import Hold
+    from holdfast.push.channels import FilteringHold, Hold
 
 BASE = parse_client_uri(b"/page", b"h.com", is_tls=False)
 HOME = Home.of(BASE, "route")
@@ -242,10 +242,10 @@ class ProxyWorld:
     def retry(self, hold: ResponseHold) -> None:
         self.retried.append(hold)
 
-    def follow(self, hold: StreamHold, since_s: float) -> bool:
+    def follow(self, hold: RecoveringStream, since_s: float) -> bool:
         return self.links.follow(hold, since_s)
 
-    def filter(self, hold: Hold) -> None:
+    def filter(self, hold: FilteringHold) -> None:
         self.filters.filter(hold)
 
     def hold_ended(self, hold: Hold) -> None:
@@ -268,7 +268,7 @@ class ProxyWorld:
         uri = parse_client_uri(target, b"h.com", is_tls=False)
         link = Link(LinkTarget(uri, home), timeout_s)
         plan = self.proxy.plan(instruct, route, "test")
-        client = Client(StreamHold(self.context, plan, HTTP10, link, HoldOrigin(home, BASE)))
+        client = Client(make_stream(self.context, plan, HTTP10, link, HoldOrigin(home, BASE)))
         self.clients.append(client)
         client.hold.open(client.outlet)
         return client

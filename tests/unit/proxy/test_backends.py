@@ -26,6 +26,7 @@ from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import Link, LinkClock
 from holdfast.push.outlet import HoldContext
+from holdfast.push.recovering_stream import make_stream
 from holdfast.push.response_hold import ResponseHold
 from holdfast.push.stream_hold import StreamHold
 from holdfast.push.updates import Updates
@@ -81,7 +82,7 @@ class Stage:
     ) -> Client:
         plan = self.proxy.plan(make_instruct(HoldMode.STREAM, *channels, meta=meta), ROUTE, "test")
         link = Link(LinkTarget(BASE._replace(path=b"/next"), HOME), 1000)
-        client = Client(StreamHold(self.context, plan, HTTP11, link, HoldOrigin(HOME, BASE, gone)))
+        client = Client(make_stream(self.context, plan, HTTP11, link, HoldOrigin(HOME, BASE, gone)))
         client.hold.open(client.outlet)
         return client
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 from tests.unit.proxy.helpers import BASE, HOME, Answer, ProxyWorld, hold_on, in_own_time, now, proxy_world, settle
-from tests.unit.push.helpers import DEBUG_ROUTE, Client, Mood, at, keep_alive, prev_ids, step, text
+from tests.unit.push.helpers import DEBUG_ROUTE, Client, Mood, at, keep_alive, prev_ids, recovering, step, text
 
 from holdfast.errors import BadResponse, WireError
 from holdfast.proxy.answers import origin_error
@@ -16,30 +16,23 @@ from holdfast.proxy.origin import HoldOrigin, LinkTarget
 from holdfast.push.intake import Phase
 from holdfast.push.link import MAX_HOPS
 from holdfast.push.plan import RouteTerms
-from holdfast.push.stream_hold import StreamHold
-
-
-def hold_of(client: Client) -> StreamHold:
-    assert isinstance(client.hold, StreamHold)
-    return client.hold
 
 
 def follow(world: ProxyWorld, *clients: Client, since_s: float | None = None) -> None:
     """Ask the links of streams, for a cause that arose now, or earlier."""
     for client in clients:
-        hold_of(client).ask_again(world.runtime.now() if since_s is None else since_s)
+        recovering(client).ask_again(world.runtime.now() if since_s is None else since_s)
 
 
 def is_asking(client: Client) -> bool:
-    assert client.hold.intake is not None
-    return client.hold.is_open is True and client.hold.intake.phase is Phase.FETCHING
+    return client.hold.is_open is True and recovering(client).intake.phase is Phase.FETCHING
 
 
 def target_of(client: Client) -> LinkTarget:
-    assert client.hold.intake is not None
-    assert client.hold.intake.link is not None
-    assert isinstance(client.hold.intake.link.target, LinkTarget)
-    return client.hold.intake.link.target
+    link = recovering(client).intake.link
+    assert link is not None
+    assert isinstance(link.target, LinkTarget)
+    return link.target
 
 
 class TestAnswer:
@@ -74,8 +67,9 @@ class TestAnswer:
             assert client.content == "old new too"
             assert prev_ids(client.hold) == {"c": "5"}
             assert target_of(client) == (BASE._replace(path=b"/a/n2", query=b"x"), HOME)
-            assert client.hold.intake is not None and client.hold.intake.link is not None
-            assert client.hold.intake.link.timeout_s == 30
+            link = recovering(client).intake.link
+            assert link is not None
+            assert link.timeout_s == 30
             assert client.hold.origin == HoldOrigin(HOME, BASE._replace(path=b"/a/next"))
 
     @in_own_time
@@ -85,7 +79,7 @@ class TestAnswer:
             follow(world, client)
             await settle()
             assert client.hold.is_open
-            assert client.hold.intake is not None and client.hold.intake.link is None
+            assert recovering(client).intake.link is None
 
     @in_own_time
     async def test_the_body_comes_as_it_comes(self) -> None:
@@ -198,8 +192,9 @@ class TestChain:
             for _ in range(2):
                 follow(world, client)
                 await settle()
-                assert client.hold.intake is not None and client.hold.intake.link is not None
-                assert client.hold.intake.link.hops == 0
+                link = recovering(client).intake.link
+                assert link is not None
+                assert link.hops == 0
 
     @in_own_time
     async def test_streams_stay_together(self) -> None:
@@ -219,7 +214,7 @@ class TestSharing:
     async def test_who_asks_the_same_has_the_same_answer(self) -> None:
         async with proxy_world(hold_on("c; prev-id=2", body=b"x", delay_s=1)) as world:
             clients = [world.stream(at("1")) for _ in range(3)]
-            assert [hold_of(client).ask_again(world.runtime.now()) for client in clients] == [True, False, False]
+            assert [recovering(client).ask_again(world.runtime.now()) for client in clients] == [True, False, False]
             await asyncio.sleep(2)
             assert [client.content for client in clients] == ["x"] * 3
             assert (len(world.requests.asked), world.counters.links_shared) == (1, 2)
@@ -611,11 +606,11 @@ class TestLaggards:
             follow(world, quick, slow)
             await asyncio.sleep(1)
             assert (quick.content, slow.content) == ("one ", "one ")
-            hold_of(slow).on_drained()
+            recovering(slow).on_drained()
             await asyncio.sleep(1)
             assert (quick.content, now()) == ("one two ", 2)
             slow.outlet.is_blocked = False
-            hold_of(slow).on_drained()
+            recovering(slow).on_drained()
             await settle()
             assert (quick.content, slow.content) == ("one two three", "one two three")
 
@@ -627,10 +622,10 @@ class TestLaggards:
                 client.outlet.is_blocked = True
             follow(world, *clients)
             await asyncio.sleep(1)
-            hold_of(clients[0]).on_drained()
+            recovering(clients[0]).on_drained()
             await asyncio.sleep(1)
             assert clients[0].content == "one "
-            hold_of(clients[1]).on_drained()
+            recovering(clients[1]).on_drained()
             await settle()
             assert clients[0].content == "one two "
 
@@ -655,7 +650,7 @@ class TestLaggards:
             assert quick.content == "one two "
             await asyncio.sleep(0.2)
             assert (quick.content, slow.content) == ("one two three", "one two three")
-            hold_of(slow).on_drained()
+            recovering(slow).on_drained()
 
     @in_own_time
     async def test_an_answer_in_one_piece_does_not_wait(self) -> None:

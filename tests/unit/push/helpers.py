@@ -22,6 +22,7 @@ from holdfast.push.outlet import Framing, HoldContext
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.publisher import Publisher
+from holdfast.push.recovering_stream import RecoveringStream, make_stream
 from holdfast.push.response_hold import ResponseHold
 from holdfast.push.sequencer import Sequencer
 from holdfast.push.socket_hold import SocketHold
@@ -284,7 +285,14 @@ def _describe_event(event: object) -> str:
 
 def prev_ids(hold: StreamHold | ResponseHold) -> dict[str, str]:
     """What the hold knows its client to have."""
-    return dict(hold.intake.prev_ids) if hold.intake is not None else {}
+    intake = hold.intake if isinstance(hold, RecoveringStream | ResponseHold) else None
+    return dict(intake.prev_ids) if intake is not None else {}
+
+
+def recovering(client: Client) -> RecoveringStream:
+    """The hold of a client whose stream follows ids and links."""
+    assert isinstance(client.hold, RecoveringStream)
+    return client.hold
 
 
 def decode_chunks(data: bytes) -> list[str]:
@@ -418,7 +426,7 @@ class World:
         origin: object | None = None,
     ) -> Client:
         instruct = make_instruct(HoldMode.STREAM, *channels, keep_alive=keep_alive, meta=meta)
-        hold = StreamHold(self.context, self.plan(instruct, route), framing, link, origin)
+        hold = make_stream(self.context, self.plan(instruct, route), framing, link, origin)
         client = Client(hold)
         hold.open(client.outlet)
         return client
@@ -434,10 +442,10 @@ class World:
         asked_s: float | None = None,
     ) -> None:
         """The answer of the next link lets a stream go on; it was asked at `asked_s`, or when the cause arose."""
-        assert isinstance(client.hold, StreamHold)
+        hold = recovering(client)
         instruct = make_instruct(HoldMode.STREAM, *channels, keep_alive=keep_alive, meta=meta)
         asked_s = self.backends.since_s[-1] if asked_s is None else asked_s
-        client.hold.resume(self.plan(instruct, client.hold.plan.route), link, origin, asked_s)
+        hold.resume(self.plan(instruct, hold.plan.route), link, origin, asked_s)
 
     def poll(
         self,

@@ -21,6 +21,7 @@ from tests.unit.push.helpers import (
     make_item,
     message,
     next_link,
+    recovering,
     text,
 )
 
@@ -30,6 +31,7 @@ from holdfast.push import delivery, fanout
 from holdfast.push.delivery import WEIGHT_BYTES
 from holdfast.push.intake import Phase
 from holdfast.push.plan import RouteTerms
+from holdfast.push.recovering_stream import RecoveringStream
 from holdfast.push.stream_hold import StreamHold
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import Data
@@ -533,7 +535,7 @@ class TestSubscriptionsThatChange:
         world = self.crowded()
         client = world.stream("large", link=next_link())
         world.publish(text("large", "1;"))
-        client.hold.ask_again(world.now_s)
+        recovering(client).ask_again(world.now_s)
         world.resume(client, "large", "small", link=next_link())
         world.publish(text("small", "2;"), text("large", "3;"))
         world.run()
@@ -913,15 +915,14 @@ class MovingStory:
         assert isinstance(client.hold, StreamHold)
         match what, *arguments:
             case "change", str() as channel:
-                self._ask(client.hold)
+                self._ask(recovering(client))
                 member.toggle(channel)
                 self.world.resume(client, *member.current, link=next_link())
             case ("ask",):
-                self._ask(client.hold)
+                self._ask(recovering(client))
 
-    def _ask(self, hold: StreamHold) -> None:
+    def _ask(self, hold: RecoveringStream) -> None:
         """Items wait from now on, until the stream goes on."""
-        assert hold.intake is not None
         if hold.intake.phase is Phase.OPEN:
             hold.ask_again(self.world.now_s)
 
@@ -933,8 +934,7 @@ class MovingStory:
                 if member.client.hold.is_mid_message:
                     member.client.hold.relay(Data(Opcode.TEXT, b"", is_first=False))
             elif member.is_here:
-                assert isinstance(member.client.hold, StreamHold)
-                self._ask(member.client.hold)
+                self._ask(recovering(member.client))
                 self.world.resume(member.client, *member.current, link=next_link())
 
     def _accept(self, channel: str) -> Item:

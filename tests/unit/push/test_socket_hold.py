@@ -140,8 +140,6 @@ class TestItems:
         """Updates are a matter of other holds."""
         world = World()
         client = world.socket("c")
-        client.hold.update(world.now_s, is_urgent=True)
-        assert client.hold.ask_again(world.now_s) is False
         assert client.messages == []
         assert world.registry.holds() == set()
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from tests.unit.push.helpers import Mood, World, text
+from tests.unit.push.helpers import Mood, World, recovering, text
 
 from holdfast.grip.values import Subscription
 from holdfast.push.link import Link
-from holdfast.push.stream_hold import StreamHold
 
 AT_1 = Subscription("c", prev_id="1")
 
@@ -34,10 +33,10 @@ def test_lost_piece_of_a_link_ends_the_stream() -> None:
     client = world.stream(AT_1, link=Link("next", 100))
     world.deliver(text("c", "three", item_id="3", prev_id="2"))
     follow(world)
-    assert isinstance(client.hold, StreamHold)
-    client.hold.relay(b"two")
+    hold = recovering(client)
+    hold.relay(b"two")
     client.outlet.mood = Mood.REFUSES
-    client.hold.relay(b"three")
+    hold.relay(b"three")
     assert (client.content, client.end) == ("two", b"0\r\n\r\n")
-    client.hold.relay(b"four")
+    hold.relay(b"four")
     world.assert_empty()
