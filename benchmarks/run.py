@@ -20,8 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks import machine, report
-from benchmarks.figures import Figure, Results
-from benchmarks.loads import Load, LoadFailedError, Polls, Publishing, Requests, Streams
+from benchmarks.figures import Figure, Held, Results
+from benchmarks.loads import Holding, Load, LoadFailedError, Polls, Publishing, Recovery, Requests, RoundTrips
 from benchmarks.processes import ServerFailedError
 from benchmarks.servers import PROJECT, Kind, missing_program, started, version_of
 
@@ -106,17 +106,28 @@ def plan_loads(options: argparse.Namespace) -> list[Load]:
     """The measurements of one round."""
     if options.quick:
         return [
-            Streams(1000, (Publishing(20, 1), Publishing(4, 20))),
+            Holding(1000, (Publishing(20, 1), Publishing(4, 20))),
             Polls(500),
             Requests(requests=5000, seconds=2),
+            Holding(1000, (Publishing(10, 1), Publishing(2, 20)), Held.OVER_HTTP),
+            RoundTrips(Held.OVER_HTTP, messages=5000, seconds=2),
+            Recovery(1000, rounds=2, seconds=1),
         ]
     many = frozenset({Kind.HOLDFAST, Kind.PUSHPIN} if options.many_pushpin else {Kind.HOLDFAST})
     return [
-        Streams(1000, (Publishing(40, 1), Publishing(10, 20))),
-        Streams(5000, (Publishing(12, 1), Publishing(3, 20))),
-        Streams(_MANY, (Publishing(3, 1),), idle_s=2, only=many),
+        Holding(1000, (Publishing(40, 1), Publishing(10, 20))),
+        Holding(5000, (Publishing(12, 1), Publishing(3, 20))),
+        Holding(_MANY, (Publishing(3, 1),), idle_s=2, only=many),
         Polls(2000),
         Requests(requests=20_000, seconds=3),
+        Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.OVER_HTTP),
+        Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.OVER_HTTP, only=many),
+        Holding(_MANY, (), Held.OVER_HTTP, only=many),
+        Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.RELAYED, only=many),
+        RoundTrips(Held.OVER_HTTP, messages=20_000, seconds=3),
+        RoundTrips(Held.RELAYED, messages=20_000, seconds=2),
+        Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.LINKED_STREAM),
+        Recovery(5000, rounds=5, seconds=3),
     ]
 
 

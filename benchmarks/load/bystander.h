@@ -17,10 +17,11 @@ struct bystander {
     struct publisher publisher;
     uint64_t published_at[BYSTANDER_MESSAGES];
     uint64_t due_ns;            /* the next publish */
+    bool has_received[BYSTANDER_MESSAGES];
     uint32_t published, received;
     uint32_t counted_from, counted_to;
     struct samples latencies;   /* of those messages */
-    uint64_t unexpected;        /* not the one that follows */
+    uint64_t unexpected;        /* messages that came twice */
     size_t carried;
     char carry[STAMP_LENGTH];   /* the last bytes of the read before, where a word may have been cut */
 };
