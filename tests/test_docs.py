@@ -6,6 +6,7 @@ A fenced block is marked in its info string. Within one `##` section, in order:
 - `demo`: the command that serves the demo (`make run`, which is `holdfast demo` after an installation),
 - `serve`: a command that goes on; the next block waits until its port is open,
 - `follow`: a command that goes on reading; every `run` after it must reach it,
+- `talk`: the same, for a command that also sends what is typed, and gets it back,
 - `run`: a command that ends well.
 
 Ports in the text are replaced by free ones, so that the tests can run beside each other and beside a running Holdfast.
@@ -30,7 +31,7 @@ from tests.harness.timing import eventually, scaled
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / "README.md"
 DOCUMENTS = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md"))]
-KINDS = {"demo", "serve", "follow", "run"}
+KINDS = {"demo", "serve", "follow", "talk", "run"}
 PORTS = ("7999", "5561", "8000", "8001", "8002")
 
 
@@ -85,6 +86,8 @@ class Reader:
                 self._serve(text)
             case ("follow", *_):
                 self._follow(text)
+            case ("talk", *_):
+                self._talk(text)
             case ("run", *_):
                 self._run(text)
             case _:
@@ -94,13 +97,13 @@ class Reader:
         with output.open("wb") as file:
             process = subprocess.Popen(
                 ["bash", "-c", f"exec {command}"],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 cwd=self.directory,
                 env=self._environment,
             )
-        self._resources.callback(process.wait)
+        self._resources.callback(process.communicate)
         self._resources.callback(process.terminate)
         return process
 
@@ -116,11 +119,19 @@ class Reader:
 
         eventually(lambda: all(map(is_open, ports)), f"{command} to listen", timeout_s=15)
 
-    def _follow(self, command: str) -> None:
+    def _follow(self, command: str) -> subprocess.Popen[bytes]:
         output = self.directory / f"{self._count()}.follow"
-        self._start(command.replace("curl ", "curl -sS ", 1), output)
+        process = self._start(command.replace("curl ", "curl -sS ", 1), output)
         eventually(output.read_bytes, f"the first bytes of {command}")
         self._followed.append(output)
+        return process
+
+    def _talk(self, command: str) -> None:
+        process = self._follow(command)
+        assert process.stdin is not None
+        process.stdin.write(b"typed\n")
+        process.stdin.flush()
+        eventually(lambda: b"typed" in self._followed[-1].read_bytes(), f"the answer to what was typed into {command}")
 
     def _run(self, command: str) -> None:
         before = [output.stat().st_size for output in self._followed]

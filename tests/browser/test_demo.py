@@ -16,11 +16,14 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from tests.harness.ports import free_port
 from tests.harness.timing import eventually, scaled
+from websockets.sync.client import connect
+
+from holdfast.demo.backend import MAX_CHARACTERS
 
 pytestmark = pytest.mark.browser
 
 PROJECT = Path(__file__).resolve().parents[2]
-PANES = ("stream", "events", "poll")
+PANES = ("stream", "events", "poll", "socket")
 
 
 @contextmanager
@@ -110,9 +113,16 @@ class Page:
         self.write(text)
         self.browser.find_element(By.CSS_SELECTOR, "#composer button").click()
 
+    def say(self, text: str) -> None:
+        """Type a message into the WebSocket's own box and press its button."""
+        box = self.browser.find_element(By.ID, "chat-text")
+        box.clear()
+        box.send_keys(text)
+        self.browser.find_element(By.CSS_SELECTOR, "#chat button").click()
+
     def wait_connected(self) -> None:
         """Wait until every pane says that it is connected."""
-        eventually(lambda: set(self.states().values()) == {"connected"}, "three connected panes", timeout_s=15)
+        eventually(lambda: set(self.states().values()) == {"connected"}, "four connected panes", timeout_s=15)
 
     def wait_message(self, text: str) -> None:
         """Wait until the newest message of every pane is `text`."""
@@ -124,7 +134,7 @@ class Page:
 
 @pytest.fixture
 def page(browser: Chrome, demo_url: str) -> Iterator[Page]:
-    """The page with three connected panes; at the end its console must be clean."""
+    """The page with four connected panes; at the end its console must be clean."""
     page = Page(browser, demo_url)
     page.wait_connected()
     yield page
@@ -137,12 +147,34 @@ def test_a_message_from_the_box_arrives_in_every_pane(page: Page) -> None:
     page.wait_connected()
     page.send('<b>it\'s</b> "quoted" & größer')
     page.wait_message('<b>it\'s</b> "quoted" & größer')
-    eventually(
-        lambda: re.match(r"Delivered to \d+ clients, and in all three panes \d+ ms", page.result()), "the result"
-    )
-    assert [page.counter(pane, "messages") for pane in PANES] == [2, 2, 2]
+    eventually(lambda: re.match(r"Delivered to \d+ clients, and in all four panes \d+ ms", page.result()), "the result")
+    assert [page.counter(pane, "messages") for pane in PANES] == [2, 2, 2, 2]
     assert page.counter("poll", "requests") == 3
     assert page.counter("events", "reconnects") == 0
+
+
+def test_what_is_said_on_the_websocket_arrives_in_every_pane(page: Page, demo_url: str) -> None:
+    with connect(demo_url.replace("http", "ws") + "socket") as other:
+        assert other.recv() == "The backend accepted this WebSocket. Holdfast holds it."
+        page.say("Hello from here")
+        page.wait_message("Hello from here")
+        pattern = r"Sent over the WebSocket, and in all four panes \d+ ms after the click\."
+        eventually(lambda: re.fullmatch(pattern, page.result()), "the result")
+        assert other.recv(timeout=scaled(5)) == "Hello from here"
+        other.send("And hello from there")
+        page.wait_message("And hello from there")
+    assert page.counter("socket", "sent") == 1
+    assert [page.counter(pane, "messages") for pane in PANES] == [2, 2, 2, 2]
+
+
+def test_what_is_not_published_is_told_to_its_sender_only(page: Page, demo_url: str) -> None:
+    with connect(demo_url.replace("http", "ws") + "socket") as other:
+        other.recv()
+        other.send("x" * (MAX_CHARACTERS + 1))
+        assert other.recv(timeout=scaled(5)) == f"A message has at most {MAX_CHARACTERS} characters."
+    page.say("for all")
+    page.wait_message("for all")
+    assert page.messages("socket") == ["for all"]
 
 
 def test_the_commands_on_the_page_work(page: Page) -> None:

@@ -75,6 +75,13 @@ class TestHandshake:
         ws.ws_backend.take("/without").accept()
         client.accepted()
 
+    def test_http_1_0(self, ws: WebSocketStage) -> None:
+        """Is not refused."""
+        client = ws.client()
+        client.handshake("/old", host="relay", version="1.0")
+        ws.ws_backend.take("/old").accept()
+        client.accepted()
+
     @differs("ws-upgrade-case")
     @pytest.mark.spec("ws 83")
     @pytest.mark.parametrize("value", ["WebSocket", "WEBSOCKET"])
@@ -226,7 +233,7 @@ class TestPassingFrames:
         script.wait_for(Event("TEXT", "hellö".encode()), Event("PING", b"p"), close_event(4000, "x"))
 
     def test_lengths_that_are_not_the_shortest(self, ws: WebSocketStage) -> None:
-        """Two bytes of length for a short message: RFC 6455 §5.2 does not allow it, but it is harmless."""
+        """Two bytes of length for a short message (RFC 6455 §5.2): whatever becomes of it, it does no harm."""
         client, peer = ws.relay()
         client.send_raw(bytes([0x81, 0x80 | 126, 0, 1]) + b"\0\0\0\0" + b"x")
         ended = client.connection.is_readable(0.3)

@@ -8,7 +8,7 @@ import pytest
 from tests.harness.backend import ScriptedBackend
 from tests.harness.grip import fresh_channel
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
-from tests.harness.websocket import WebSocketClient, text
+from tests.harness.websocket import WebSocketClient, close, text
 from tests.harness.ws_backend import BackendPeer, WebSocketBackend
 from tests.harness.ws_events import opening
 from tests.harness.ws_stage import WebSocketStage, control, frame_as_event, ws_item
@@ -20,6 +20,7 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
     return launch(
         f"relay {target}",
         f"prefix,prefix=p- {target}",
+        f"debug,debug {target}",
         f"events 127.0.0.1:{backend.port},over_http",
     )
 
@@ -205,3 +206,27 @@ class TestContent:
         )
         substituting.client.expect_text("%1", "%4")
         plain.client.expect_text("%%2", "%%4")
+
+
+@differs("ws-debug-filters")
+class TestDebugRoute:
+    """The client of a ``debug`` route is closed with 1011 and told why: spec §2.4, §3.4."""
+
+    def test_error(self, ws: WebSocketStage) -> None:
+        listener = Listener(ws, "var-subst", host="debug")
+        ws.publish(item(listener.channel, "%(unknown)s"))
+        frame = listener.client.read()
+        assert frame.close_code == 1011
+        assert frame.payload[2:].startswith(b"filter error: ")
+
+    def test_mismatch(self, ws: WebSocketStage) -> None:
+        listener = Listener(ws, "var-subst", host="debug")
+        ws.publish(ws_item(listener.channel, "x", **{"content-filters": ["build-id", "var-subst"]}))
+        reason = "content filter mismatch: subscription=var-subst message=build-id,var-subst"
+        listener.client.expect(close(1011, reason))
+
+    @pytest.mark.spec("ws 55")
+    def test_too_many(self, ws: WebSocketStage) -> None:
+        client, peer = ws.grip(host="debug")
+        peer.send(control("subscribe", channel="many", filters=["skip-self"] * 6))
+        client.expect(close(1011, "too many filters for channel 'many'"))

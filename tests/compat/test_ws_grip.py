@@ -24,6 +24,7 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
         f"prefix,prefix=p- {target},sub=implicit-prefix",
         f"implicit {target},sub=implicit-a,sub=implicit-b",
         f"events 127.0.0.1:{backend.port},over_http",
+        f"implicit-events 127.0.0.1:{backend.port},over_http,sub=implicit-c",
         settings={"proxy": {"upstream_key": "up"}},
     )
 
@@ -99,6 +100,12 @@ class TestMessages:
         client.expect_text("hi")
         client.send_text("go")
         client.expect(binary(b"a"), ping(b"m:"), text("b"))
+
+    @pytest.mark.spec("ws 48")
+    def test_prefix_over_http(self, ws: WebSocketStage) -> None:
+        extension = ("Sec-WebSocket-Extensions", "grip; message-prefix=x:")
+        client, _script = ws.over_http(first=opening(text_event("m:no"), text_event("x:hi"), headers=[extension]))
+        client.expect_text("hi")
 
     @pytest.mark.spec("ws 48")
     def test_empty_prefix(self, ws: WebSocketStage) -> None:
@@ -280,6 +287,11 @@ class TestSubscriptions:
         ws.proxy.settle()
         for channel in ("implicit-a", "implicit-b"):
             ws.wait_subscribed(client, channel)
+
+    @pytest.mark.spec("ws 56")
+    def test_channels_of_the_target_over_http(self, ws: WebSocketStage) -> None:
+        client, _script = ws.over_http(host="implicit-events")
+        ws.wait_subscribed(client, "implicit-c")
 
     @pytest.mark.spec("ws 57")
     def test_prefix_of_the_route(self, ws: WebSocketStage) -> None:

@@ -7,9 +7,10 @@ import threading
 
 import pytest
 from tests.harness.backend import Reply, ScriptedBackend
+from tests.harness.messages import Request
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.timing import eventually
-from tests.harness.websocket import Opcode, binary, close, fragments, ping, pong, text
+from tests.harness.websocket import Frame, Opcode, binary, close, fragments, ping, pong, text
 from tests.harness.ws_events import (
     CLOSE,
     DISCONNECT,
@@ -52,9 +53,9 @@ class TestFromTheClient:
             pytest.param(pong(), b"PONG\r\n", id="empty pong"),
         ],
     )
-    def test_message(self, ws: WebSocketStage, frame: object, body: bytes) -> None:
+    def test_message(self, ws: WebSocketStage, frame: Frame, body: bytes) -> None:
         client, script = ws.over_http()
-        client.send(frame)  # type: ignore[arg-type]
+        client.send(frame)
         request = script.wait_request(2)
         assert bytes(request.body) == body
         assert request.header("Content-Length") == str(len(body))
@@ -118,12 +119,12 @@ class TestFromTheClient:
         lock = threading.Lock()
         received: list[Event] = []
 
-        def answer(request: object) -> Reply:
+        def answer(request: Request) -> Reply:
             nonlocal running, most
             with lock:
                 running += 1
                 most = max(most, running)
-                received.extend(parse_events(request.body))  # type: ignore[attr-defined]
+                received.extend(parse_events(request.body))
             threading.Event().wait(0.02)
             with lock:
                 running -= 1
@@ -199,10 +200,10 @@ class TestToTheClient:
             pytest.param(b"TEXT 3\r\nm:x\r\nTEXT 4\r\nc:{}\r\n", [text("m:x"), text("c:{}")], id="no prefix logic"),
         ],
     )
-    def test_events(self, ws: WebSocketStage, body: bytes, frames: list[object]) -> None:
+    def test_events(self, ws: WebSocketStage, body: bytes, frames: list[Frame]) -> None:
         client, _script = ws.over_http(events_reply(body=body))
         client.send_text("x")
-        client.expect(*frames)  # type: ignore[arg-type]
+        client.expect(*frames)
         client.send_text("x")
         client.assert_silent(0.1)
 
@@ -287,7 +288,7 @@ class TestMeta:
 
 class TestRefresh:
     @pytest.mark.spec("ws 42")
-    @differs("ws-refresh")
+    @differs("refresh")
     def test_by_publish(self, ws: WebSocketStage) -> None:
         """An empty request at once, or right after the one in flight."""
         client, script = ws.grip_over_http("refreshed")

@@ -239,6 +239,7 @@ class StreamClient(RecoveringClient):
     async def _use(self, connection: Connection) -> None:
         head = await self._ask(connection)
         if head.status != 200:
+            await asyncio.sleep(self._random.uniform(0, 1))
             return
         assert head.header("Transfer-Encoding") == "chunked", head
         rest = b""
@@ -263,5 +264,5 @@ class PollClient(RecoveringClient):
                 for line in body.splitlines(keepends=True):
                     self.history.take(line)
             else:
-                await asyncio.sleep(self._random.uniform(0, 0.2))
+                await asyncio.sleep(self._random.uniform(0, 0.5))
             await self._pause_maybe()

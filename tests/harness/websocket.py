@@ -12,7 +12,6 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 from tests.harness.client import DEFAULT_TIMEOUT_S, ClosedByServer, RawClient, RawConnection
 from tests.harness.messages import HeaderList, Response
@@ -76,9 +75,9 @@ def apply_mask(data: bytes, mask: bytes) -> bytes:
     return (int.from_bytes(data) ^ int.from_bytes(pattern)).to_bytes(size)
 
 
-def text(content: str | bytes, **fields: Any) -> Frame:
+def text(content: str | bytes) -> Frame:
     """A text message in one frame."""
-    return Frame(Opcode.TEXT, content.encode() if isinstance(content, str) else content, **fields)
+    return Frame(Opcode.TEXT, content.encode() if isinstance(content, str) else content)
 
 
 def binary(content: bytes) -> Frame:

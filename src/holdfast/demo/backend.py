@@ -1,8 +1,8 @@
-"""The demo's backend: an ordinary web server whose answers to three paths carry GRIP headers.
+"""The demo's backend: an ordinary web server whose answers carry GRIP headers, or are events of a WebSocket.
 
 It answers and is done: it keeps no connection and no list of clients, and could be restarted while they are held. The
-GRIP part is `HOLDS` and `publish`; the rest serves the files of the page. Only the standard library is used, so that
-everything here can be carried over to any framework.
+GRIP part is `HOLDS`, `answer_events` and `publish`; the rest serves the files of the page. Only the standard library is
+used, so that everything here can be carried over to any framework.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import html
 import json
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from io import BytesIO
 from string import Template
 
 from holdfast import __version__
@@ -25,6 +26,7 @@ log = logging.getLogger("holdfast.demo")
 
 MAX_CHARACTERS = 500
 MAX_BODY_BYTES = 4 * MAX_CHARACTERS
+MAX_EVENTS_BYTES = 500_000  # Holdfast sends what has come meanwhile in one request
 PUBLISH_TIMEOUT_S = 5
 CLIENT_TIMEOUT_S = 60
 
@@ -36,6 +38,22 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes = b""
     status: int = 200
+
+
+def event(name: str, content: bytes = b"") -> bytes:
+    """An event of a WebSocket, as it is in the body of a request or an answer: its length is hexadecimal."""
+    return b"%s %x\r\n%s\r\n" % (name.encode(), len(content), content) if content else f"{name}\r\n".encode()
+
+
+def events_in(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """The events of a body: name and content of each."""
+    rest = BytesIO(body)
+    while line := rest.readline().split():
+        content = b""
+        if len(line) > 1:
+            content = rest.read(int(line[1], 16))
+            rest.readline()
+        yield line[0].decode(), content
 
 
 TEXT = "text/plain; charset=utf-8"
@@ -73,16 +91,44 @@ HOLDS = {
     ),
 }
 
+# What the client of a WebSocket does comes as requests, too: each carries a few events. This answer to the first one
+# accepts the WebSocket. In what the backend says, `c:` begins an order to Holdfast, and `m:` a message for the client.
+ACCEPTANCE = Answer(
+    {"Content-Type": "application/websocket-events", "Sec-WebSocket-Extensions": "grip"},
+    event("OPEN")
+    + event("TEXT", b'c:{"type": "subscribe", "channel": "demo"}')
+    + event("TEXT", b"m:The backend accepted this WebSocket. Holdfast holds it."),
+)
+
+
+def answer_events(body: bytes, publish_text: Callable[[str], Answer]) -> Answer:
+    """Answer a request of a WebSocket: publish what its client says, and tell it alone if that was not possible."""
+    answers = b""
+    for name, content in events_in(body):
+        if name == "OPEN":
+            answers += ACCEPTANCE.body
+        elif name == "TEXT":
+            published = publish_text(content.decode())
+            if published.status != 200:
+                answers += event("TEXT", b"m:" + published.body.strip())
+        elif name == "CLOSE":
+            answers += event("CLOSE", content)
+    return Answer(ACCEPTANCE.headers, answers)
+
 
 def items_for(text: str) -> list[dict[str, object]]:
     """What is published for one message: an item per channel, in the formats that its holds receive."""
-    event = "".join(f"data: {line}\n" for line in text.split("\n")) + "\n"
+    lines = "".join(f"data: {line}\n" for line in text.split("\n"))
     return [
         {
             "channel": "demo",
-            "formats": {"http-stream": {"content": f"{text}\n"}, "http-response": {"body": f"{text}\n"}},
+            "formats": {
+                "http-stream": {"content": f"{text}\n"},
+                "http-response": {"body": f"{text}\n"},
+                "ws-message": {"content": text},
+            },
         },
-        {"channel": "demo-events", "formats": {"http-stream": {"content": event}}},
+        {"channel": "demo-events", "formats": {"http-stream": {"content": f"{lines}\n"}}},
     ]
 
 
@@ -123,6 +169,7 @@ def load_pages(control_port: int) -> dict[str, Answer]:
         "publish_url": f"http://localhost:{control_port}/publish/",
         "max_characters": str(MAX_CHARACTERS),
         **{f"{path[1:]}_answer": html.escape(_as_text(answer)) for path, answer in HOLDS.items()},
+        "socket_answer": html.escape(_as_text(ACCEPTANCE)),
     }
     contents = {
         "/": ("text/html; charset=utf-8", Template(file("page.html")).substitute(values)),
@@ -168,20 +215,26 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def do_POST(self) -> None:
+        is_socket = self.path == "/socket" and self.headers["Content-Type"] == ACCEPTANCE.headers["Content-Type"]
         length = self.headers.get("Content-Length")
-        if length is None or int(length) > MAX_BODY_BYTES:
+        if length is None or int(length) > (MAX_EVENTS_BYTES if is_socket else MAX_BODY_BYTES):
             self.close_connection = True  # the body is not read
             self._send(_plain(413, f"A message has at most {MAX_CHARACTERS} characters, and says its Content-Length."))
             return
         body = self.rfile.read(int(length))
-        if self.path == "/publish":
-            self._send(self._publish(body.decode("utf-8", "replace").strip()))
+        if is_socket:
+            self._send(answer_events(body, self._publish))
+        elif self.path == "/publish":
+            self._send(self._publish(body.decode("utf-8", "replace")))
         else:
             self._send(_plain(404, "Messages are posted to /publish."))
 
     def _publish(self, text: str) -> Answer:
+        text = text.strip()
         if not text:
             return _plain(400, "There is no message to publish.")
+        if len(text) > MAX_CHARACTERS:
+            return _plain(413, f"A message has at most {MAX_CHARACTERS} characters.")
         try:
             return publish(self.server.control_port, text)
         except OSError as error:

@@ -47,7 +47,7 @@ def demo_start(clients: Listen, publishers: Listen, backend_port: int) -> Start:
         ("handler", "push_in_http_port"): str(publishers.port),
     }
     loaded = load_settings(None, environ={}, overrides=Overrides(values=values, needs_file=False), search=())
-    return Start(loaded, route_lines=(f"* {LOOPBACK}:{backend_port}",))
+    return Start(loaded, route_lines=(f"* {LOOPBACK}:{backend_port},over_http",))
 
 
 def greeting(clients: Listen, publishers: Listen) -> str:
@@ -69,7 +69,7 @@ Ctrl-C ends it.
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="holdfast demo",
-        description="Serve a page that shows an HTTP stream, server-sent events and a long poll live.",
+        description="Serve a page that shows an HTTP stream, server-sent events, a long poll and a WebSocket live.",
     )
     parser.add_argument("--host", default=LOOPBACK, help="address to serve the page at (default: %(default)s)")
     parser.add_argument("--port", type=_port, default=7999, help="port of the page (default: %(default)s)")

@@ -1,4 +1,4 @@
-// Three ways to receive, each as short as it can be: followStream, followEvents and followPolls.
+// Four ways to receive, each as short as it can be: followStream, followEvents, followPolls and followSocket.
 // The rest shows what they do.
 "use strict";
 
@@ -148,6 +148,34 @@ async function followPolls(pane) {
   }
 }
 
+// --- WebSocket: what is said on it goes to the backend as an HTTP request, and comes back to everybody. ---
+
+let socket = null;
+
+function followSocket(pane) {
+  return new Promise((resolve) => {
+    let greeted = false;
+    socket = new WebSocket(`${location.origin.replace("http", "ws")}/socket`);
+    socket.onopen = () => { pane.state = "connected"; };
+    socket.onmessage = (event) => {
+      if (greeted) pane.message(event.data);
+      else pane.note(event.data);
+      greeted = true;
+    };
+    socket.onclose = resolve;
+  });
+}
+
+function say(text, pane) {
+  if (socket?.readyState !== WebSocket.OPEN) {
+    showResult("The WebSocket is not connected.", "bad");
+    return;
+  }
+  publication.begin(text, "Sent over the WebSocket");
+  socket.send(text);
+  pane.count("sent");
+}
+
 // --- Publishing: the text goes to the backend, which publishes it to Holdfast. ---
 
 const HINT_AFTER_MS = 2500;
@@ -157,15 +185,20 @@ const publication = {
   sentAt: 0,
   awaited: new Set(),
   delay: null,
-  receivers: null,
+  outcome: null,
+
+  /** Expect `text` in every pane. Until the outcome is known, nothing is shown. */
+  begin(text, outcome = null) {
+    Object.assign(this, { text, sentAt: performance.now(), delay: null, outcome });
+    this.awaited = new Set(panes.map((pane) => pane.name));
+  },
 
   async send(text) {
-    Object.assign(this, { text, sentAt: performance.now(), delay: null, receivers: null });
-    this.awaited = new Set(["stream", "events", "poll"]);
+    this.begin(text);
     const hint = setTimeout(showConnectionHint, HINT_AFTER_MS);
     try {
       const response = await fetch("/publish", { method: "POST", body: text });
-      if (response.ok) this.receivers = countReceivers(await response.json());
+      if (response.ok) this.outcome = `Delivered to ${countReceivers(await response.json())} clients`;
       else showResult((await response.text()).trim(), "bad");
     } catch {
       showResult("The message could not be sent.", "bad");
@@ -184,8 +217,8 @@ const publication = {
   },
 
   show() {
-    if (this.receivers === null || this.awaited.size > 0) return;
-    showResult(`Delivered to ${this.receivers} clients, and in all three panes ${this.delay} after the click.`, "good");
+    if (this.outcome === null || this.awaited.size > 0) return;
+    showResult(`${this.outcome}, and in all four panes ${this.delay} after the click.`, "good");
   },
 };
 
@@ -217,7 +250,8 @@ function publishCommand(text) {
   const body = `{"items": [
   {"channel": "demo", "formats": {
     "http-stream": {"content": ${line}},
-    "http-response": {"body": ${line}}}},
+    "http-response": {"body": ${line}},
+    "ws-message": {"content": ${JSON.stringify(text)}}}},
   {"channel": "demo-events", "formats": {
     "http-stream": {"content": ${event}}}}]}`;
   const url = document.querySelector('meta[name="holdfast-publish-url"]').content;
@@ -244,18 +278,23 @@ async function copy(button) {
 
 // --- Start ---
 
-const panes = ["stream", "events", "poll"].map((name) => new Pane(name));
-const followers = [followStream, followEvents, followPolls];
+const panes = ["stream", "events", "poll", "socket"].map((name) => new Pane(name));
+const followers = [followStream, followEvents, followPolls, followSocket];
 panes.forEach((pane, index) => keepFollowing(pane, followers[index]));
 setInterval(() => panes.forEach((pane) => pane.showOpenTime()), 1000);
 
-document.getElementById("composer").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const input = document.getElementById("text");
-  const text = input.value.trim();
-  if (text !== "") publication.send(text);
-  input.select();
-});
+function onSubmit(formId, inputId, act) {
+  document.getElementById(formId).addEventListener("submit", (event) => {
+    event.preventDefault();
+    const input = document.getElementById(inputId);
+    const text = input.value.trim();
+    if (text !== "") act(text);
+    input.select();
+  });
+}
+
+onSubmit("composer", "text", (text) => publication.send(text));
+onSubmit("chat", "chat-text", (text) => say(text, panes[3]));
 document.getElementById("text").addEventListener("input", showCommands);
 for (const button of document.querySelectorAll("[data-copies]")) {
   button.addEventListener("click", () => copy(button));

@@ -1,4 +1,4 @@
-"""A whole Django project in one file, with django-grip as its documentation says: holds, and publishes to them.
+"""A whole Django project in one file, with django-grip as its documentation says: holds, WebSockets, and publishes.
 
 Run as ``manage.py runserver --noreload ADDRESS:PORT``; the environment variable ``GRIP_CONTROL_URI`` is the address of
 the proxy for publishers.
@@ -22,8 +22,8 @@ settings.configure(
 from django.core.management import execute_from_command_line  # noqa: E402
 from django.http import HttpRequest, HttpResponse, JsonResponse  # noqa: E402
 from django.urls import path  # noqa: E402
-from django_grip import publish, set_hold_longpoll, set_hold_stream  # noqa: E402
-from gripcontrol import HttpResponseFormat, HttpStreamFormat  # noqa: E402
+from django_grip import publish, set_hold_longpoll, set_hold_stream, websocket_only  # noqa: E402
+from gripcontrol import HttpResponseFormat, HttpStreamFormat, WebSocketMessageFormat  # noqa: E402
 
 
 def who(request: HttpRequest) -> HttpResponse:
@@ -45,10 +45,39 @@ def poll(request: HttpRequest, channel: str) -> HttpResponse:
 
 
 def tell(request: HttpRequest, channel: str) -> HttpResponse:
-    """Publish the request's body to streams and long polls of a channel."""
+    """Publish the request's body to streams, long polls and WebSockets of a channel."""
     text = request.body.decode()
-    publish(channel, [HttpStreamFormat(text), HttpResponseFormat(body=text)], blocking=True)
+    formats = [HttpStreamFormat(text), HttpResponseFormat(body=text), WebSocketMessageFormat(text)]
+    publish(channel, formats, blocking=True)
     return HttpResponse("told\n")
+
+
+def talk(request: HttpRequest, channel: str) -> HttpResponse | None:
+    """A WebSocket that echoes, is subscribed to a channel, and counts its messages in the proxy's memory."""
+    socket = request.wscontext
+    if channel == "closed":
+        return HttpResponse("no room of that name\n", status=404)
+    if socket.is_opening():
+        socket.accept()
+        socket.subscribe(channel)
+        socket.meta["count"] = "0"
+    while socket.can_recv():
+        message = socket.recv()
+        if message is None:
+            socket.close(socket.close_code or 1000)
+            break
+        socket.meta["count"] = str(int(socket.meta["count"]) + 1)
+        if message == "count?":
+            socket.send(socket.meta["count"])
+        elif message == "leave me":
+            socket.close(4001)
+        elif message == "detach":
+            socket.detach()
+        elif isinstance(message, str):
+            socket.send(message)
+        else:
+            socket.send_binary(message)
+    return None
 
 
 urlpatterns = [
@@ -56,6 +85,7 @@ urlpatterns = [
     path("stream/<channel>", stream),
     path("poll/<channel>", poll),
     path("tell/<channel>", tell),
+    path("talk/<channel>", websocket_only(talk)),
 ]
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ def test_everything_is_routed_to_the_backend(served: list[Start]) -> None:
     assert start.route_lines is not None
     (line,) = start.route_lines
     assert line.startswith("* 127.0.0.1:")
+    assert line.endswith(",over_http")
 
 
 @pytest.mark.parametrize("option", ["--port", "--control-port"])

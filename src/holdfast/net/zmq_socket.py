@@ -1,0 +1,128 @@
+"""A ZeroMQ socket in the loop: messages in and out, many per turn, and never all of a turn.
+
+ZeroMQ's descriptor tells only that something has changed, not that something is there, so every time it is readable,
+and after every send, everything that can be received is received: at most `MESSAGES_PER_TURN`, then others have a turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+
+import zmq
+
+from holdfast.errors import ConfigError
+from holdfast.net.runtime import Runtime
+
+log = logging.getLogger("holdfast.net.zmq")
+
+MESSAGES_PER_TURN = 200
+"""Received before others have a turn: one or two milliseconds of publishing."""
+
+MAX_MESSAGE_BYTES = 16_000_000
+"""Of one part; a peer that sends more is disconnected by the library."""
+
+
+class ZmqSocket:
+    """One socket.
+
+    Args:
+        kind: a socket type of `zmq`.
+        hwm: messages that wait in either direction before more are refused (sending) or left with the peer (receiving).
+        on_message: called with the parts of each message; may close the socket.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        context: zmq.Context[zmq.Socket[bytes]],
+        kind: int,
+        *,
+        hwm: int,
+        on_message: Callable[[list[bytes]], None] | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._on_message = on_message
+        self._socket = socket = context.socket(kind)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.SNDHWM, hwm)
+        socket.setsockopt(zmq.RCVHWM, hwm)
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self._is_scheduled = False
+        self._fd = int(socket.getsockopt(zmq.FD))
+        if on_message is not None:
+            runtime.loop.add_reader(self._fd, self._on_ready)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the socket has been closed."""
+        return bool(self._socket.closed)
+
+    def set_option(self, option: int, value: int | bytes) -> None:
+        """Set an option of `zmq`; most must be set before `bind` and `connect`."""
+        self._socket.setsockopt(option, value)
+
+    def bind(self, spec: str, ipc_file_mode: int | None = None) -> None:
+        """Listen. Raises ConfigError."""
+        try:
+            self._socket.bind(spec)
+            if ipc_file_mode is not None and spec.startswith("ipc://"):
+                os.chmod(spec.removeprefix("ipc://"), ipc_file_mode)
+        except (zmq.ZMQError, OSError) as exc:
+            raise ConfigError(f"cannot bind {spec}: {exc.strerror}") from exc
+        self._schedule()
+
+    def connect(self, spec: str) -> None:
+        """Connect, now and whenever the connection is lost. Raises ConfigError for a spec that is none."""
+        try:
+            self._socket.connect(spec)
+        except zmq.ZMQError as exc:
+            raise ConfigError(f"cannot connect to {spec}: {exc.strerror}") from exc
+        self._schedule()
+
+    def send(self, parts: Sequence[bytes]) -> bool:
+        """Send a message; False when it cannot be taken: nobody is there, or those who are have too much."""
+        try:
+            self._socket.send_multipart(parts, zmq.NOBLOCK, copy=True)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as exc:  # a ROUTER that knows no such peer
+            log.debug("message not sent: %s", exc.strerror)
+            return False
+        self._schedule()
+        return True
+
+    def close(self) -> None:
+        """Close; what waits in it is dropped, and the files of ipc addresses are removed."""
+        if self._socket.closed:
+            return
+        if self._on_message is not None:
+            self._runtime.loop.remove_reader(self._fd)
+        self._socket.close()
+
+    def _schedule(self) -> None:
+        """Receive in the next turn: the descriptor does not tell of what has come while we did something else."""
+        if not self._is_scheduled and self._on_message is not None:
+            self._is_scheduled = True
+            self._runtime.loop.call_soon(self._receive)
+
+    def _on_ready(self) -> None:
+        if not self._is_scheduled:
+            self._receive()
+
+    def _receive(self) -> None:
+        self._is_scheduled = False
+        assert self._on_message is not None
+        for _ in range(MESSAGES_PER_TURN):
+            if self._socket.closed:
+                return
+            try:
+                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                self._on_message(parts)
+            except Exception:
+                log.exception("a message was not understood")
+        self._schedule()
