@@ -212,11 +212,13 @@ class Recovery:
     Args:
         clients: how many.
         rounds, seconds: for each cause, how often they do, unless that takes too long.
+        only: the servers it is made for.
     """
 
     clients: int
     rounds: int
     seconds: int
+    only: frozenset[Kind] = frozenset(Kind)
 
     @property
     def title(self) -> str:
@@ -225,7 +227,7 @@ class Recovery:
 
     def fits(self, kind: Kind) -> bool:
         """See `Load`."""
-        return kind.is_grip_proxy
+        return kind.is_grip_proxy and kind in self.only
 
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""

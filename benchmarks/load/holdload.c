@@ -307,7 +307,7 @@ int main(int argc, char **argv)
     const struct settings *settings = &load.settings;
     int poller = new_poller();
 
-    allow_files(settings->opening.count + MAX_BURST + 64);
+    allow_files(settings->opening.count + PUBLISHER_CONNECTIONS + 64);
     load.clients.poller = poller;
     load.publisher = (struct publisher){.poller = poller, .port = settings->control_port,
                                         .channel = settings->channel, .content_size = settings->content_size,

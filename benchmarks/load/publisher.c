@@ -53,7 +53,7 @@ static char *make_request(const struct publisher *publisher, uint32_t number)
 /* The first connection that waits for nothing, opened if need be: few connections, unless the server is slow. */
 static struct publisher_connection *free_connection(struct publisher *publisher)
 {
-    for (uint32_t index = 0; index < MAX_BURST; index++) {
+    for (uint32_t index = 0; index < PUBLISHER_CONNECTIONS; index++) {
         struct publisher_connection *connection = &publisher->connections[index];
 
         if (connection->is_open && connection->is_waiting)
@@ -65,7 +65,7 @@ static struct publisher_connection *free_connection(struct publisher *publisher)
         connection->is_waiting = true;
         return connection;
     }
-    give_up("%d publishes are not answered yet", MAX_BURST);
+    give_up("%d publishes are not answered yet", PUBLISHER_CONNECTIONS);
 }
 
 static void close_connection(struct publisher_connection *connection)

@@ -10,6 +10,8 @@
 
 enum item_format { HTTP_STREAM, HTTP_RESPONSE, WS_MESSAGE };
 
+enum { PUBLISHER_CONNECTIONS = 4 * MAX_BURST };
+
 /* The poller reports connection i of the publisher under PUBLISHER_TAG + i. */
 #define PUBLISHER_TAG (1ull << 32)
 
@@ -29,7 +31,7 @@ struct publisher {
     enum item_format format;
     bool has_ids;               /* items name themselves and the one before, by their numbers + 1 */
     size_t content_size;        /* bytes, with the newline at the end */
-    struct publisher_connection connections[MAX_BURST];
+    struct publisher_connection connections[PUBLISHER_CONNECTIONS];
     uint64_t answered, failed;
 };
 

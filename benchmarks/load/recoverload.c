@@ -234,7 +234,7 @@ int main(int argc, char **argv)
 
     load.settings = parse_settings(argc, argv);
     load.clients.poller = new_poller();
-    allow_files(load.settings.opening.count + MAX_BURST + 64);
+    allow_files(load.settings.opening.count + PUBLISHER_CONNECTIONS + 64);
     measure(&load);
     return load.has_failed;
 }
