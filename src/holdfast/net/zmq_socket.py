@@ -50,6 +50,7 @@ class ZmqSocket:
         socket.setsockopt(zmq.RCVHWM, hwm)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._is_scheduled = False
+        self._is_paused = False
         self._fd = int(socket.getsockopt(zmq.FD))
         if on_message is not None:
             runtime.loop.add_reader(self._fd, self._on_ready)
@@ -80,6 +81,16 @@ class ZmqSocket:
         except zmq.ZMQError as exc:
             raise ConfigError(f"cannot connect to {spec}: {exc.strerror}") from exc
         self._schedule()
+
+    def pause(self) -> None:
+        """Leave messages in the socket."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Take messages again."""
+        if self._is_paused:
+            self._is_paused = False
+            self._schedule()
 
     def send(self, parts: Sequence[bytes]) -> bool:
         """Send a message; False when it cannot be taken: nobody is there, or those who are have too much."""
@@ -115,7 +126,7 @@ class ZmqSocket:
         self._is_scheduled = False
         assert self._on_message is not None
         for _ in range(MESSAGES_PER_TURN):
-            if self._socket.closed:
+            if self._socket.closed or self._is_paused:
                 return
             try:
                 parts = self._socket.recv_multipart(zmq.NOBLOCK)
