@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from holdfast.control.publish_zmq import wait_while_congested
 from holdfast.errors import PacketError
 from holdfast.grip.commands import (
     CheckConnections,
@@ -79,6 +80,7 @@ class CommandDoor:
                 return targets.uris
             case Publish(items):
                 targets.publisher.publish(items)
+                wait_while_congested(self.socket, targets.publisher.fanout)
             case Recover():
                 targets.recover()
             case CheckConnections(ids):

@@ -7,12 +7,14 @@ messages are left in their sockets, where ZeroMQ holds them and in the end their
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from holdfast.counters import Counters
 from holdfast.errors import GripError
 from holdfast.grip.item_frame import parse_item_frame
+from holdfast.net.zmq_doors import subscribe, unsubscribe
 from holdfast.net.zmq_socket import ZmqSocket
+from holdfast.push.channels import Channel
+from holdfast.push.fanout import Fanout
 from holdfast.push.publisher import Publisher
 
 log = logging.getLogger("holdfast.control.zmq")
@@ -23,8 +25,10 @@ class PublishFrames:
 
     Args:
         name: of the door, in the log.
-        topics: whether a message has its topic before the item.
-        socket: set when it exists; it is paused while there is too much to do.
+        has_topics: whether a message has its topic before the item.
+
+    Attributes:
+        socket: set when it exists.
     """
 
     def __init__(self, name: str, publisher: Publisher, counters: Counters, *, has_topics: bool) -> None:
@@ -45,9 +49,7 @@ class PublishFrames:
             self._refuse(str(error))
             return
         self._publisher.publish([item])
-        if self._publisher.fanout.is_congested:
-            self.socket.pause()
-            self._publisher.fanout.when_clear(self.socket.resume)
+        wait_while_congested(self.socket, self._publisher.fanout)
 
     def _refuse(self, why: str) -> None:
         self._counters.publishes_refused += 1
@@ -55,20 +57,24 @@ class PublishFrames:
 
 
 class Topics:
-    """Keeps a SUB socket subscribed to exactly the channels that exist, so that upstream sends no more than that.
+    """Keeps a SUB socket subscribed to exactly the channels that exist, so that upstream sends no more than that."""
 
-    Args:
-        subscribe, unsubscribe: what is to be done to the socket.
-    """
+    def __init__(self, socket: ZmqSocket) -> None:
+        self._socket = socket
 
-    def __init__(self, subscribe: Callable[[bytes], None], unsubscribe: Callable[[bytes], None]) -> None:
-        self._subscribe = subscribe
-        self._unsubscribe = unsubscribe
-
-    def opened(self, name: str) -> None:
+    def opened(self, channel: Channel) -> None:
         """A channel has its first subscriber."""
-        self._subscribe(name.encode())
+        if not self._socket.is_closed:
+            subscribe(self._socket, channel.name.encode())
 
     def closed(self, name: str) -> None:
         """A channel has lost its last one, and does not linger."""
-        self._unsubscribe(name.encode())
+        if not self._socket.is_closed:
+            unsubscribe(self._socket, name.encode())
+
+
+def wait_while_congested(socket: ZmqSocket, fanout: Fanout) -> None:
+    """Take nothing more from publishers until most of what they have published is written."""
+    if fanout.is_congested:
+        socket.pause()
+        fanout.when_clear(socket.resume)
