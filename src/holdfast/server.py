@@ -8,24 +8,28 @@ import random
 import time
 
 from holdfast.config.derive import forward_policy, route_defaults, upstream_verifier
+from holdfast.config.limits import client_capacity, edge_limits
 from holdfast.config.listen import Listen
 from holdfast.config.load import Start
 from holdfast.config.settings import Settings
+from holdfast.control.commands import CommandTargets
 from holdfast.control.metrics import Gauge, MetricsDoor
 from holdfast.control.publish_http import PublishDoor
+from holdfast.control.zmq_doors import DoorSpecs, ZmqDoors
 from holdfast.counters import Counters
 from holdfast.logs import RequestLog
-from holdfast.net.edge import Edge, EdgeLimits
+from holdfast.net.edge import Edge
 from holdfast.net.exchange import Service
 from holdfast.net.listener import Listener
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
+from holdfast.net.zmq_socket import ZmqContext
 from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.service import ProxyService
-from holdfast.push.channels import Registry
+from holdfast.push.channels import Channel, Registry
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import LinkClock
@@ -42,8 +46,6 @@ from holdfast.wire.http1.head import HeadLimits
 log = logging.getLogger("holdfast.server")
 
 METRICS_MAX_CONNECTIONS = 16
-RESERVED_FILES = 512
-"""Descriptors kept for backends, publishers and log files."""
 
 
 class Server:
@@ -107,9 +109,10 @@ class Server:
             websocket_idle_s=settings.holdfast.websocket_idle_timeout,
         )
         self._updates.backends = HeldBackends(self._proxy)
-        self._registry.events.closed = self._publisher.forget_channel
-        if settings.handler.update_on_first_subscription:
-            self._registry.events.opened = self._updates.watch_first_subscription
+        self._zmq = ZmqContext()
+        self._zmq_doors = self._make_zmq_doors()
+        self._registry.events.opened = self._channel_opened
+        self._registry.events.closed = self._channel_closed
         self._routes = RoutesSource(
             start.loaded.routes_path, start.route_lines, route_defaults(start.loaded), self._apply_routes
         )
@@ -117,7 +120,7 @@ class Server:
             "clients",
             runtime,
             ProxyService(self._proxy, HeadLimits(settings.runner.client_buffer_size), settings.proxy.max_open_requests),
-            _make_limits(settings, _client_capacity(settings.runner.client_maxconn, max_files)),
+            edge_limits(settings, client_capacity(settings.runner.client_maxconn, max_files)),
             self._outbox_limits,
             parking=self._parking,
         )
@@ -136,6 +139,7 @@ class Server:
         self._routes.load()
         await self._listen(self._clients, self._settings.runner.http_port)
         await self._open_doors()
+        self._zmq_doors.open()
 
     def reload(self) -> None:
         """Read the routes again at once."""
@@ -145,6 +149,7 @@ class Server:
         """Stop in good order: accept nobody, end what is held, let running requests finish within `stop_timeout`."""
         for listener in self._listeners:
             listener.close()
+        self._zmq_doors.close()
         self._clients.drain()
         if self._parking is not None:
             self._parking.end_holds()
@@ -157,6 +162,7 @@ class Server:
         if self._parking is not None:
             self._parking.close()
         self._pool.close()
+        self._zmq.close()
         self._runtime.close()
 
     # --- doors -----------------------------------------------------------------------------------------------------
@@ -184,9 +190,29 @@ class Server:
             await self._open_door("metrics", metrics, settings.prometheus_listen, METRICS_MAX_CONNECTIONS)
 
     async def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
-        limits = _make_limits(self._settings, max_connections)
+        limits = edge_limits(self._settings, max_connections)
         door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_clients=False)
         await self._listen(door, [listen])
+
+    def _make_zmq_doors(self) -> ZmqDoors:
+        handler = self._settings.handler
+        one_more = (handler.push_in_sub_spec,) if handler.push_in_sub_spec else ()
+        specs = DoorSpecs(
+            pull=handler.push_in_spec,
+            subs=handler.push_in_sub_specs + one_more,
+            connects_subs=handler.push_in_sub_connect,
+            command=handler.command_spec,
+            ipc_file_mode=handler.ipc_file_mode,
+        )
+        targets = CommandTargets(
+            publisher=self._publisher,
+            registry=self._registry,
+            uris=specs.uris(),
+            recover=self._recover,
+            has_connection=self._proxy.sessions.__contains__,
+            refresh=self._proxy.sessions.refresh,
+        )
+        return ZmqDoors(specs, self._runtime, self._zmq, targets)
 
     async def _listen(self, edge: Edge, addresses: tuple[Listen, ...] | list[Listen]) -> None:
         listener = Listener(self._runtime, edge)
@@ -219,16 +245,17 @@ class Server:
         for hold in self._registry.holds():
             hold.update(now_s)
 
+    def _channel_opened(self, channel: Channel) -> None:
+        self._zmq_doors.channel_opened(channel)
+        if self._settings.handler.update_on_first_subscription:
+            self._updates.watch_first_subscription(channel)
+
+    def _channel_closed(self, name: str) -> None:
+        self._zmq_doors.channel_closed(name)
+        self._publisher.forget_channel(name)
+
     def _apply_routes(self, table: RouteTable) -> None:
         self._proxy.routes = table
-
-
-def _client_capacity(wanted: int, max_files: int) -> int:
-    """How many clients can be accepted, each with a descriptor, when some must be left for everything else."""
-    possible = max(max_files - RESERVED_FILES, max_files // 2)
-    if wanted > possible:
-        log.warning("client_maxconn is %d, but with %d open files allowed only %d fit", wanted, max_files, possible)
-    return min(wanted, possible)
 
 
 def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry) -> Fanout:
@@ -252,15 +279,4 @@ def _make_pool(settings: Settings, runtime: Runtime) -> BackendPool:
         timeout_s=settings.holdfast.backend_timeout,
         idle_timeout_s=settings.holdfast.backend_idle_timeout,
         max_idle=settings.holdfast.backend_max_idle,
-    )
-
-
-def _make_limits(settings: Settings, max_connections: int) -> EdgeLimits:
-    ours = settings.holdfast
-    return EdgeLimits(
-        max_connections=max_connections,
-        header_timeout_s=ours.header_timeout,
-        idle_timeout_s=ours.idle_timeout,
-        body_timeout_s=ours.body_timeout,
-        send_timeout_s=ours.send_timeout,
     )

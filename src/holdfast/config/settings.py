@@ -116,6 +116,18 @@ class ProxySettings:
 class HandlerSettings:
     """`[handler]`: publishing and held connections."""
 
+    ipc_file_mode: int | None = option(kinds.OCTAL, "", "Mode of the files of ipc sockets, in octal, such as 777.")
+    push_in_spec: str = option(kinds.TEXT, "", "ZeroMQ PULL socket to accept publishing at; empty for none.")
+    push_in_sub_specs: tuple[str, ...] = option(
+        kinds.TEXTS,
+        "",
+        "ZeroMQ SUB socket to accept publishing at; with `push_in_sub_connect` several to connect to.",
+    )
+    push_in_sub_spec: str = option(kinds.TEXT, "", "One more of `push_in_sub_specs`.")
+    push_in_sub_connect: bool = option(
+        kinds.BOOLEAN, "false", "Connect to `push_in_sub_specs` instead of binding the first of them."
+    )
+    command_spec: str = option(kinds.TEXT, "", "ZeroMQ ROUTER socket that executes commands; empty for none.")
     push_in_http_addr: str = option(
         kinds.TEXT, "127.0.0.1", "Address to accept publishing over HTTP at; empty for all.", absent=""
     )

@@ -114,12 +114,6 @@ def _later_refused() -> list[Option]:
             "Socket of a keeper of GRIP session state.",
             "there are no GRIP sessions; leave this empty",
         ),
-        refused(
-            "handler/push_in_sub_connect",
-            kinds.BOOLEAN,
-            "Connect the socket of `push_in_sub_specs` instead of binding it.",
-            "messages of that socket would be missed; leave this false",
-        ),
     ]
 
 
@@ -129,12 +123,7 @@ def _later_doors() -> list[Option]:
 
     octal_reason = "no ipc sockets are made"
     return [
-        door("handler/push_in_spec", kinds.TEXT, "ZeroMQ PULL socket to accept publishing at."),
-        door("handler/push_in_sub_specs", kinds.TEXTS, "ZeroMQ SUB sockets to accept publishing at."),
-        door("handler/push_in_sub_spec", kinds.TEXT, "One more of `push_in_sub_specs`."),
         door("handler/stats_spec", kinds.TEXT, "ZeroMQ PUB socket that sends statistics."),
-        door("handler/command_spec", kinds.TEXT, "ZeroMQ socket that answers commands."),
-        door("handler/ipc_file_mode", kinds.OCTAL, "Mode of the files of ipc sockets.", octal_reason),
         door("proxy/ipc_file_mode", kinds.OCTAL, "Mode of the files of ipc sockets.", octal_reason),
     ]
 

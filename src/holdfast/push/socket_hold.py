@@ -112,6 +112,10 @@ class SocketHold:
         self._context.registry.add_socket(self)
         self._context.counters.holds_opened += 1
 
+    def refresh(self) -> None:
+        """An operator has the backend asked for news."""
+        self._session.refresh()
+
     def describe(self) -> str:
         """Channels, for logs."""
         return f"WebSocket of {', '.join(self.plan.channels) or 'no channel'}"

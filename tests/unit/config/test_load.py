@@ -101,7 +101,7 @@ proxy_stats_spec=ipc://{rundir}/{ipc_prefix}proxy-stats
 condure_in_stream_specs=ipc://{rundir}/{ipc_prefix}condure-out-stream
 proxy_intreq_in_specs=ipc://{rundir}/{ipc_prefix}intreq-out
 """
-DOORS_TO_COME = ("push_in_spec", "push_in_sub_specs", "stats_spec", "command_spec")
+DOORS_TO_COME = ("stats_spec",)
 
 Write = Callable[..., Path]
 
@@ -211,7 +211,8 @@ def test_an_instance_id_moves_ports_and_sockets(write: Write) -> None:
     path = write("p.conf", SHIPPED)
     loaded = load(path, overrides=Overrides(values=values))
     assert loaded.settings.publish_listen == Listen("127.0.0.1", 5591)
-    assert "ipc:///var/run/pushpin/p3-stats" in loaded.warnings[2]
+    assert loaded.settings.handler.push_in_spec == "tcp://127.0.0.1:5590"
+    assert "ipc:///var/run/pushpin/p3-stats" in loaded.warnings[0]
 
 
 @pytest.mark.parametrize(
