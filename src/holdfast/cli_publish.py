@@ -12,7 +12,14 @@ from pathlib import Path
 
 from holdfast.cli_arguments import Parser, UsageError, report_usage_error
 from holdfast.control.publish_client import PublishError, parse_publish_url, publish, push
-from holdfast.control.publish_item import MAX_CODE, Action, PublishArguments, build_item, encode_publish_body, encode_publish_frame
+from holdfast.control.publish_item import (
+    MAX_CODE,
+    Action,
+    PublishArguments,
+    build_item,
+    encode_publish_body,
+    encode_publish_frame,
+)
 from holdfast.errors import GripError
 
 DEFAULT_SPEC = "http://localhost:5561"
@@ -64,7 +71,8 @@ def make_parser(prog: str) -> Parser:
     add("--close", action="store_true", help="close streams and WebSocket connections")
     add("--no-seq", action="store_true", help="deliver at once, whatever the id of the message before it")
     add("--no-eol", action="store_true", help="add no newline to HTTP content")
-    add("--spec", metavar="URL", help=f"where to publish: a URL, or a ZeroMQ address such as tcp://HOST:PORT (default: ${SPEC_VARIABLE}, else {DEFAULT_SPEC})")
+    default = f"${SPEC_VARIABLE}, else {DEFAULT_SPEC}"
+    add("--spec", metavar="SPEC", help=f"a URL, or tcp://HOST:PORT for ZeroMQ (default: {default})")
     add("-u", "--user", metavar="USER:PASS", help="basic authentication")
     add("-B", "--bearer", metavar="TOKEN", help="bearer authentication")
     return parser

@@ -29,6 +29,7 @@ from holdfast.net.zmq_socket import ZmqContext
 from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.service import ProxyService
+from holdfast.proxy.sessions import Sessions
 from holdfast.push.channels import Channel, Registry
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
@@ -107,6 +108,7 @@ class Server:
             outbox_limits=self._outbox_limits,
             allow_compression=settings.runner.allow_compression,
             websocket_idle_s=settings.holdfast.websocket_idle_timeout,
+            sessions=Sessions(),
         )
         self._updates.backends = HeldBackends(self._proxy)
         self._zmq = ZmqContext()
@@ -137,9 +139,10 @@ class Server:
         self._runtime.spawn(self._routes.watch(), "routes watcher")
         await asyncio.sleep(0)  # the watch stands before the file is read: no change can fall between
         self._routes.load()
-        await self._listen(self._clients, self._settings.runner.http_port)
-        await self._open_doors()
         self._zmq_doors.open()
+        await self._open_doors()
+        # last: who can connect here can be published to
+        await self._listen(self._clients, self._settings.runner.http_port)
 
     def reload(self) -> None:
         """Read the routes again at once."""

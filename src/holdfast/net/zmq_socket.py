@@ -1,7 +1,7 @@
 """A ZeroMQ socket in the loop: messages in and out, many per turn, and never all of a turn.
 
 ZeroMQ's descriptor tells only that something has changed, not that something is there, so every time it is readable,
-and after every send, everything that can be received is received: at most `MESSAGES_PER_TURN`, or `BYTES_PER_TURN`, then
+and after every send, everything that can be received is received: at most `MESSAGES_PER_TURN` or `BYTES_PER_TURN`, then
 others have a turn.
 """
 
@@ -102,7 +102,7 @@ class ZmqSocket:
             if ipc_file_mode is not None and spec.startswith("ipc://"):
                 os.chmod(spec.removeprefix("ipc://"), ipc_file_mode)
         except (zmq.ZMQError, OSError) as exc:
-            raise ConfigError(f"cannot bind {spec}: {exc.strerror}") from exc
+            raise ConfigError(f"cannot bind {spec}: {zmq.strerror(exc.errno or 0)}") from exc
         self._schedule()
 
     def connect(self, spec: str) -> None:
@@ -110,7 +110,7 @@ class ZmqSocket:
         try:
             self._socket.connect(spec)
         except zmq.ZMQError as exc:
-            raise ConfigError(f"cannot connect to {spec}: {exc.strerror}") from exc
+            raise ConfigError(f"cannot connect to {spec}: {zmq.strerror(exc.errno)}") from exc
         self._schedule()
 
     def pause(self) -> None:
