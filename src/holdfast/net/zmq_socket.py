@@ -110,7 +110,7 @@ class ZmqSocket:
         try:
             self._socket.connect(spec)
         except zmq.ZMQError as exc:
-            raise ConfigError(f"cannot connect to {spec}: {zmq.strerror(exc.errno)}") from exc
+            raise ConfigError(f"cannot connect to {spec}: {zmq.strerror(exc.errno or 0)}") from exc
         self._schedule()
 
     def pause(self) -> None:
