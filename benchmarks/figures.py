@@ -37,6 +37,37 @@ class Figure:
         return f"{self.title}, {self.unit}" if self.unit else self.title
 
 
+class Held(Enum):
+    """What clients are held as: what several are called, and what memory is counted per."""
+
+    STREAM = ("streams", "held stream")
+    LINKED_STREAM = ("streams with ids", "held stream with ids")
+    OVER_HTTP = ("WebSockets over HTTP", "WebSocket over HTTP")
+    RELAYED = ("relayed WebSockets", "relayed WebSocket and its backend connection")
+
+    @property
+    def plural(self) -> str:
+        """As in "1,000 streams"."""
+        return self.value[0]
+
+    @property
+    def unit(self) -> str:
+        """As in "memory per held stream"."""
+        return self.value[1]
+
+
+class Cause(Enum):
+    """What makes all streams ask their next link at once, by the names that recoverload uses."""
+
+    RECOVER = "recover"
+    GAP = "gap"
+
+    @property
+    def heading(self) -> str:
+        """As in "backend requests after a gap"."""
+        return "a gap" if self is Cause.GAP else "`recover`"
+
+
 LOST = Figure("Deliveries lost or publishes refused, worst run", summary=Summary.WORST)
 REFUSED = Figure("Requests for a hold refused, worst run", summary=Summary.WORST)
 REQUEST_RATE = Figure("Proxied requests, 50 connections", "requests/s")
@@ -44,15 +75,15 @@ REQUEST_CPU = Figure("CPU per proxied request", "µs")
 REQUEST_LATENCY = Figure("Proxied request, 99th percentile", "ms")
 
 
-def delivery_cpu(clients: int, burst: int) -> Figure:
-    """CPU time per delivery with so many held streams."""
+def delivery_cpu(clients: int, burst: int, held: Held = Held.STREAM) -> Figure:
+    """CPU time per delivery with so many held clients."""
     load = "one publish at a time" if burst == 1 else f"bursts of {burst}"
-    return Figure(f"CPU per delivery, {clients:,} streams, {load}", "µs")
+    return Figure(f"CPU per delivery, {clients:,} {held.plural}, {load}", "µs")
 
 
-def delivery_latency(clients: int) -> Figure:
+def delivery_latency(clients: int, held: Held = Held.STREAM) -> Figure:
     """From the publish until the client has read it; one publish at a time."""
-    return Figure(f"Publish to client, {clients:,} streams, 99th percentile", "ms")
+    return Figure(f"Publish to client, {clients:,} {held.plural}, 99th percentile", "ms")
 
 
 def idle_cpu(clients: int) -> Figure:
@@ -60,14 +91,14 @@ def idle_cpu(clients: int) -> Figure:
     return Figure(f"CPU with {clients:,} idle streams", "% of a core")
 
 
-def stream_memory(clients: int) -> Figure:
-    """Growth of RSS per held stream."""
-    return Figure(f"Memory per held stream at {clients:,}, RSS", "kB")
+def memory(clients: int, held: Held = Held.STREAM) -> Figure:
+    """Growth of RSS per held client."""
+    return Figure(f"Memory per {held.unit} at {clients:,}, RSS", "kB")
 
 
-def stream_pss(clients: int) -> Figure:
-    """Growth of PSS per held stream."""
-    return Figure(f"Memory per held stream at {clients:,}, PSS", "kB")
+def memory_pss(clients: int, held: Held = Held.STREAM) -> Figure:
+    """Growth of PSS per held client."""
+    return Figure(f"Memory per {held.unit} at {clients:,}, PSS", "kB")
 
 
 def poll_memory(clients: int) -> Figure:
@@ -75,19 +106,57 @@ def poll_memory(clients: int) -> Figure:
     return Figure(f"Memory per held long poll at {clients:,}, RSS", "kB")
 
 
-def memory_left(clients: int) -> Figure:
+def memory_left(clients: int, held: Held = Held.STREAM) -> Figure:
     """What remains of the growth after all clients have left."""
-    return Figure(f"Of that, 2 s after the {clients:,} have left", "kB")
+    return Figure(f"Of that, 2 s after the {clients:,} {held.plural} have left", "kB")
 
 
-def open_rate(clients: int) -> Figure:
-    """How fast holds are opened."""
-    return Figure(f"Holds opened through the backend, up to {clients:,}", "holds/s")
+def open_rate(clients: int, held: Held = Held.STREAM) -> Figure:
+    """How fast clients are held."""
+    return Figure(f"Opened through the backend, up to {clients:,} {held.plural}", "clients/s")
 
 
-def open_cpu(clients: int) -> Figure:
-    """CPU time per hold opened."""
-    return Figure(f"CPU per hold opened, up to {clients:,}", "µs")
+def open_cpu(clients: int, held: Held = Held.STREAM) -> Figure:
+    """CPU time per client held."""
+    return Figure(f"CPU per client opened, up to {clients:,} {held.plural}", "µs")
+
+
+def round_trip_rate(held: Held) -> Figure:
+    """A client's message to the backend, and the backend's answer to the client."""
+    return Figure(f"Messages answered by the backend, 50 {held.plural}", "round trips/s")
+
+
+def round_trip_cpu(held: Held) -> Figure:
+    """CPU time per such round trip."""
+    return Figure(f"CPU per round trip, 50 {held.plural}", "µs")
+
+
+def round_trip_latency(held: Held) -> Figure:
+    """Of one round trip."""
+    return Figure(f"Round trip, 50 {held.plural}, 99th percentile", "ms")
+
+
+def recovery_requests(clients: int, cause: Cause) -> Figure:
+    """How many requests the backend gets when all streams ask their next link, at most."""
+    return Figure(
+        f"Backend requests, {clients:,} streams recover after {cause.heading}, worst run", summary=Summary.WORST
+    )
+
+
+def recovery_time(clients: int, cause: Cause) -> Figure:
+    """Until the last of them has the answer."""
+    return Figure(f"Until all {clients:,} streams have recovered after {cause.heading}", "ms")
+
+
+def recovery_cpu(clients: int, cause: Cause) -> Figure:
+    """CPU time per stream that recovers."""
+    return Figure(f"CPU per stream, {clients:,} recover after {cause.heading}", "µs")
+
+
+def bystander_latency(clients: int, cause: Cause, point: str) -> Figure:
+    """From a publish until a client has read it that has nothing to do with all that; `point` as in recoverload."""
+    name = {"p50": "median", "p99": "99th percentile", "max": "worst"}[point]
+    return Figure(f"Publish to a bystander, {clients:,} streams recover after {cause.heading}, {name}", "ms")
 
 
 @dataclass(slots=True)
@@ -119,22 +188,24 @@ class Goal:
 
     Args:
         figure: of Holdfast.
-        peer: whose same figure it is divided by; None for the figure itself.
+        peer: whose figure it is divided by; None for the figure itself.
         limit: the number to compare with.
         is_most: whether the limit is the most that is allowed, or the least.
+        peer_figure: what of the peer, if not the same.
     """
 
     figure: Figure
     peer: Kind | None
     limit: float
     is_most: bool
+    peer_figure: Figure | None = None
 
     def measured(self, results: Results) -> float | None:
         """The figure or quotient, or None if a part of it was not measured."""
         own = results.value(self.figure, Kind.HOLDFAST)
         if self.peer is None or own is None:
             return own
-        other = results.value(self.figure, self.peer)
+        other = results.value(self.peer_figure or self.figure, self.peer)
         return own / other if other else None
 
     def is_reached(self, measured: float) -> bool:
@@ -142,14 +213,23 @@ class Goal:
         return measured <= self.limit if self.is_most else measured >= self.limit
 
 
+def _fan_out_goal(clients: int, burst: int, held: Held) -> Goal:
+    """The floor only has streams: a ready frame costs it what a ready chunk does."""
+    peer_figure = None if held is Held.STREAM else delivery_cpu(clients, burst)
+    return Goal(delivery_cpu(clients, burst, held), Kind.FLOOR, 1.5, is_most=True, peer_figure=peer_figure)
+
+
 GOALS: tuple[Goal, ...] = (
-    *(
-        Goal(delivery_cpu(clients, burst), Kind.FLOOR, 1.5, is_most=True)
-        for clients in (1000, 5000)
-        for burst in (1, 20)
-    ),
-    Goal(stream_memory(15_000), None, 1.0, is_most=True),
+    *(_fan_out_goal(clients, burst, Held.STREAM) for clients in (1000, 5000) for burst in (1, 20)),
+    *(_fan_out_goal(clients, burst, Held.OVER_HTTP) for clients in (1000, 5000) for burst in (1, 20)),
+    *(_fan_out_goal(5000, burst, Held.RELAYED) for burst in (1, 20)),
+    Goal(memory(15_000), None, 1.0, is_most=True),
+    Goal(memory(15_000, Held.OVER_HTTP), None, 3.0, is_most=True),
+    Goal(memory(5000, Held.RELAYED), None, 6.0, is_most=True),
     Goal(REQUEST_RATE, Kind.PUSHPIN, 6.0, is_most=False),
+    Goal(round_trip_rate(Held.OVER_HTTP), Kind.PUSHPIN, 5.0, is_most=False),
+    *(Goal(recovery_requests(5000, cause), None, 10.0, is_most=True) for cause in Cause),
+    *(Goal(bystander_latency(5000, cause, "p99"), None, 50.0, is_most=True) for cause in Cause),
     Goal(LOST, None, 0.0, is_most=True),
     Goal(REFUSED, None, 0.0, is_most=True),
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from benchmarks import figures
-from benchmarks.figures import Figure
+from benchmarks.figures import Cause, Figure, Held
 from benchmarks.servers import PROGRAMS, Kind, Server
 
 _LOAD_TIMEOUT_S = 120.0
@@ -17,6 +17,21 @@ _WARM_UP_CLIENTS = 50
 _LEAVE_S = 2
 _GENTLY = ("--window", "10")
 """So few at a time is what a cold Pushpin takes without refusing some."""
+
+
+_HOLDING: Mapping[Held, tuple[str, ...]] = {
+    Held.STREAM: (),
+    Held.LINKED_STREAM: ("--path", "/linked?channel=linked", "--channel", "linked", "--ids"),
+    Held.OVER_HTTP: ("--path", "/events?channel=bench", "--websockets"),
+    Held.RELAYED: ("--path", "/socket?channel=bench", "--websockets"),
+}
+"""How clients are held, for holdload and the origin."""
+
+_ASKING: Mapping[Held, tuple[str, ...]] = {
+    Held.OVER_HTTP: ("--path", "/events?channel=ask", "--websockets"),
+    Held.RELAYED: ("--path", "/socket?channel=ask", "--websockets"),
+}
+"""How they ask, for reqload and the origin."""
 
 
 class LoadFailedError(Exception):
@@ -49,53 +64,66 @@ class Publishing:
 
 
 @dataclass(frozen=True, slots=True)
-class Streams:
-    """Holds streams and publishes to them.
+class Holding:
+    """Holds clients and publishes to them.
 
     Args:
         clients: how many.
         publishing: the phases, at most one of each burst size.
+        held: as what.
         idle_s: seconds in which nothing happens, to measure the idle server; 0 for none.
         only: the servers it is made for.
     """
 
     clients: int
     publishing: tuple[Publishing, ...]
+    held: Held = Held.STREAM
     idle_s: int = 0
     only: frozenset[Kind] = frozenset(Kind)
 
     @property
     def title(self) -> str:
         """See `Load`."""
-        return f"{self.clients:,} streams"
+        return f"{self.clients:,} {self.held.plural}"
 
     def fits(self, kind: Kind) -> bool:
         """See `Load`."""
-        return kind.can_hold and kind in self.only
+        return kind in self.only and (kind.is_grip_proxy or (kind.can_hold and self.held is Held.STREAM))
 
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""
+        clients, held = self.clients, self.held
         _hold(server, _WARM_UP_CLIENTS, [Publishing(2, 1)], *_GENTLY)
-        answer = _hold(server, self.clients, self.publishing, "--idle", str(self.idle_s), "--leave", str(_LEAVE_S))
+        more = ("--idle", str(self.idle_s), "--leave", str(_LEAVE_S))
+        answer = _hold(server, clients, self.publishing, *_HOLDING[held], *more)
         measured = {
-            figures.delivery_cpu(self.clients, phase["burst"]): phase["cpu_us_per_delivery"]
+            figures.delivery_cpu(clients, phase["burst"], held): phase["cpu_us_per_delivery"]
             for phase in answer["phases"]
         }
         measured |= {
-            figures.delivery_latency(self.clients): phase["latency_us"]["p99"] / 1000
+            figures.delivery_latency(clients, held): phase["latency_us"]["p99"] / 1000
             for phase in answer["phases"]
             if phase["burst"] == 1
         }
         measured |= _failures(answer)
         if self.idle_s:
-            measured |= {figures.idle_cpu(self.clients): answer["idle_cpu_percent"]}
+            measured |= {figures.idle_cpu(clients): answer["idle_cpu_percent"]}
         if server.kind.is_grip_proxy:
+            measured |= self._holding_figures(answer)
+        return measured
+
+    def _holding_figures(self, answer: dict[str, Any]) -> dict[Figure, float]:
+        """What it takes to hold them: PSS, which hardly differs, and CPU for the plain streams only."""
+        clients, held, grown = self.clients, self.held, answer["memory"]
+        measured = {
+            figures.memory(clients, held): grown["rss_bytes"] / 1000,
+            figures.memory_left(clients, held): grown["left_bytes"] / 1000,
+            figures.open_rate(clients, held): answer["opens_per_s"],
+        }
+        if held is Held.STREAM:
             measured |= {
-                figures.stream_memory(self.clients): answer["memory"]["rss_bytes"] / 1000,
-                figures.stream_pss(self.clients): answer["memory"]["pss_bytes"] / 1000,
-                figures.memory_left(self.clients): answer["memory"]["left_bytes"] / 1000,
-                figures.open_rate(self.clients): answer["opens_per_s"],
-                figures.open_cpu(self.clients): answer["cpu_us_per_open"],
+                figures.memory_pss(clients, held): grown["pss_bytes"] / 1000,
+                figures.open_cpu(clients, held): answer["cpu_us_per_open"],
             }
         return measured
 
@@ -141,10 +169,7 @@ class Requests:
 
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""
-        arguments = ("--requests", str(self.requests), "--seconds", str(self.seconds), "--connections", "50")
-        answer = _run("reqload", server, *arguments)
-        if answer["failed"]:
-            raise LoadFailedError(f"{answer['failed']} of {answer['requests']} requests were not answered with 200")
+        answer = _ask(server, self.requests, self.seconds)
         return {
             figures.REQUEST_RATE: answer["requests_per_s"],
             figures.REQUEST_CPU: answer["cpu_us_per_request"],
@@ -152,10 +177,93 @@ class Requests:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class RoundTrips:
+    """Messages that the backend answers, over 50 WebSockets, for at most ``seconds``."""
+
+    held: Held
+    messages: int
+    seconds: int
+
+    @property
+    def title(self) -> str:
+        """See `Load`."""
+        return f"messages of {self.held.plural}"
+
+    def fits(self, kind: Kind) -> bool:
+        """See `Load`."""
+        return kind.is_grip_proxy
+
+    def measure(self, server: Server) -> dict[Figure, float]:
+        """See `Load`."""
+        _hold(server, _WARM_UP_CLIENTS, [Publishing(1, 1)], *_HOLDING[self.held], *_GENTLY)
+        answer = _ask(server, self.messages, self.seconds, *_ASKING[self.held])
+        return {
+            figures.round_trip_rate(self.held): answer["requests_per_s"],
+            figures.round_trip_cpu(self.held): answer["cpu_us_per_request"],
+            figures.round_trip_latency(self.held): answer["latency_us"]["p99"] / 1000,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Streams that all ask their next link at once, beside one that has nothing to do with it.
+
+    Args:
+        clients: how many.
+        rounds, seconds: for each cause, how often they do, unless that takes too long.
+        only: the servers it is made for.
+    """
+
+    clients: int
+    rounds: int
+    seconds: int
+    only: frozenset[Kind] = frozenset(Kind)
+
+    @property
+    def title(self) -> str:
+        """See `Load`."""
+        return f"{self.clients:,} streams recover"
+
+    def fits(self, kind: Kind) -> bool:
+        """See `Load`."""
+        return kind.is_grip_proxy and kind in self.only
+
+    def measure(self, server: Server) -> dict[Figure, float]:
+        """See `Load`."""
+        _hold(server, _WARM_UP_CLIENTS, [Publishing(2, 1)], *_GENTLY)
+        ports = ("--control-port", str(server.control_port), "--origin-port", str(server.origin_port))
+        limits = ("--rounds", str(self.rounds), "--seconds", str(self.seconds))
+        answer = _run("recoverload", server, *ports, *limits, "--clients", str(self.clients))
+        measured: dict[Figure, float] = {}
+        for cause in Cause:
+            outcome = answer[cause.value]
+            measured |= {
+                figures.recovery_requests(self.clients, cause): outcome["most_requests"],
+                figures.recovery_time(self.clients, cause): outcome["last_ms"],
+                figures.recovery_cpu(self.clients, cause): outcome["cpu_us_per_client"],
+            }
+            measured |= {
+                figures.bystander_latency(self.clients, cause, point): outcome["bystander_us"][point] / 1000
+                for point in ("p50", "p99", "max")
+            }
+        kinds = ("lost", "unexpected", "bystander_lost")
+        measured |= {figures.LOST: sum(answer[cause.value][kind] for cause in Cause for kind in kinds)}
+        return measured
+
+
 def _hold(server: Server, clients: int, publishing: Sequence[Publishing], *more: str) -> dict[str, Any]:
     phases = [argument for phase in publishing for argument in ("--publish", str(phase))]
     control = ("--control-port", str(server.control_port), "--clients", str(clients))
     return _run("holdload", server, *control, *phases, *more)
+
+
+def _ask(server: Server, requests: int, seconds: int, *more: str) -> dict[str, Any]:
+    arguments = ("--requests", str(requests), "--seconds", str(seconds), "--connections", "50")
+    answer = _run("reqload", server, *arguments, *more)
+    if answer["failed"]:
+        raise LoadFailedError(f"{answer['failed']} of {answer['requests']} requests were not answered as they should")
+    return answer
 
 
 def _run(program: str, server: Server, *arguments: str) -> dict[str, Any]:

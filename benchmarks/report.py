@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks.figures import GOALS, Goal, Results, Summary
+from benchmarks.figures import GOALS, Goal, Held, Results, Summary
 
 BEGIN_MARK = "<!-- results: written by `make bench` from here -->"
 END_MARK = "<!-- results: to here -->"
@@ -43,7 +43,8 @@ def _describe(goal: Goal) -> str:
     bound = f"at {'most' if goal.is_most else 'least'} {goal.limit:g}"
     if goal.peer is None:
         return f"{goal.figure.heading}: {bound}"
-    return f"{goal.figure.title}: {bound} × {goal.peer.heading}"
+    which = f" with {Held.STREAM.plural}" if goal.peer_figure is not None else ""
+    return f"{goal.figure.title}: {bound} × {goal.peer.heading}{which}"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

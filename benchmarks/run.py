@@ -20,8 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks import machine, report
-from benchmarks.figures import Figure, Results
-from benchmarks.loads import Load, LoadFailedError, Polls, Publishing, Requests, Streams
+from benchmarks.figures import Figure, Held, Results
+from benchmarks.loads import Holding, Load, LoadFailedError, Polls, Publishing, Recovery, Requests, RoundTrips
 from benchmarks.processes import ServerFailedError
 from benchmarks.servers import PROJECT, Kind, missing_program, started, version_of
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kinds = _available(options.servers)
     load_before = machine.load_average()
     started_at = time.monotonic()
-    results, problems = _measure_all(plan_loads(options), kinds, options.rounds)
+    results, problems = _measure_all(options, kinds)
     minutes = (time.monotonic() - started_at) / 60
     command = shlex.join(["python", "-m", "benchmarks.run", *arguments])
     how = (
@@ -102,21 +102,32 @@ def _positive(text: str) -> int:
     return number
 
 
-def plan_loads(options: argparse.Namespace) -> list[Load]:
-    """The measurements of one round."""
+def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
+    """The measurements of one round, or of the first, which has some that take long and hardly vary."""
     if options.quick:
         return [
-            Streams(1000, (Publishing(20, 1), Publishing(4, 20))),
+            Holding(1000, (Publishing(20, 1), Publishing(4, 20))),
             Polls(500),
             Requests(requests=5000, seconds=2),
+            Holding(1000, (Publishing(10, 1), Publishing(2, 20)), Held.OVER_HTTP),
+            RoundTrips(Held.OVER_HTTP, messages=5000, seconds=2),
+            Recovery(1000, rounds=2, seconds=1),
         ]
     many = frozenset({Kind.HOLDFAST, Kind.PUSHPIN} if options.many_pushpin else {Kind.HOLDFAST})
     return [
-        Streams(1000, (Publishing(40, 1), Publishing(10, 20))),
-        Streams(5000, (Publishing(12, 1), Publishing(3, 20))),
-        Streams(_MANY, (Publishing(3, 1),), idle_s=2, only=many),
+        Holding(1000, (Publishing(40, 1), Publishing(10, 20))),
+        Holding(5000, (Publishing(12, 1), Publishing(3, 20))),
+        Holding(_MANY, (Publishing(3, 1),), idle_s=2, only=many),
         Polls(2000),
         Requests(requests=20_000, seconds=3),
+        Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.OVER_HTTP),
+        Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.OVER_HTTP, only=many),
+        Holding(_MANY, (), Held.OVER_HTTP, only=many),
+        Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.RELAYED, only=many),
+        RoundTrips(Held.OVER_HTTP, messages=20_000, seconds=3),
+        RoundTrips(Held.RELAYED, messages=20_000, seconds=2),
+        Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.LINKED_STREAM, only=many),
+        Recovery(5000, rounds=5, seconds=3, only=frozenset(Kind) if is_first else many),
     ]
 
 
@@ -145,12 +156,13 @@ def _available(kinds: Sequence[Kind]) -> list[Kind]:
     return available
 
 
-def _measure_all(plan: Sequence[Load], kinds: Sequence[Kind], rounds: int) -> tuple[Results, list[str]]:
+def _measure_all(options: argparse.Namespace, kinds: Sequence[Kind]) -> tuple[Results, list[str]]:
     """All samples, and the names of the measurements that failed."""
     results = Results()
     problems: list[str] = []
+    rounds = options.rounds
     for number in range(1, rounds + 1):
-        for load in plan:
+        for load in plan_loads(options, is_first=number == 1):
             for kind in filter(load.fits, kinds):
                 label = f"round {number} of {rounds}, {load.title}, {kind.heading}"
                 try:

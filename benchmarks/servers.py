@@ -53,6 +53,12 @@ push_in_http_port={control_port}
 update_on_first_subscription=false
 """
 
+# The origin is a WebSocket server, but for the path at which it wants to hear of WebSockets over HTTP.
+_GRIP_ROUTES = """\
+* 127.0.0.1:{origin_port}
+*,path_beg=/events 127.0.0.1:{origin_port},over_http
+"""
+
 _PUSHPIN_PROXY = """\
 zurl_out_specs=ipc://{rundir}/{ipc_prefix}zurl-in
 zurl_out_stream_specs=ipc://{rundir}/{ipc_prefix}zurl-in-stream
@@ -209,7 +215,7 @@ def _nginx_proxy(directory: Path, origin_port: int) -> Iterator[Server]:
 def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Server]:
     port, control_port = free_port(), free_port()
     is_pushpin = kind is Kind.PUSHPIN
-    (directory / "routes").write_text(f"* 127.0.0.1:{origin_port}\n")
+    (directory / "routes").write_text(_GRIP_ROUTES.format(origin_port=origin_port))
     config_file = directory / "pushpin.conf"
     config_file.write_text(
         _GRIP_CONF.format(

@@ -1,7 +1,8 @@
 """Every requirement of the specifications has a test, or a reason why there is none yet.
 
-The specifications of GRIP over HTTP, and of routes and configuration, end with numbered checklists. A test says which
-numbers it is about in its docstring, in a mark, in the id of its case, or beside its row: ``grip-46``, ``routes-12``.
+The specifications of GRIP over HTTP, of routes and configuration, and of WebSockets, connections and ZeroMQ end with
+numbered checklists. A test says which numbers it is about in its docstring, in a mark, in the id of its case, or beside
+its row: ``grip-46``, ``routes-12``, ``ws-80``.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
-LAST_NUMBER = {"grip": 115, "routes": 115}
-REFERENCE = re.compile(r"\b(grip|routes)-(\d+)\b")
+LAST_NUMBER = {"grip": 115, "routes": 115, "ws": 132}
+REFERENCE = re.compile(r"\b(grip|routes|ws)-(\d+)\b")
 
 Item = tuple[str, int]
 
@@ -29,10 +30,11 @@ NOT_YET: dict[Item, str] = {
     **_items("grip", 105, range(107, 110), why="ZeroMQ doors and commands"),
     **_items("grip", range(110, 114), why="statistics"),
     **_items("routes", 76, why="zhttp and zhttpreq targets"),
-    **_items("routes", 77, why="WebSocket over HTTP"),
     **_items("routes", 79, why="request sharing"),
     **_items("routes", range(82, 94), why="CORS and JSON-P"),
     **_items("routes", range(94, 103), why="SockJS"),
+    **_items("ws", 43, range(114, 133), why="zhttp and zhttpreq targets"),
+    **_items("ws", range(101, 105), why="TLS and Unix sockets for clients"),
 }
 
 
@@ -66,6 +68,7 @@ def test_there_are_no_other_items() -> None:
     [
         ('"""grip-46: at once."""', {("grip", 46)}),
         ('id="routes-9-prop", # grip-77', {("routes", 9), ("grip", 77)}),
+        ('spec("ws-1", "ws-132")', {("ws", 1), ("ws", 132)}),
         ("programs-1, grip 46, grip-x", set()),
     ],
 )

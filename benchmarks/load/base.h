@@ -2,10 +2,17 @@
 #ifndef BASE_H
 #define BASE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define NS_PER_S 1000000000ull
 #define NS_PER_MS 1000000ull
+
+/* A piece of text that is not terminated and belongs to someone else. */
+struct slice {
+    const char *at;
+    size_t length;
+};
 
 /* Monotonic time in nanoseconds. */
 uint64_t now_ns(void);

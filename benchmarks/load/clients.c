@@ -1,7 +1,9 @@
 #include "clients.h"
 
 #include "base.h"
+#include "question.h"
 #include "sockets.h"
+#include "websocket.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -62,7 +64,8 @@ static void ask(struct clients *clients, struct client *client)
     const struct opening *opening = clients->opening;
     size_t index = (size_t)(client - clients->all);
     char request[512];
-    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", opening->path);
+    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", opening->path,
+                          opening->are_websockets ? WEBSOCKET_REQUEST_HEADERS : "");
 
     *client = (struct client){.fd = connect_to(opening->port, index)};
     watch(clients->poller, client->fd, index);
@@ -83,8 +86,9 @@ static void take_first_response(struct clients *clients, struct client *client, 
 {
     static const char status_line[] = "HTTP/1.1 ";
     const size_t code_at = sizeof status_line - 1;
+    const char class = clients->opening->are_websockets ? '1' : '2';
 
-    if (length > code_at && memcmp(data, status_line, code_at) == 0 && data[code_at] != '2') {
+    if (length > code_at && memcmp(data, status_line, code_at) == 0 && data[code_at] != class) {
         ask_again(clients, client, data, length);
         return;
     }
@@ -136,30 +140,10 @@ static void wait_for_welcome(struct clients *clients)
         client_receive(clients, &clients->all[events[i].data.u64]);
 }
 
-/* How many long polls the origin has answered, asked over a connection of its own. */
+/* How many long polls the origin has answered. */
 static size_t count_polls(int port)
 {
-    static const char request[] = "GET /polls HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    char answer[512];
-    size_t length = 0;
-    const char *body = NULL;
-    int fd = connect_to(port, 0);
-
-    if (send_fully(fd, request, sizeof request - 1) < 0)
-        give_up("the origin closed the connection");
-    while (body == NULL || body[4] == '\0') {
-        ssize_t got = read(fd, answer + length, sizeof answer - 1 - length);
-
-        if (got < 0 && errno == EAGAIN)
-            continue;
-        if (got <= 0)
-            give_up("the origin does not count polls");
-        length += (size_t)got;
-        answer[length] = '\0';
-        body = strstr(answer, "\r\n\r\n");
-    }
-    close(fd);
-    return strtoul(body + 4, NULL, 10);
+    return question_ask(port, "GET /polls", NULL);
 }
 
 /* Nothing but a refusal can arrive for a poll before the publish. */

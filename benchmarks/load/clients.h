@@ -24,6 +24,7 @@ struct client {
 struct opening {
     int port;
     const char *path;
+    bool are_websockets;        /* which get a message where others get the first response, or a piece of it */
     size_t count;
     size_t window;              /* how many may be opening at a time */
     int origin_port;            /* 0: a client is held when "welcome" arrives. Otherwise nothing arrives (long polls),

@@ -1,12 +1,13 @@
-/* holdload: hold many HTTP clients on a GRIP proxy, publish to them, and check and measure what arrives.
+/* holdload: hold many clients on a GRIP proxy, publish to them, and check and measure what arrives.
  *
  *   holdload --port PORT --control-port PORT --clients N [--path /stream?channel=bench] [--channel bench]
  *            [--window 25] [--publish ROUNDSxBURST]... [--size 100] [--idle SECONDS] [--stall SECONDS]
- *            [--leave SECONDS] [--pids PID,PID] [--polls-of ORIGIN-PORT]
+ *            [--leave SECONDS] [--pids PID,PID] [--polls-of ORIGIN-PORT | --websockets | --ids]
  *
  * The origin behind the proxy must answer PATH with a hold on CHANNEL: as a stream whose first response contains
  * "welcome", or, with --polls-of, as a long poll. Then ORIGIN-PORT is the origin's own, where /polls tells how many it
- * has answered, and each client can receive only one message.
+ * has answered, and each client can receive only one message. With --websockets it must accept a WebSocket, subscribe
+ * it, and say "welcome" to it. With --ids, each item has an id and names the one before.
  *
  * Each --publish is a phase of ROUNDS rounds; a round publishes BURST messages at once, each over a connection of its
  * own, and ends when every client has received all of them and every publish is answered. After --stall seconds
@@ -37,7 +38,6 @@
 #include <unistd.h>
 
 enum { MAX_PHASES = 8, EVENTS = 1024, TRAILING_WORK_US = 20000 };
-enum { QUIET_PERIOD_US = 250000, QUIET_PERCENT = 5, QUIET_PERIODS = 60 };
 
 struct phase {
     uint32_t rounds;
@@ -48,6 +48,7 @@ struct settings {
     struct opening opening;
     int control_port;
     const char *channel;
+    bool has_ids;
     size_t content_size;
     struct phase phases[MAX_PHASES];
     size_t phase_count;
@@ -188,23 +189,6 @@ static void open_clients(struct load *load)
         load->has_failed = true;
 }
 
-/* A server of several processes may still be busy with clients that look held from outside. */
-static void wait_until_quiet(const struct settings *settings)
-{
-    uint64_t before_ns = cpu_used_ns(&settings->processes);
-
-    for (int period = 0; period < QUIET_PERIODS; period++) {
-        uint64_t after_ns, used_us;
-
-        usleep(QUIET_PERIOD_US);
-        after_ns = cpu_used_ns(&settings->processes);
-        used_us = (after_ns - before_ns) / 1000;
-        if (used_us * 100 < (uint64_t)QUIET_PERIOD_US * QUIET_PERCENT)
-            return;
-        before_ns = after_ns;
-    }
-}
-
 static void stay_idle(const struct settings *settings)
 {
     uint64_t cpu_ns = cpu_used_ns(&settings->processes), elapsed_ns = now_ns();
@@ -225,7 +209,7 @@ static void measure(struct load *load)
 
     printf("{\"clients\": %zu, \"size\": %zu, ", settings->opening.count, settings->content_size);
     open_clients(load);
-    wait_until_quiet(settings);
+    wait_until_quiet(&settings->processes);
     held = memory_used(&settings->processes);
     stay_idle(settings);
     run_phases(load);
@@ -261,7 +245,8 @@ static void add_phase(struct settings *settings, const char *text)
 
 static struct settings parse_settings(int argc, char **argv)
 {
-    enum { PORT = 1, CONTROL_PORT, CLIENTS, PATH, CHANNEL, WINDOW, PUBLISH, SIZE, IDLE, STALL, LEAVE, PIDS, POLLS_OF };
+    enum { PORT = 1, CONTROL_PORT, CLIENTS, PATH, CHANNEL, WINDOW, PUBLISH, SIZE, IDLE, STALL, LEAVE, PIDS, POLLS_OF,
+           WEBSOCKETS, IDS };
     static const struct option options[] = {
         {"port", required_argument, NULL, PORT},
         {"control-port", required_argument, NULL, CONTROL_PORT},
@@ -276,6 +261,8 @@ static struct settings parse_settings(int argc, char **argv)
         {"leave", required_argument, NULL, LEAVE},
         {"pids", required_argument, NULL, PIDS},
         {"polls-of", required_argument, NULL, POLLS_OF},
+        {"websockets", no_argument, NULL, WEBSOCKETS},
+        {"ids", no_argument, NULL, IDS},
         {0},
     };
     struct settings settings = {.opening = {.path = "/stream?channel=bench", .count = 100, .window = 25},
@@ -297,6 +284,8 @@ static struct settings parse_settings(int argc, char **argv)
         case LEAVE: settings.leave_s = parse_number("--leave", optarg, 0, 3600); break;
         case PIDS: settings.processes = parse_processes(optarg); break;
         case POLLS_OF: opening->origin_port = (int)parse_number("--polls-of", optarg, 1, 65535); break;
+        case WEBSOCKETS: opening->are_websockets = true; break;
+        case IDS: settings.has_ids = true; break;
         default: give_up("the options are listed at the top of holdload.c");
         }
     }
@@ -305,17 +294,24 @@ static struct settings parse_settings(int argc, char **argv)
     return settings;
 }
 
+static enum item_format item_format(const struct opening *opening)
+{
+    if (opening->are_websockets)
+        return WS_MESSAGE;
+    return opening->origin_port != 0 ? HTTP_RESPONSE : HTTP_STREAM;
+}
+
 int main(int argc, char **argv)
 {
     struct load load = {.settings = parse_settings(argc, argv)};
     const struct settings *settings = &load.settings;
     int poller = new_poller();
 
-    allow_files(settings->opening.count + MAX_BURST + 64);
+    allow_files(settings->opening.count + PUBLISHER_CONNECTIONS + 64);
     load.clients.poller = poller;
     load.publisher = (struct publisher){.poller = poller, .port = settings->control_port,
                                         .channel = settings->channel, .content_size = settings->content_size,
-                                        .format = settings->opening.origin_port ? HTTP_RESPONSE : HTTP_STREAM};
+                                        .format = item_format(&settings->opening), .has_ids = settings->has_ids};
     measure(&load);
     return load.has_failed;
 }

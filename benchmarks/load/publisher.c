@@ -11,12 +11,14 @@
 #include <unistd.h>
 
 #define ITEM(format, field) \
-    "{\"items\": [{\"channel\": \"%s\", \"formats\": {\"" format "\": {\"" field "\":\"%s\\n\"}}}]}"
+    "{\"items\": [{\"channel\": \"%s\", %s\"formats\": {\"" format "\": {\"" field "\":\"%s\\n\"}}}]}"
 
 static const char *const body_formats[] = {
     [HTTP_STREAM] = ITEM("http-stream", "content"),
     [HTTP_RESPONSE] = ITEM("http-response", "body"),
+    [WS_MESSAGE] = ITEM("ws-message", "content"),
 };
+static const char ids_format[] = "\"id\": \"" ID_FORMAT "\", \"prev-id\": \"" ID_FORMAT "\", ";
 static const char request_format[] = "POST /publish/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                                      "Content-Length: %d\r\n\r\n%s";
 
@@ -34,8 +36,12 @@ static char *make_content(const struct publisher *publisher, uint32_t number)
 /* A whole publish request; the caller frees it. */
 static char *make_request(const struct publisher *publisher, uint32_t number)
 {
-    char *content = make_content(publisher, number), *body, *request;
-    int length = asprintf(&body, body_formats[publisher->format], publisher->channel, content);
+    char *content = make_content(publisher, number), *body, *request, ids[sizeof ids_format + 2 * MESSAGE_DIGITS] = "";
+    int length;
+
+    if (publisher->has_ids)
+        snprintf(ids, sizeof ids, ids_format, number + 1, number);
+    length = asprintf(&body, body_formats[publisher->format], publisher->channel, ids, content);
 
     if (length < 0 || asprintf(&request, request_format, length, body) < 0)
         give_up("out of memory for a publish");
@@ -44,14 +50,22 @@ static char *make_request(const struct publisher *publisher, uint32_t number)
     return request;
 }
 
-static void open_connection(struct publisher *publisher, uint32_t index)
+/* The first connection that waits for nothing, opened if need be: few connections, unless the server is slow. */
+static struct publisher_connection *free_connection(struct publisher *publisher)
 {
-    struct publisher_connection *connection = &publisher->connections[index];
+    for (uint32_t index = 0; index < PUBLISHER_CONNECTIONS; index++) {
+        struct publisher_connection *connection = &publisher->connections[index];
 
-    if (connection->is_open)
-        return;
-    *connection = (struct publisher_connection){.is_open = true, .fd = connect_to(publisher->port, 0)};
-    watch(publisher->poller, connection->fd, PUBLISHER_TAG + index);
+        if (connection->is_open && connection->is_waiting)
+            continue;
+        if (!connection->is_open) {
+            *connection = (struct publisher_connection){.is_open = true, .fd = connect_to(publisher->port, 0)};
+            watch(publisher->poller, connection->fd, PUBLISHER_TAG + index);
+        }
+        connection->is_waiting = true;
+        return connection;
+    }
+    give_up("%d publishes are not answered yet", PUBLISHER_CONNECTIONS);
 }
 
 static void close_connection(struct publisher_connection *connection)
@@ -62,15 +76,16 @@ static void close_connection(struct publisher_connection *connection)
 
 void publish(struct publisher *publisher, uint32_t first, uint32_t count, uint64_t *published_at)
 {
+    struct publisher_connection *connections[MAX_BURST];
     char *requests[MAX_BURST];
 
     for (uint32_t i = 0; i < count; i++) {
         requests[i] = make_request(publisher, first + i);
-        open_connection(publisher, i);
+        connections[i] = free_connection(publisher);
     }
     for (uint32_t i = 0; i < count; i++) {
         published_at[first + i] = now_ns();
-        if (send_fully(publisher->connections[i].fd, requests[i], strlen(requests[i])) < 0)
+        if (send_fully(connections[i]->fd, requests[i], strlen(requests[i])) < 0)
             give_up("the control port closed the connection");
     }
     for (uint32_t i = 0; i < count; i++)
@@ -91,6 +106,8 @@ void publisher_receive(struct publisher *publisher, uint64_t tag)
         return;
     }
     responses_feed(&connection->responses, buffer, (size_t)length);
+    if (connection->responses.complete > complete)
+        connection->is_waiting = false;
     publisher->answered += connection->responses.complete - complete;
     publisher->failed += connection->responses.failed - failed;
     if (connection->responses.complete > complete && connection->responses.is_last)

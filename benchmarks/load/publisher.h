@@ -8,13 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum item_format { HTTP_STREAM, HTTP_RESPONSE };
+enum item_format { HTTP_STREAM, HTTP_RESPONSE, WS_MESSAGE };
+
+enum { PUBLISHER_CONNECTIONS = 4 * MAX_BURST };
 
 /* The poller reports connection i of the publisher under PUBLISHER_TAG + i. */
 #define PUBLISHER_TAG (1ull << 32)
 
 struct publisher_connection {
     bool is_open;
+    bool is_waiting;            /* for the answer to a publish */
     int fd;
     struct responses responses;
 };
@@ -26,8 +29,9 @@ struct publisher {
     int port;
     const char *channel;
     enum item_format format;
+    bool has_ids;               /* items name themselves and the one before, by their numbers + 1 */
     size_t content_size;        /* bytes, with the newline at the end */
-    struct publisher_connection connections[MAX_BURST];
+    struct publisher_connection connections[PUBLISHER_CONNECTIONS];
     uint64_t answered, failed;
 };
 

@@ -1,17 +1,22 @@
 /* reqload: ask for one URL again and again over keep-alive connections, one request at a time on each.
  *
  *   reqload --port PORT [--path /plain] [--connections 50] [--warmup-requests 500] [--requests 20000] [--seconds 10]
- *           [--pids PID,PID]
+ *           [--pids PID,PID] [--websockets]
+ *
+ * With --websockets, each connection becomes a WebSocket, to which the server first says something. After that, what is
+ * asked is a message of 100 bytes, and the answer is the same message.
  *
  * Ends after that many requests or seconds, whichever comes first, and prints one line of JSON: requests per second,
  * latency percentiles in microseconds, and the CPU time per request of the server's processes (--pids). Any answer that
- * is not 2xx counts as failed.
+ * is not 2xx, or not the message, counts as failed.
  */
 #include "base.h"
+#include "messages.h"
 #include "responses.h"
 #include "samples.h"
 #include "sockets.h"
 #include "usage.h"
+#include "websocket.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -20,7 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EVENTS = 256 };
+enum { EVENTS = 256, REQUEST_ROOM = 512, MESSAGE_LENGTH = 100 };
 
 struct settings {
     int port;
@@ -29,29 +34,51 @@ struct settings {
     long warmup_requests;
     long requests;
     long seconds;
+    bool are_websockets;
     struct processes processes;
 };
 
 struct connection {
     int fd;
     uint64_t asked_at;
-    struct responses responses;
+    struct responses responses;     /* or, of a WebSocket: */
+    struct messages messages;
 };
 
 struct load {
     struct settings settings;
     int poller;
     struct connection *connections;
-    char request[512];
-    size_t request_length;
+    char first_request[REQUEST_ROOM], request[REQUEST_ROOM];
+    struct slice first, again;      /* what is sent first on a connection, and what is sent from then on */
     uint64_t answered;
     struct samples latencies;
 };
 
-static void ask(struct load *load, struct connection *connection)
+static void make_requests(struct load *load)
+{
+    static char message[MESSAGE_LENGTH];
+    const struct settings *settings = &load->settings;
+    const struct slice text = {message, sizeof message};
+    int length = snprintf(load->first_request, sizeof load->first_request,
+                          "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: reqload\r\n%s\r\n", settings->path,
+                          settings->are_websockets ? WEBSOCKET_REQUEST_HEADERS : "");
+
+    if (length >= (int)sizeof load->first_request)
+        give_up("--path is too long");
+    load->first = load->again = (struct slice){load->first_request, (size_t)length};
+    if (settings->are_websockets) {
+        memset(message, '.', sizeof message);
+        load->again = (struct slice){load->request, frame_encode(load->request, OPCODE_TEXT, text, true)};
+        for (long i = 0; i < settings->connections; i++)
+            load->connections[i].messages.expected = text;
+    }
+}
+
+static void ask(struct connection *connection, struct slice request)
 {
     connection->asked_at = now_ns();
-    if (send_fully(connection->fd, load->request, load->request_length) < 0)
+    if (send_fully(connection->fd, request.at, request.length) < 0)
         give_up("the server closed a connection");
 }
 
@@ -60,16 +87,17 @@ static void open_connections(struct load *load)
     const struct settings *settings = &load->settings;
 
     load->connections = allocate((uint64_t)settings->connections, sizeof *load->connections);
-    load->request_length = (size_t)snprintf(load->request, sizeof load->request,
-                                            "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: reqload\r\n\r\n",
-                                            settings->path);
-    if (load->request_length >= sizeof load->request)
-        give_up("--path is too long");
+    make_requests(load);
     for (long i = 0; i < settings->connections; i++) {
         load->connections[i].fd = connect_to(settings->port, (size_t)i);
         watch(load->poller, load->connections[i].fd, (uint64_t)i);
-        ask(load, &load->connections[i]);
+        ask(&load->connections[i], load->first);
     }
+}
+
+static uint64_t answers(const struct connection *connection)
+{
+    return connection->responses.complete + connection->messages.complete;
 }
 
 /* Take what has arrived on one connection; when that completes the answer, ask again. */
@@ -77,18 +105,21 @@ static void receive(struct load *load, struct connection *connection)
 {
     static char buffer[1 << 16];
     ssize_t length = read(connection->fd, buffer, sizeof buffer);
-    uint64_t before = connection->responses.complete;
+    uint64_t before = answers(connection);
 
     if (length < 0 && errno == EAGAIN)
         return;
     if (length <= 0)
         give_up("the server closed a connection after %" PRIu64 " answers", before);
-    responses_feed(&connection->responses, buffer, (size_t)length);
-    if (connection->responses.complete == before)
+    if (load->settings.are_websockets)
+        messages_feed(&connection->messages, buffer, (size_t)length);
+    else
+        responses_feed(&connection->responses, buffer, (size_t)length);
+    if (answers(connection) == before)
         return;
     samples_add(&load->latencies, now_ns() - connection->asked_at);
     load->answered++;
-    ask(load, connection);
+    ask(connection, load->again);
 }
 
 /* Go on until `requests` more are answered or the time is over. */
@@ -110,7 +141,7 @@ static uint64_t failures(const struct load *load)
     uint64_t failed = 0;
 
     for (long i = 0; i < load->settings.connections; i++)
-        failed += load->connections[i].responses.failed;
+        failed += load->connections[i].responses.failed + load->connections[i].messages.failed;
     return failed;
 }
 
@@ -143,7 +174,7 @@ static void measure(struct load *load)
 
 static struct settings parse_settings(int argc, char **argv)
 {
-    enum { PORT = 1, PATH, CONNECTIONS, WARMUP, REQUESTS, SECONDS, PIDS };
+    enum { PORT = 1, PATH, CONNECTIONS, WARMUP, REQUESTS, SECONDS, PIDS, WEBSOCKETS };
     static const struct option options[] = {
         {"port", required_argument, NULL, PORT},
         {"path", required_argument, NULL, PATH},
@@ -152,6 +183,7 @@ static struct settings parse_settings(int argc, char **argv)
         {"requests", required_argument, NULL, REQUESTS},
         {"seconds", required_argument, NULL, SECONDS},
         {"pids", required_argument, NULL, PIDS},
+        {"websockets", no_argument, NULL, WEBSOCKETS},
         {0},
     };
     struct settings settings = {.path = "/plain", .connections = 50, .warmup_requests = 500, .requests = 20000,
@@ -166,6 +198,7 @@ static struct settings parse_settings(int argc, char **argv)
         case REQUESTS: settings.requests = parse_number("--requests", optarg, 1, 100000000); break;
         case SECONDS: settings.seconds = parse_number("--seconds", optarg, 1, 3600); break;
         case PIDS: settings.processes = parse_processes(optarg); break;
+        case WEBSOCKETS: settings.are_websockets = true; break;
         default: give_up("the options are listed at the top of reqload.c");
         }
     }

@@ -12,9 +12,10 @@
 
 enum { MAX_CONNECTIONS = 20000, MAX_DOORS = 4, MAX_REQUEST = 1 << 18, EVENTS = 512 };
 
-/* What is kept of a connection between two reads: mostly nothing, sometimes the first part of a request. */
+/* What is kept of a connection between two reads: mostly nothing else, sometimes the first part of a request. */
 struct connection {
     request_handler on_request;
+    taker take;
     char *rest;
     size_t rest_length;
 };
@@ -23,32 +24,52 @@ static struct connection connections[MAX_CONNECTIONS];
 static char buffer[MAX_REQUEST];
 static close_handler closing;
 
-static size_t content_length(const char *head, size_t length)
+struct slice header_value(struct slice head, const char *name)
 {
-    static const char name[] = "\ncontent-length:";
+    size_t name_length = strlen(name);
+    const char *end = head.at + head.length;
 
-    for (const char *at = head; (at = memchr(at, '\n', (size_t)(head + length - at))) != NULL; at++)
-        if ((size_t)(head + length - at) > sizeof name && strncasecmp(at, name, sizeof name - 1) == 0)
-            return strtoul(at + sizeof name - 1, NULL, 10);
-    return 0;
+    for (const char *at = head.at; (at = memchr(at, '\n', (size_t)(end - at))) != NULL;) {
+        struct slice value = {++at + name_length, 0};
+
+        if ((size_t)(end - at) <= name_length || strncasecmp(at, name, name_length) != 0)
+            continue;
+        while (*value.at == ' ')
+            value.at++;
+        value.length = (size_t)((const char *)memchr(value.at, '\r', (size_t)(end - value.at)) - value.at);
+        return value;
+    }
+    return (struct slice){0};
 }
 
-/* Parse one request from the front of the data: returns its length, or 0 when it is not complete yet. */
-static size_t parse_request(const char *data, size_t length, struct request *request)
+static size_t content_length(struct slice head)
+{
+    struct slice value = header_value(head, "content-length:");
+
+    return value.length > 0 ? strtoul(value.at, NULL, 10) : 0;
+}
+
+static size_t take_request(int fd, const char *data, size_t length)
 {
     const char *head_end = memmem(data, length, "\r\n\r\n", 4);
     const char *target = memchr(data, ' ', length);
-    size_t head_length;
+    struct request request;
 
     if (head_end == NULL)
         return 0;
-    head_length = (size_t)(head_end - data) + 4;
-    request->body = (struct slice){data + head_length, content_length(data, head_length)};
-    if (length - head_length < request->body.length)
+    request.head = (struct slice){data, (size_t)(head_end - data) + 4};
+    request.body = (struct slice){data + request.head.length, content_length(request.head)};
+    if (length - request.head.length < request.body.length)
         return 0;
-    request->target.at = target + 1;
-    request->target.length = (size_t)((const char *)memchr(target + 1, ' ', head_length) - target - 1);
-    return head_length + request->body.length;
+    request.target.at = target + 1;
+    request.target.length = (size_t)((const char *)memchr(target + 1, ' ', request.head.length) - target - 1);
+    connections[fd].on_request(fd, &request);
+    return request.head.length + request.body.length;
+}
+
+void switch_protocol(int fd, taker take)
+{
+    connections[fd].take = take;
 }
 
 static void forget(int fd)
@@ -75,11 +96,10 @@ static void keep_rest(struct connection *connection, const char *data, size_t le
     connection->rest_length = length;
 }
 
-static void read_requests(int fd)
+static void read_connection(int fd)
 {
     struct connection *connection = &connections[fd];
     size_t used = connection->rest_length, done = 0, taken;
-    struct request request;
     ssize_t got;
 
     if (used > 0)
@@ -90,10 +110,8 @@ static void read_requests(int fd)
         return;
     }
     used += (size_t)got;
-    while (done < used && (taken = parse_request(buffer + done, used - done, &request)) > 0) {
-        connection->on_request(fd, &request);
+    while (done < used && (taken = connection->take(fd, buffer + done, used - done)) > 0)
         done += taken;
-    }
     keep_rest(connection, buffer + done, used - done);
 }
 
@@ -106,6 +124,7 @@ static void accept_all(int poller, int listener, request_handler on_request)
             give_up("more than %d connections", MAX_CONNECTIONS);
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         connections[fd].on_request = on_request;
+        connections[fd].take = take_request;
         watch(poller, fd, (uint64_t)fd);
     }
 }
@@ -133,7 +152,7 @@ void serve(const struct door *doors, size_t count, close_handler on_close)
             if (fd < 64 && listening[fd] != NULL)
                 accept_all(poller, fd, listening[fd]);
             else
-                read_requests(fd);
+                read_connection(fd);
         }
     }
 }

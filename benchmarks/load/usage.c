@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
+
+enum { QUIET_PERIOD_US = 250000, QUIET_PERCENT = 5, QUIET_PERIODS = 60 };
 
 struct processes parse_processes(const char *list)
 {
@@ -63,4 +66,20 @@ struct memory memory_used(const struct processes *processes)
     for (size_t i = 0; i < processes->count; i++)
         add_memory(&memory, processes->pids[i]);
     return memory;
+}
+
+void wait_until_quiet(const struct processes *processes)
+{
+    uint64_t before_ns = cpu_used_ns(processes);
+
+    for (int period = 0; period < QUIET_PERIODS; period++) {
+        uint64_t after_ns, used_us;
+
+        usleep(QUIET_PERIOD_US);
+        after_ns = cpu_used_ns(processes);
+        used_us = (after_ns - before_ns) / 1000;
+        if (used_us * 100 < (uint64_t)QUIET_PERIOD_US * QUIET_PERCENT)
+            return;
+        before_ns = after_ns;
+    }
 }

@@ -29,4 +29,8 @@ uint64_t cpu_used_ns(const struct processes *processes);
 /* Resident memory now: RSS, and PSS, which counts a page shared by n processes as a part of n. */
 struct memory memory_used(const struct processes *processes);
 
+/* Wait until they use hardly any CPU time, for 15 seconds at most: a server of several processes may still be busy with
+ * clients that look held from outside. */
+void wait_until_quiet(const struct processes *processes);
+
 #endif

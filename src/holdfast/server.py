@@ -193,7 +193,7 @@ class Server:
 
     async def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = _make_limits(self._settings, max_connections)
-        door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_requests=False)
+        door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_clients=False)
         await self._listen(door, [listen])
 
     async def _listen(self, edge: Edge, addresses: tuple[Listen, ...] | list[Listen]) -> None:

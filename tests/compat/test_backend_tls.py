@@ -82,6 +82,7 @@ def proxy(
     return launch(*routes_to(tls_backend, backend), environment=environment)
 
 
+@pytest.mark.spec("ws-113")
 @pytest.mark.parametrize("host", ["good.example", "insecure.example", "connect.example"])
 def test_accepted(stage: Stage, tls_backend: ScriptedBackend, host: str) -> None:
     path = tls_backend.serve(ANY)
@@ -89,6 +90,7 @@ def test_accepted(stage: Stage, tls_backend: ScriptedBackend, host: str) -> None
     assert tls_backend.request(path).header("Host") == host
 
 
+@pytest.mark.spec("ws-113")
 def test_wrong_name(stage: Stage, tls_backend: ScriptedBackend) -> None:
     path = tls_backend.serve(ANY)
     response = fetch(stage.proxy.port, path, host="bad.example")

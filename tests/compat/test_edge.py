@@ -45,6 +45,7 @@ class TestConnections:
         assert client.read_response().text == "bye"
         client.assert_closed(timeout_s=1)
 
+    @pytest.mark.spec("ws-94")
     def test_http_1_0_closes(self, stage: Stage) -> None:
         path = stage.backend.serve(Reply(body=b"old"))
         client = stage.client()
@@ -53,6 +54,7 @@ class TestConnections:
         assert (response.version, response.text) == ("HTTP/1.0", "old")
         client.assert_closed()
 
+    @pytest.mark.spec("ws-94")
     def test_http_1_0_with_keep_alive_stays_open(self, stage: Stage) -> None:
         path = stage.backend.serve(Reply(body=b"old"))
         client = stage.client()
@@ -62,7 +64,7 @@ class TestConnections:
             assert (response.text, response.header("Connection")) == ("old", "keep-alive")
 
     def test_pipelined_requests_are_answered_in_order(self, stage: Stage) -> None:
-        """routes-71: although the first one takes longest."""
+        """routes-71, ws-98: although the first one takes longest."""
         gate = threading.Event()
         slow = stage.backend.serve(Reply(body=[b"sl", gate, b"ow"], framing=Framing.CHUNKED))
         quick = stage.backend.serve(Reply(body=b"quick"))
@@ -127,6 +129,18 @@ class TestBodies:
         assert client.read_response().text == "ok"
         assert stage.backend.request(path).body == MEGABYTE
 
+    def test_request_behind_trailers(self, stage: Stage) -> None:
+        """ws-92: extensions and trailers are no part of the body."""
+        path, second = stage.backend.serve(Reply(body=b"ok")), stage.backend.serve(Reply(body=b"next"))
+        client = stage.client()
+        upload = encode_request(path, method="POST", headers=[("Transfer-Encoding", "chunked")])
+        body = b'5;name=value\r\nhello\r\n6;name="a;b"\r\n world\r\n0;last\r\nX-Trailer: 1\r\nX-Other: 2\r\n\r\n'
+        client.send(upload + body + encode_request(second))
+        assert [client.read_response().text for _ in range(2)] == ["ok", "next"]
+        request = stage.backend.request(path)
+        assert request.body == b"hello world"
+        assert not request.has("X-Trailer")
+
     @pytest.mark.parametrize("is_chunked", [False, True], ids=["sized", "chunked"])
     def test_uploads_around_buffer_sizes(self, stage: Stage, is_chunked: bool) -> None:
         """No size of a body and no size of its pieces makes it stop half-way."""
@@ -153,7 +167,7 @@ class TestBodies:
 
     @pytest.mark.parametrize("framing", [Framing.SIZED, Framing.CHUNKED, Framing.UNTIL_CLOSE])
     def test_download_of_a_megabyte(self, stage: Stage, framing: Framing) -> None:
-        """routes-63."""
+        """routes-63, ws-109."""
         path = stage.backend.serve(Reply(body=MEGABYTE, framing=framing))
         client = stage.client()
         for _ in range(2):
@@ -197,7 +211,7 @@ class TestBodies:
         assert (response.status, response.text) == (413, "stop")
 
     def test_expect_100_continue(self, stage: Stage) -> None:
-        """routes-65: the front end itself sends 100, and the header does not reach the backend."""
+        """routes-65, ws-93: the front end itself sends 100, and the header does not reach the backend."""
         path = stage.backend.serve(Reply(body=b"ok"))
         client = stage.client()
         client.request(path, method="POST", headers=[("Expect", "100-continue"), ("Content-Length", "4")])
@@ -217,7 +231,7 @@ class TestBodies:
 
     @pytest.mark.parametrize("status", [204, 304])
     def test_statuses_without_a_body(self, stage: Stage, status: int) -> None:
-        """routes-69: neither body nor Content-Length, and the connection goes on."""
+        """routes-69, ws-96: neither body nor Content-Length, and the connection goes on."""
         path = stage.backend.serve(Reply(status, "X", headers=[("ETag", '"1"')]))
         client = stage.client()
         for _ in range(2):
@@ -236,7 +250,7 @@ class TestBodies:
             assert client.read_response().status == 304
 
     def test_head(self, stage: Stage) -> None:
-        """routes-69: Content-Length but no body, and the connection goes on."""
+        """routes-69, ws-97: Content-Length but no body, and the connection goes on."""
         reply = Reply(headers=[("Content-Length", "10")], framing=Framing.AS_WRITTEN)
         path = stage.backend.serve(reply)
         client = stage.client()
@@ -258,7 +272,7 @@ class TestListeners:
 
     @differs("client-maxconn")
     def test_client_maxconn(self, launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
-        """Beyond the limit no more are accepted until one ends."""
+        """ws-100: beyond the limit no more are accepted until one ends."""
         proxy = launch_once(f"* 127.0.0.1:{backend.port}", settings={"runner": {"client_maxconn": 3}})
         path = backend.serve(Reply(body=b"ok"))
         clients = [connect(proxy.port) for _ in range(3)]

@@ -63,7 +63,7 @@ def proxy(
 
 class TestFailover:
     def test_dead_target_is_passed_over(self, stage: Stage) -> None:
-        """routes-25: first half."""
+        """routes-25, ws-106: first half."""
         path = stage.backend.serve(Reply(body=b"B"))
         assert fetch(stage.proxy.port, path, host="dead-then-good", method="POST", body=b"kept").text == "B"
         assert stage.backend.request(path).body == b"kept"
@@ -88,7 +88,7 @@ class TestFailover:
         assert fetch(proxy.port, backend.serve(ANY)).status == 200
 
     def test_no_target_is_left(self, stage: Stage, dead_port: int) -> None:
-        """routes-74."""
+        """routes-74, ws-106."""
         response = fetch(stage.proxy.port, "/", host="dead")
         assert (response.status, response.reason, response.text) == (502, "Bad Gateway", BAD_GATEWAY)
         assert response.header("Content-Type") == "text/plain"
@@ -161,6 +161,7 @@ def test_equal_requests_are_not_shared(stage: Stage) -> None:
 
 
 class TestPool:
+    @pytest.mark.spec("ws-105")
     def test_backend_connections_are_reused(self, stage: Stage) -> None:
         path = stage.backend.serve(ANY)
         for _ in range(5):

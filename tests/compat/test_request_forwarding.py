@@ -86,6 +86,7 @@ class TestTargets:
         """routes-35."""
         assert stage.received(host=host).header("Host") == expected
 
+    @pytest.mark.spec("ws-99")
     def test_missing_host_is_localhost(self, stage: Stage) -> None:
         """routes-19."""
         assert stage.received(host=None).header("Host") == "localhost"
@@ -291,7 +292,7 @@ class TestRequestBodies:
         ("method", "length"), [("GET", None), ("HEAD", None), ("OPTIONS", None), ("POST", "0"), ("PUT", "0")]
     )
     def test_length_of_no_body(self, stage: Stage, method: str, length: str | None) -> None:
-        """routes-66."""
+        """routes-66, ws-112."""
         path = stage.backend.serve(Reply(204, "No Content"))
         fetch(stage.proxy.port, path, method=method)
         assert stage.backend.request(path).header("Content-Length") == length

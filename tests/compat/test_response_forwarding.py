@@ -55,13 +55,13 @@ class TestResponses:
         assert (response.status, response.reason) == (299, "Quite Fine")
 
     def test_redirect_is_passed_on(self, stage: Stage) -> None:
-        """routes-70."""
+        """routes-70, ws-107."""
         path = stage.backend.serve(Reply(302, "Found", headers=[("Location", "/elsewhere")]))
         response = fetch(stage.proxy.port, path)
         assert (response.status, response.header("Location")) == (302, "/elsewhere")
 
     def test_slow_chunked_answer(self, stage: Stage) -> None:
-        """routes-68: first half."""
+        """routes-68, ws-95: first half."""
         gate = threading.Event()
         path = stage.backend.serve(Reply(body=[b"a", gate, b"b"], framing=Framing.CHUNKED))
         client = stage.client()
@@ -79,6 +79,7 @@ class TestResponses:
         response = client.read_response()
         assert (response.framing, response.body) == ("close", b"ab")
 
+    @pytest.mark.spec("ws-108")
     @pytest.mark.parametrize(
         "interim",
         [
@@ -154,7 +155,7 @@ class TestResponses:
         ],
     )
     def test_bad_answer(self, stage: Stage, sent: bytes) -> None:
-        """Target of routes spec §3.10, and §3.9."""
+        """ws-110, ws-111; target of routes spec §3.10, and §3.9."""
         path = stage.backend.serve(RawReply([sent]))
         client = stage.client()
         client.request(path, method="POST", body=b"x")

@@ -51,7 +51,7 @@ def connected(ws: WebSocketStage, extension: str | None = None) -> tuple[WebSock
 
 class TestNegotiation:
     @differs("ws-compression")
-    @pytest.mark.spec("ws 84")
+    @pytest.mark.spec("ws-84")
     @pytest.mark.parametrize(
         ("offer", "answer"),
         [
@@ -72,7 +72,7 @@ class TestNegotiation:
         peer.accept()
         assert client.accepted().all("Sec-WebSocket-Extensions") == [answer]
 
-    @pytest.mark.spec("ws 84")
+    @pytest.mark.spec("ws-84")
     @pytest.mark.parametrize(
         "offer",
         [
@@ -95,14 +95,14 @@ class TestNegotiation:
         peer.expect_text("x")
 
     @differs("ws-compression")
-    @pytest.mark.spec("ws 84")
+    @pytest.mark.spec("ws-84")
     def test_over_http(self, ws: WebSocketStage) -> None:
         client, script = ws.over_http(headers=[("Sec-WebSocket-Extensions", OFFER)])
         assert b"permessage" not in script.requests[0].raw_head
         client.send(compressed(Opcode.TEXT, b"hello"))
         script.wait_for(Event("TEXT", b"hello"))
 
-    @pytest.mark.spec("ws 84")
+    @pytest.mark.spec("ws-84")
     def test_without_an_offer(self, ws: WebSocketStage) -> None:
         client, peer = ws.relay()
         peer.send_text("x" * 1000)
@@ -110,7 +110,7 @@ class TestNegotiation:
 
 
 @differs("ws-compression")
-@pytest.mark.spec("ws 85")
+@pytest.mark.spec("ws-85")
 class TestMessages:
     @pytest.mark.parametrize("content", [b"", b"x", b"hello" * 1000, random.Random(5).randbytes(30_000)])
     def test_from_the_client(self, ws: WebSocketStage, content: bytes) -> None:
@@ -201,7 +201,7 @@ class TestNotAllowed:
         """A proxy with the default: no compression."""
         return launch(f"relay 127.0.0.1:{ws_backend.port}", f"events 127.0.0.1:{backend.port},over_http")
 
-    @pytest.mark.spec("ws 84")
+    @pytest.mark.spec("ws-84")
     def test_no_answer(self, ws: WebSocketStage) -> None:
         """Neither to an offer, nor when a backend answers what nobody offered."""
         client, peer = ws.shake(headers=[("Sec-WebSocket-Extensions", OFFER)])

@@ -30,7 +30,7 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
 
 class TestHandshake:
     @differs("ws-invalid-handshake")
-    @pytest.mark.spec("ws 82")
+    @pytest.mark.spec("ws-82")
     @pytest.mark.parametrize(
         ("leave_out", "headers", "options"),
         [
@@ -53,7 +53,7 @@ class TestHandshake:
         assert (response.status, response.reason, response.body) == (400, "Bad Request", INVALID)
         assert response.header("Content-Type") == "text/plain"
 
-    @pytest.mark.spec("ws 82")
+    @pytest.mark.spec("ws-82")
     def test_invalid_ends_the_connection(self, ws: WebSocketStage) -> None:
         """Whatever is said, the backend does not see it."""
         for leave_out, method in (["Sec-WebSocket-Key"], "GET"), ([], "POST"):
@@ -68,7 +68,7 @@ class TestHandshake:
         peer.accept()
         client.accepted()
 
-    @pytest.mark.spec("ws 83")
+    @pytest.mark.spec("ws-83")
     def test_no_connection_header(self, ws: WebSocketStage) -> None:
         client = ws.client()
         client.handshake("/without", host="relay", leave_out=["Connection"])
@@ -83,7 +83,7 @@ class TestHandshake:
         client.accepted()
 
     @differs("ws-upgrade-case")
-    @pytest.mark.spec("ws 83")
+    @pytest.mark.spec("ws-83")
     @pytest.mark.parametrize("value", ["WebSocket", "WEBSOCKET"])
     def test_case_of_upgrade(self, ws: WebSocketStage, value: str) -> None:
         client = ws.client()
@@ -155,7 +155,7 @@ REFUSED = [
 
 
 class TestFailingFrames:
-    @pytest.mark.spec("ws 80")
+    @pytest.mark.spec("ws-80")
     @pytest.mark.parametrize(("frames", "code"), FAILING)
     def test_relay(self, ws: WebSocketStage, frames: list[Frame], code: int) -> None:
         """The client's connection ends, and so does the backend's, without a close frame."""
@@ -164,7 +164,7 @@ class TestFailingFrames:
         assert [frame.close_code for frame in client.read_to_end()] in ([], [code])
         assert [frame for frame in peer.read_to_end() if frame.opcode == Opcode.CLOSE] == []
 
-    @pytest.mark.spec("ws 80")
+    @pytest.mark.spec("ws-80")
     @pytest.mark.parametrize(("frames", "code"), FAILING)
     def test_over_http(self, ws: WebSocketStage, frames: list[Frame], code: int) -> None:
         """The backend is told of a disconnect."""
@@ -174,7 +174,7 @@ class TestFailingFrames:
         script.wait_for(DISCONNECT)
 
     @differs("ws-failure-code")
-    @pytest.mark.spec("ws 80")
+    @pytest.mark.spec("ws-80")
     @pytest.mark.parametrize(("frames", "code"), FAILING)
     def test_close_code(self, ws: WebSocketStage, frames: list[Frame], code: int) -> None:
         """The client is told why."""

@@ -52,7 +52,7 @@ class Listener:
 
 
 class TestSkipSelf:
-    @pytest.mark.spec("ws 58")
+    @pytest.mark.spec("ws-58")
     def test_own_messages(self, ws: WebSocketStage) -> None:
         listener = Listener(ws, "skip-self", user="alice")
         channel = listener.channel
@@ -60,7 +60,7 @@ class TestSkipSelf:
         ws.publish(*items)
         listener.client.expect_text("his", "nobody's")
 
-    @pytest.mark.spec("ws 58")
+    @pytest.mark.spec("ws-58")
     def test_removed(self, ws: WebSocketStage) -> None:
         """Without the value, with another one, and with an empty one, everything comes."""
         listener = Listener(ws, "skip-self", user="alice")
@@ -81,7 +81,7 @@ class TestSkipSelf:
         ws.publish(item(listener.channel, "empty sender", sender=""))
         listener.client.expect_text("empty sender")
 
-    @pytest.mark.spec("ws 58")
+    @pytest.mark.spec("ws-58")
     def test_over_http(self, ws: WebSocketStage) -> None:
         """Set-Meta-… headers are another thing: they do not count for filters."""
         channel = fresh_channel()
@@ -145,7 +145,7 @@ def test_require_sub_without_the_channel(ws: WebSocketStage) -> None:
 
 
 class TestContent:
-    @pytest.mark.spec("ws 76")
+    @pytest.mark.spec("ws-76")
     def test_var_subst(self, ws: WebSocketStage) -> None:
         listener = Listener(ws, "var-subst", user="alice", city="Köln")
         channel = listener.channel
@@ -156,7 +156,7 @@ class TestContent:
         )
         listener.client.expect_text("alice is alice: 100%", "in Köln", "plain")
 
-    @pytest.mark.spec("ws 76")
+    @pytest.mark.spec("ws-76")
     @pytest.mark.parametrize("content", ["%(unknown)s", "%d", "50%", "%(user", "%(user)d"])
     def test_errors_drop_the_message(self, ws: WebSocketStage, content: str) -> None:
         """For this connection only, and not the next message."""
@@ -190,7 +190,7 @@ class TestContent:
         one.client.expect_text("for one")
         two.client.expect_text("for two")
 
-    @pytest.mark.spec("ws 75")
+    @pytest.mark.spec("ws-75")
     def test_content_filters(self, ws: WebSocketStage) -> None:
         """The list must name the subscription's content filters, in order; other filters do not count."""
         substituting, plain = Listener(ws, "skip-self", "var-subst", user="alice"), Listener(ws, "skip-self")
@@ -225,7 +225,7 @@ class TestDebugRoute:
         reason = "content filter mismatch: subscription=var-subst message=build-id,var-subst"
         listener.client.expect(close(1011, reason))
 
-    @pytest.mark.spec("ws 55")
+    @pytest.mark.spec("ws-55")
     def test_too_many(self, ws: WebSocketStage) -> None:
         client, peer = ws.grip(host="debug")
         peer.send(control("subscribe", channel="many", filters=["skip-self"] * 6))

@@ -30,7 +30,7 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
 
 
 class TestNegotiation:
-    @pytest.mark.spec("ws 47", "ws 48", "ws 49")
+    @pytest.mark.spec("ws-47", "ws-48", "ws-49")
     @pytest.mark.parametrize(
         ("extension", "sent", "expected"),
         [
@@ -52,7 +52,7 @@ class TestNegotiation:
         peer.send_text('c:{"type": "unknown"}', sent)
         client.expect_text(expected)
 
-    @pytest.mark.spec("ws 46", "ws 49")
+    @pytest.mark.spec("ws-46", "ws-49")
     @pytest.mark.parametrize(
         "extension",
         [None, "GRIP", "Grip", "foo", 'grip; message-prefix="m:', "grip; message-prefix=", "agrip", "grip2"],
@@ -84,7 +84,7 @@ class TestNegotiation:
 
 
 class TestMessages:
-    @pytest.mark.spec("ws 47", "ws 50")
+    @pytest.mark.spec("ws-47", "ws-50")
     def test_prefix(self, ws: WebSocketStage) -> None:
         """Binary messages have it, too; what has none is dropped; control frames are relayed."""
         client, peer = ws.grip()
@@ -93,7 +93,7 @@ class TestMessages:
         peer.send(ping(), pong(), text("m:c"))
         client.expect(ping(), pong(), text("c"))
 
-    @pytest.mark.spec("ws 47")
+    @pytest.mark.spec("ws-47")
     def test_over_http(self, ws: WebSocketStage) -> None:
         events = (text_event("x"), Event("BINARY", b"m:a"), Event("PING", b"m:"), text_event("m:b"))
         client, _script = ws.over_http(events_reply(*events), first=opening(text_event("m:hi"), grip=True))
@@ -101,13 +101,13 @@ class TestMessages:
         client.send_text("go")
         client.expect(binary(b"a"), ping(b"m:"), text("b"))
 
-    @pytest.mark.spec("ws 48")
+    @pytest.mark.spec("ws-48")
     def test_prefix_over_http(self, ws: WebSocketStage) -> None:
         extension = ("Sec-WebSocket-Extensions", "grip; message-prefix=x:")
         client, _script = ws.over_http(first=opening(text_event("m:no"), text_event("x:hi"), headers=[extension]))
         client.expect_text("hi")
 
-    @pytest.mark.spec("ws 48")
+    @pytest.mark.spec("ws-48")
     def test_empty_prefix(self, ws: WebSocketStage) -> None:
         """Everything but control messages passes."""
         client, peer = ws.relay(extension="grip; message-prefix")
@@ -136,7 +136,7 @@ class TestMessages:
         peer.send(*fragments(Opcode.TEXT, b"m:he", b"l", b"lo"), *fragments(Opcode.BINARY, b"m:", b"x"))
         client.expect(text("hello"), binary(b"x"))
 
-    @pytest.mark.spec("ws 50")
+    @pytest.mark.spec("ws-50")
     def test_fragmented_control(self, ws: WebSocketStage) -> None:
         """Is no control message, and nothing for the client."""
         client, peer = ws.grip()
@@ -148,7 +148,7 @@ class TestMessages:
         client.expect_text("x")
 
     @differs("ws-dropped-fragments")
-    @pytest.mark.spec("ws 51")
+    @pytest.mark.spec("ws-51")
     def test_dropped_fragments(self, ws: WebSocketStage) -> None:
         client, peer = ws.grip()
         peer.send(*fragments(Opcode.TEXT, b"drop", b"m:", b"ped"), text("m:x"))
@@ -164,7 +164,7 @@ class TestMessages:
 
 
 class TestSubscriptions:
-    @pytest.mark.spec("ws 52")
+    @pytest.mark.spec("ws-52")
     def test_subscribe_and_unsubscribe(self, ws: WebSocketStage) -> None:
         client, peer = ws.grip()
         channel = fresh_channel()
@@ -179,7 +179,7 @@ class TestSubscriptions:
         ws.assert_not_subscribed(client, channel)
         ws.subscribe(client, peer, channel)
 
-    @pytest.mark.spec("ws 52")
+    @pytest.mark.spec("ws-52")
     def test_over_http(self, ws: WebSocketStage) -> None:
         channel = fresh_channel()
         client, script = ws.grip_over_http(channel)
@@ -203,7 +203,7 @@ class TestSubscriptions:
         client.expect_text("1", "2", "3")
         other.expect_text("2")
 
-    @pytest.mark.spec("ws 53")
+    @pytest.mark.spec("ws-53")
     @pytest.mark.parametrize(
         "message",
         [
@@ -250,7 +250,7 @@ class TestSubscriptions:
         peer.send_text(f'c: \n{{ "type" : "sub\\u0073cribe", "channel": "{two}" }} ')
         ws.wait_subscribed(client, two)
 
-    @pytest.mark.spec("ws 54")
+    @pytest.mark.spec("ws-54")
     def test_limit(self, ws: WebSocketStage) -> None:
         client, peer = ws.grip()
         channels = [fresh_channel() for _ in range(22)]
@@ -264,18 +264,18 @@ class TestSubscriptions:
         ws.subscribe(client, peer, channels[21])
 
     @differs("many-filters")
-    @pytest.mark.spec("ws 55")
+    @pytest.mark.spec("ws-55")
     def test_six_filters(self, ws: WebSocketStage) -> None:
         client, peer = ws.grip()
         peer.send(control("subscribe", channel=fresh_channel(), filters=["skip-self"] * 6))
         client.expect(close(1011))
 
-    @pytest.mark.spec("ws 55")
+    @pytest.mark.spec("ws-55")
     def test_five_filters(self, ws: WebSocketStage) -> None:
         client, peer = ws.grip()
         ws.subscribe(client, peer, fresh_channel(), filters=["skip-self"] * 5)
 
-    @pytest.mark.spec("ws 56")
+    @pytest.mark.spec("ws-56")
     @pytest.mark.parametrize("extension", [None, "grip"])
     def test_channels_of_the_target(self, ws: WebSocketStage, extension: str | None) -> None:
         client, peer = ws.relay(host="implicit", extension=extension)
@@ -288,12 +288,12 @@ class TestSubscriptions:
         for channel in ("implicit-a", "implicit-b"):
             ws.wait_subscribed(client, channel)
 
-    @pytest.mark.spec("ws 56")
+    @pytest.mark.spec("ws-56")
     def test_channels_of_the_target_over_http(self, ws: WebSocketStage) -> None:
         client, _script = ws.over_http(host="implicit-events")
         ws.wait_subscribed(client, "implicit-c")
 
-    @pytest.mark.spec("ws 57")
+    @pytest.mark.spec("ws-57")
     def test_prefix_of_the_route(self, ws: WebSocketStage) -> None:
         channel = fresh_channel()
         client, peer = ws.relay(host="prefix", extension="grip")
@@ -307,7 +307,7 @@ class TestSubscriptions:
 
 
 class TestDetach:
-    @pytest.mark.spec("ws 65")
+    @pytest.mark.spec("ws-65")
     def test_relay(self, ws: WebSocketStage) -> None:
         """The backend is rid of the client, and the client keeps its channels."""
         channel = fresh_channel()
@@ -319,7 +319,7 @@ class TestDetach:
         peer.read_to_end()
         self.check_detached(ws, client, channel)
 
-    @pytest.mark.spec("ws 65")
+    @pytest.mark.spec("ws-65")
     def test_over_http(self, ws: WebSocketStage) -> None:
         channel = fresh_channel()
         client, script = ws.grip_over_http(channel)
@@ -340,7 +340,7 @@ class TestDetach:
         client.expect(close(1000))
         client.connection.assert_closed()
 
-    @pytest.mark.spec("ws 65")
+    @pytest.mark.spec("ws-65")
     @pytest.mark.parametrize("end", [close(4000, "x"), None])
     def test_what_the_backend_does_afterwards(self, ws: WebSocketStage, end: Frame | None) -> None:
         channel = fresh_channel()
@@ -357,7 +357,7 @@ class TestDetach:
 
 class TestDuringAMessage:
     @differs("ws-publish-between-fragments")
-    @pytest.mark.spec("ws 66")
+    @pytest.mark.spec("ws-66")
     def test_publish(self, ws: WebSocketStage) -> None:
         """Each once, in order, after the message that is half relayed."""
         channel = fresh_channel()
@@ -374,7 +374,7 @@ class TestDuringAMessage:
         peer.send_text("m:later")
         client.expect_text("later")
 
-    @pytest.mark.spec("ws 66")
+    @pytest.mark.spec("ws-66")
     def test_never_within(self, ws: WebSocketStage) -> None:
         """Many publishes beside many fragmented messages: no message is torn."""
         channel = fresh_channel()

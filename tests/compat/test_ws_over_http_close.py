@@ -31,7 +31,7 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
 
 
 class TestClientFirst:
-    @pytest.mark.spec("ws 29", "ws 30")
+    @pytest.mark.spec("ws-29", "ws-30")
     @pytest.mark.parametrize(
         ("frame", "body"),
         [
@@ -51,7 +51,7 @@ class TestClientFirst:
         client.connection.assert_closed()
         assert len(script.requests) == 2
 
-    @pytest.mark.spec("ws 31")
+    @pytest.mark.spec("ws-31")
     @pytest.mark.parametrize(
         ("answer", "expected"),
         [
@@ -67,7 +67,7 @@ class TestClientFirst:
         client.expect(text("last"), expected)
         client.connection.assert_closed()
 
-    @pytest.mark.spec("ws 32")
+    @pytest.mark.spec("ws-32")
     @pytest.mark.parametrize("events", [(), (text_event("x"),)])
     def test_no_close_in_the_answer(self, ws: WebSocketStage, events: tuple[Event, ...]) -> None:
         """Unclean: the client sees the end of the connection, and no close frame."""
@@ -98,7 +98,7 @@ class TestClientFirst:
 
 
 class TestBackendFirst:
-    @pytest.mark.spec("ws 33")
+    @pytest.mark.spec("ws-33")
     @pytest.mark.parametrize(
         ("event", "frame"),
         [
@@ -119,7 +119,7 @@ class TestBackendFirst:
         client.connection.assert_closed()
         assert len(script.requests) == 3
 
-    @pytest.mark.spec("ws 33")
+    @pytest.mark.spec("ws-33")
     def test_close_in_the_answer_to_open(self, ws: WebSocketStage) -> None:
         client, script = ws.over_http(first=opening(text_event("hello"), close_event(4000)))
         client.expect(text("hello"), close(4000))
@@ -136,7 +136,7 @@ class TestBackendFirst:
 
 
 class TestVanished:
-    @pytest.mark.spec("ws 35")
+    @pytest.mark.spec("ws-35")
     @pytest.mark.parametrize("how", ["end", "reset", "protocol error"])
     def test_disconnect(self, ws: WebSocketStage, how: str) -> None:
         """One request, and nothing after it."""
@@ -153,7 +153,7 @@ class TestVanished:
         threading.Event().wait(0.3)
         assert len(script.requests) == 2
 
-    @pytest.mark.spec("ws 35")
+    @pytest.mark.spec("ws-35")
     def test_after_the_pending_request(self, ws: WebSocketStage) -> None:
         gate = threading.Event()
         client, script = ws.over_http(held_back(gate, events_reply(text_event("too late"))))
@@ -165,7 +165,7 @@ class TestVanished:
         gate.set()
         assert script.wait_events(3) == [DISCONNECT]
 
-    @pytest.mark.spec("ws 35")
+    @pytest.mark.spec("ws-35")
     def test_during_open(self, ws: WebSocketStage) -> None:
         """The backend is told of it once it has accepted."""
         gate = threading.Event()

@@ -35,7 +35,7 @@ CASES: Sequence[tuple[str, list[Frame], int, str, list[Event]]] = [
 
 
 @differs("ws-kept-back")
-@pytest.mark.spec("ws 40")
+@pytest.mark.spec("ws-40")
 @pytest.mark.parametrize(
     ("frames", "count", "replayed", "again"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
@@ -62,7 +62,7 @@ def test_rest_is_sent_again(
 
 
 @differs("ws-kept-back")
-@pytest.mark.spec("ws 40")
+@pytest.mark.spec("ws-40")
 def test_kept_back_twice(ws: WebSocketStage) -> None:
     client, script = ws.over_http(accepts(1), accepts(2))
     client.send_text("abc")
@@ -94,7 +94,7 @@ def test_all_of_it(ws: WebSocketStage, count: object) -> None:
 
 
 @differs("ws-kept-back")
-@pytest.mark.spec("ws 41")
+@pytest.mark.spec("ws-41")
 def test_more_than_was_offered(ws: WebSocketStage) -> None:
     client, script = ws.over_http(accepts(4))
     client.send_text("abc")
@@ -104,7 +104,7 @@ def test_more_than_was_offered(ws: WebSocketStage) -> None:
 
 
 @differs("ws-kept-back")
-@pytest.mark.spec("ws 40")
+@pytest.mark.spec("ws-40")
 def test_close_waits_for_what_was_before_it(ws: WebSocketStage) -> None:
     """A close counts as not sent while something before it was not accepted: it is sent again, with the rest."""
     gate = threading.Event()
@@ -120,7 +120,7 @@ def test_close_waits_for_what_was_before_it(ws: WebSocketStage) -> None:
 
 
 @differs("ws-kept-back")
-@pytest.mark.spec("ws 40")
+@pytest.mark.spec("ws-40")
 def test_close_is_accepted_with_its_content(ws: WebSocketStage) -> None:
     """Two bytes of code and one of reason were offered."""
     client, script = ws.over_http(accepts(2, close_event(1000)))

@@ -36,7 +36,7 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
 
 
 class TestFromTheClient:
-    @pytest.mark.spec("ws 7", "ws 8", "ws 9", "ws 10")
+    @pytest.mark.spec("ws-7", "ws-8", "ws-9", "ws-10")
     @pytest.mark.parametrize(
         ("frame", "body"),
         [
@@ -61,7 +61,7 @@ class TestFromTheClient:
         assert request.header("Content-Length") == str(len(body))
         client.assert_silent(0.1)
 
-    @pytest.mark.spec("ws 11")
+    @pytest.mark.spec("ws-11")
     @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
     def test_fragments(self, ws: WebSocketStage, opcode: Opcode) -> None:
         client, script = ws.over_http()
@@ -78,7 +78,7 @@ class TestFromTheClient:
         client.send(second)
         script.wait_for(text_event("hello"))
 
-    @pytest.mark.spec("ws 79")
+    @pytest.mark.spec("ws-79")
     @differs("ws-interleaved-control")
     def test_control_between_fragments(self, ws: WebSocketStage) -> None:
         client, script = ws.over_http()
@@ -86,7 +86,7 @@ class TestFromTheClient:
         client.send(first, ping(b"p"), second)
         script.wait_for(Event("PING", b"p"), text_event("hello"))
 
-    @pytest.mark.spec("ws 12")
+    @pytest.mark.spec("ws-12")
     def test_batch(self, ws: WebSocketStage) -> None:
         """What comes during a request goes out in the next one, in order."""
         gate = threading.Event()
@@ -112,7 +112,7 @@ class TestFromTheClient:
         client.accepted()
         script.wait_for(text_event("early"), text_event("bird"))
 
-    @pytest.mark.spec("ws 14")
+    @pytest.mark.spec("ws-14")
     def test_one_request_at_a_time(self, ws: WebSocketStage) -> None:
         """Whatever comes, there is never a second request before the answer to the first."""
         running, most = 0, 0
@@ -142,7 +142,7 @@ class TestFromTheClient:
         assert received[1:] == [text_event(str(number)) for number in range(200)]
         assert most == 1
 
-    @pytest.mark.spec("ws 13")
+    @pytest.mark.spec("ws-13")
     def test_one_event(self, ws: WebSocketStage) -> None:
         """Also empty ones, and the close."""
         gate = threading.Event()
@@ -158,7 +158,7 @@ class TestFromTheClient:
             [close_event(1000, "x")],
         ]
 
-    @pytest.mark.spec("ws 36")
+    @pytest.mark.spec("ws-36")
     def test_long_messages(self, ws: WebSocketStage) -> None:
         """200 000 bytes pass."""
         client, script = ws.over_http()
@@ -168,7 +168,7 @@ class TestFromTheClient:
         client.send(text("x" * 200_000))
         script.wait_for(text_event("x" * 200_000))
 
-    @pytest.mark.spec("ws 36")
+    @pytest.mark.spec("ws-36")
     @pytest.mark.parametrize("pieces", [1, 5])
     @differs("ws-close-codes")
     def test_too_long_message(self, ws: WebSocketStage, pieces: int) -> None:
@@ -181,7 +181,7 @@ class TestFromTheClient:
 
 
 class TestToTheClient:
-    @pytest.mark.spec("ws 21", "ws 22")
+    @pytest.mark.spec("ws-21", "ws-22")
     @pytest.mark.parametrize(
         ("body", "frames"),
         [
@@ -207,7 +207,7 @@ class TestToTheClient:
         client.send_text("x")
         client.assert_silent(0.1)
 
-    @pytest.mark.spec("ws 34")
+    @pytest.mark.spec("ws-34")
     @pytest.mark.parametrize(
         "reply",
         [
@@ -227,13 +227,13 @@ class TestToTheClient:
         threading.Event().wait(0.3)
         assert len(script.requests) == 2
 
-    @pytest.mark.spec("ws 34")
+    @pytest.mark.spec("ws-34")
     def test_nothing_after_disconnect(self, ws: WebSocketStage) -> None:
         client, _script = ws.over_http(events_reply(DISCONNECT, text_event("never"), CLOSE))
         client.send_text("x")
         client.assert_dropped()
 
-    @pytest.mark.spec("ws 37")
+    @pytest.mark.spec("ws-37")
     @pytest.mark.parametrize("size", [pytest.param(1_000_000 - 16, marks=differs("ws-large-event")), 1_000_001])
     def test_long_answer(self, ws: WebSocketStage, size: int) -> None:
         """A body of 1 000 000 bytes passes, above it the connection is dropped."""
@@ -258,7 +258,7 @@ class TestToTheClient:
 
 
 class TestMeta:
-    @pytest.mark.spec("ws 28")
+    @pytest.mark.spec("ws-28")
     def test_is_remembered(self, ws: WebSocketStage) -> None:
         """Set, replaced without case, removed; a new value moves to the end."""
         first = opening(headers=[("Set-Meta-A", "x"), ("Set-Meta-B", "1"), ("Set-Meta-C", "1")])
@@ -277,7 +277,7 @@ class TestMeta:
             metas = [(name, value) for name, value in request.headers if name.lower().startswith("meta-")]
             assert [(name.lower(), value) for name, value in metas] == [(name.lower(), value) for name, value in wanted]
 
-    @pytest.mark.spec("ws 28")
+    @pytest.mark.spec("ws-28")
     def test_disconnect_has_it(self, ws: WebSocketStage) -> None:
         client, script = ws.over_http(first=opening(headers=[("Set-Meta-A", "x"), ("Set-Meta-", "y")]))
         client.close()
@@ -287,7 +287,7 @@ class TestMeta:
 
 
 class TestRefresh:
-    @pytest.mark.spec("ws 42")
+    @pytest.mark.spec("ws-42")
     @differs("refresh")
     def test_by_publish(self, ws: WebSocketStage) -> None:
         """An empty request at once, or right after the one in flight."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from tests.harness.backend import AnyReply, RawReply, Reply, ScriptedBackend
+from tests.harness.client import fetch
 from tests.harness.grip import Stage
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
-from tests.harness.tokens import token_claims
+from tests.harness.tokens import make_token, token_claims
 from tests.harness.websocket import ping
 from tests.harness.ws_events import (
     EVENTS_TYPE,
@@ -36,11 +38,54 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
         f"dead 127.0.0.1:{free_port()},over_http",
         f"dead-debug,debug 127.0.0.1:{free_port()},over_http",
         f"as-host {target},host=other.example",
+        f"plain 127.0.0.1:{backend.port}",
+        settings={"proxy": {"upstream_key": "up"}},
     )
 
 
+class TestForgedEvents:
+    """Only a proxy may say what happens on a WebSocket."""
+
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            EVENTS_TYPE,
+            f"{EVENTS_TYPE}; x=y",
+            f"{EVENTS_TYPE};x=y",
+            pytest.param(EVENTS_TYPE.title(), marks=differs("ws-forged-case")),
+        ],
+    )
+    @pytest.mark.parametrize("host", ["events", "no-grip", "second"])
+    def test_are_refused(self, stage: Stage, host: str, content_type: str) -> None:
+        """routes-77."""
+        path = stage.backend.serve(opening())
+        headers = [("Content-Type", content_type)]
+        response = fetch(stage.proxy.port, path, host=host, method="POST", headers=headers, body=b"OPEN\r\n")
+        assert (response.status, response.reason) == (403, "Forbidden")
+        assert response.text == "Client not allowed to send WebSocket events directly.\n"
+        assert response.header("Content-Type") == "text/plain"
+        assert stage.backend.requests(path) == []
+
+    def test_other_requests_pass(self, stage: Stage) -> None:
+        path = stage.backend.serve(Reply(body=b"ok"))
+        for headers in ([], [("Content-Type", "application/json")], [("Content-Type", "application/websocket-event")]):
+            response = fetch(stage.proxy.port, path, host="events", method="POST", headers=headers, body=b"x")
+            assert response.text == "ok"
+
+    def test_pass_where_nobody_takes_them(self, stage: Stage) -> None:
+        path = stage.backend.serve(Reply(body=b"ok"))
+        headers = [("Content-Type", EVENTS_TYPE)]
+        assert fetch(stage.proxy.port, path, host="plain", method="POST", headers=headers, body=b"x").text == "ok"
+
+    def test_of_a_trusted_proxy_pass(self, stage: Stage) -> None:
+        path = stage.backend.serve(Reply(body=b"ok"))
+        token = make_token({"iss": "front", "exp": int(time.time()) + 60}, b"up")
+        headers = [("Content-Type", EVENTS_TYPE), ("Grip-Sig", token)]
+        assert fetch(stage.proxy.port, path, host="events", method="POST", headers=headers, body=b"x").text == "ok"
+
+
 class TestRequest:
-    @pytest.mark.spec("ws 1", "ws 2", "ws 5")
+    @pytest.mark.spec("ws-1", "ws-2", "ws-5")
     def test_open(self, ws: WebSocketStage) -> None:
         _client, script = ws.over_http(query="?room=1&a=%20b")
         (request,) = script.requests
@@ -58,14 +103,14 @@ class TestRequest:
         assert token_claims(request.header("Grip-Sig"), b"changeme")["iss"] == "pushpin"
         assert "status" in (request.header("Grip-Feature") or "")
 
-    @pytest.mark.spec("ws 5")
+    @pytest.mark.spec("ws-5")
     def test_without_grip(self, ws: WebSocketStage) -> None:
         _client, script = ws.over_http(host="no-grip", headers=[("Sec-WebSocket-Extensions", "x-mine")])
         (request,) = script.requests
         for name in ("Sec-WebSocket-Extensions", "Grip-Sig", "Grip-Feature"):
             assert not request.has(name)
 
-    @pytest.mark.spec("ws 3")
+    @pytest.mark.spec("ws-3")
     def test_connection_id(self, ws: WebSocketStage) -> None:
         """One for all requests of a connection, and another for the next connection."""
         one, first = ws.over_http()
@@ -76,7 +121,7 @@ class TestRequest:
         assert identities[0] == identities[1]
         assert second.wait_request(1).header("Connection-Id") != identities[0]
 
-    @pytest.mark.spec("ws 4")
+    @pytest.mark.spec("ws-4")
     def test_what_a_client_must_not_say(self, ws: WebSocketStage) -> None:
         forged = ["Connection-Id", "Accept", "Meta-User", "meta-role", "Grip-Sig", "Grip-Feature"]
         headers = [*((name, "forged") for name in forged), ("Sec-WebSocket-Extensions", "forged; a=b")]
@@ -105,7 +150,7 @@ class TestRequest:
         _client, script = ws.over_http(host="as-host")
         assert script.requests[0].header("Host") == "other.example"
 
-    @pytest.mark.spec("ws 6")
+    @pytest.mark.spec("ws-6")
     def test_subprotocol(self, ws: WebSocketStage) -> None:
         """The client's offer reaches the backend, and its choice the client, unchecked."""
         script = EventsBackend(ws.backend, opening(headers=[("Sec-WebSocket-Protocol", "third")]))
@@ -116,7 +161,7 @@ class TestRequest:
 
 
 class TestAccepted:
-    @pytest.mark.spec("ws 24")
+    @pytest.mark.spec("ws-24")
     def test_head(self, ws: WebSocketStage) -> None:
         """The backend's other headers, in order, and then the edge's three."""
         inner = [
@@ -133,20 +178,20 @@ class TestAccepted:
         assert response.names() == ["X-A", "Set-Cookie", "Set-Cookie", "Upgrade", "Connection", "Sec-WebSocket-Accept"]
 
     @differs("ws-bytes-accepted-leaks")
-    @pytest.mark.spec("ws 24")
+    @pytest.mark.spec("ws-24")
     def test_bytes_accepted_is_not_for_the_client(self, ws: WebSocketStage) -> None:
         script = EventsBackend(ws.backend, opening(headers=[("Content-Bytes-Accepted", "0")]))
         client = ws.client()
         client.handshake(script.path, host="events")
         assert not client.accepted().has("Content-Bytes-Accepted")
 
-    @pytest.mark.spec("ws 23")
+    @pytest.mark.spec("ws-23")
     def test_events_after_open(self, ws: WebSocketStage) -> None:
         client, _script = ws.over_http(first=opening(text_event("one"), text_event("two"), Event("PING", b"p")))
         client.expect_text("one", "two")
         client.expect(ping(b"p"))
 
-    @pytest.mark.spec("ws 23")
+    @pytest.mark.spec("ws-23")
     def test_the_example_of_the_specification(self, ws: WebSocketStage) -> None:
         """A subscription in the first body."""
         ws.grip_over_http("room")
@@ -158,7 +203,7 @@ class TestAccepted:
 
 
 class TestRejected:
-    @pytest.mark.spec("ws 15", "ws 16", "ws 17")
+    @pytest.mark.spec("ws-15", "ws-16", "ws-17")
     @pytest.mark.parametrize(
         ("status", "reason", "content_type"),
         [
@@ -212,7 +257,7 @@ class TestRejected:
         response = client.refused()
         assert (response.status, response.body) == (403, body[:kept])
 
-    @pytest.mark.spec("ws 18", "ws 19", "ws 20")
+    @pytest.mark.spec("ws-18", "ws-19", "ws-20")
     @pytest.mark.parametrize(
         "body",
         [
@@ -257,7 +302,7 @@ class TestRejected:
         response = client.refused()
         assert (response.status, response.body) == (502, BAD_GATEWAY)
 
-    @pytest.mark.spec("ws 68")
+    @pytest.mark.spec("ws-68")
     @differs("ws-refusal-close")
     def test_headers_of_our_own_answers(self, ws: WebSocketStage) -> None:
         client = ws.client()
@@ -271,7 +316,7 @@ class TestRejected:
         client.handshake("/", host="dead-debug")
         assert client.refused().body.startswith(b"Unable to connect to any targets. Tried: 127.0.0.1:")
 
-    @pytest.mark.spec("ws 44")
+    @pytest.mark.spec("ws-44")
     def test_next_target(self, ws: WebSocketStage) -> None:
         """The first target refuses connections."""
         client, script = ws.over_http(host="second")

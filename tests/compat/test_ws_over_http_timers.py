@@ -44,7 +44,7 @@ def assert_kept_alive(script: EventsBackend, number: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.spec("ws 25", "ws 26", "ws 27")
+@pytest.mark.spec("ws-25", "ws-26", "ws-27")
 def test_keep_alive(ws: WebSocketStage) -> None:
     """Six connections at the same time."""
     raised, raised_script = ws.over_http(events_reply(text_event("kept")), first=opening(headers=[interval(1)]))
@@ -92,7 +92,7 @@ class TestRetry:
         return WebSocketStage(proxy, own_backend, ws_backend, connect)
 
     @pytest.mark.slow
-    @pytest.mark.spec("ws 38")
+    @pytest.mark.spec("ws-38")
     def test_backend_is_gone(self, own: WebSocketStage, own_backend: ScriptedBackend) -> None:
         """1 + 2 + 4 + 8 + 16 seconds, and less than one more each; then the connection ends."""
         client, _script = own.over_http()
@@ -104,7 +104,7 @@ class TestRetry:
         assert 31 <= time.monotonic() - start < 36 + LATE_S
         idle.assert_silent(0.1)
 
-    @pytest.mark.spec("ws 38")
+    @pytest.mark.spec("ws-38")
     def test_backend_comes_back(self, own: WebSocketStage, own_backend: ScriptedBackend) -> None:
         """The same body once, and then what came meanwhile. The counter starts anew."""
         client, script = own.over_http()
@@ -123,7 +123,7 @@ class TestRetry:
         client.send_text("four")
         assert script.wait_events(len(script.requests) + 1) == [text_event("four")]
 
-    @pytest.mark.spec("ws 39")
+    @pytest.mark.spec("ws-39")
     def test_errors_are_answers(self, ws: WebSocketStage) -> None:
         """503 with Retry-After is not tried again."""
         client, script = ws.over_http(Reply(503, "Later", [("Retry-After", "1")]))

@@ -29,7 +29,7 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
 
 
 class TestRefused:
-    @pytest.mark.spec("ws 71")
+    @pytest.mark.spec("ws-71")
     @pytest.mark.parametrize(
         ("message", "error"),
         [
@@ -53,7 +53,7 @@ class TestRefused:
         response = publish(proxy.control_port, [{"channel": "x", "formats": {"ws-message": message}}])
         assert (response.status, response.text) == (400, f"Invalid format: {error}\n")
 
-    @pytest.mark.spec("ws 71")
+    @pytest.mark.spec("ws-71")
     def test_unknown_action(self, proxy: ProxyUnderTest) -> None:
         """Whatever the text (1.36 has none)."""
         response = publish(proxy.control_port, [ws_item("x", "x", action="other")])
@@ -84,7 +84,7 @@ class TestRefused:
 
 
 class TestSend:
-    @pytest.mark.spec("ws 70")
+    @pytest.mark.spec("ws-70")
     @pytest.mark.parametrize(
         ("item", "frame"),
         [
@@ -111,7 +111,7 @@ class TestSend:
         client.expect(frame)
 
     @differs("ws-empty-ping")
-    @pytest.mark.spec("ws 73")
+    @pytest.mark.spec("ws-73")
     @pytest.mark.parametrize("kind", ["ping", "pong"])
     def test_ping_without_content(self, ws: WebSocketStage, kind: str) -> None:
         channel = fresh_channel()
@@ -163,7 +163,7 @@ class TestSend:
         for client in clients:
             client.expect(text("one"), binary(b"two"))
 
-    @pytest.mark.spec("ws 74")
+    @pytest.mark.spec("ws-74")
     def test_hint(self, ws: WebSocketStage) -> None:
         channel = fresh_channel()
         client, _peer = ws.grip(channel)
@@ -171,7 +171,7 @@ class TestSend:
         client.expect_text("x")
 
     @differs("refresh")
-    @pytest.mark.spec("ws 42")
+    @pytest.mark.spec("ws-42")
     def test_refresh_of_a_relay(self, ws: WebSocketStage) -> None:
         """Is accepted, and nothing happens."""
         channel = fresh_channel()
@@ -182,7 +182,7 @@ class TestSend:
 
 
 class TestClose:
-    @pytest.mark.spec("ws 72")
+    @pytest.mark.spec("ws-72")
     @pytest.mark.parametrize(
         ("fields", "frame"),
         [
@@ -234,7 +234,7 @@ class TestClose:
 
 
 class TestOrder:
-    @pytest.mark.spec("ws 77")
+    @pytest.mark.spec("ws-77")
     def test_one_call_and_many(self, ws: WebSocketStage) -> None:
         one, two = fresh_channel(), fresh_channel()
         client, _peer = ws.grip(one, two)
@@ -243,7 +243,7 @@ class TestOrder:
             ws.publish(ws_item((one, two)[number % 3 == 0], f"{number}"))
         client.expect_text(*(f"{number}" for number in range(20)))
 
-    @pytest.mark.spec("ws 77")
+    @pytest.mark.spec("ws-77")
     def test_ids(self, ws: WebSocketStage) -> None:
         """An id twice is delivered once; what comes too early waits for the item before it."""
         channel = fresh_channel()
@@ -271,7 +271,7 @@ class TestSlowReader:
             assert client.read().payload[:2] == b"%02d" % number
 
     @differs("slow-reader")
-    @pytest.mark.spec("ws 78")
+    @pytest.mark.spec("ws-78")
     def test_is_cut(
         self, launch_once: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend, connect: Connect
     ) -> None:
@@ -285,11 +285,13 @@ class TestSlowReader:
             assert len(quick.read().payload) == 500_000
             longest = max(longest, time.monotonic() - start)
         assert longest < scaled(1.5)
-        assert any("slow" in line or "127.0.0.1" in line for line in stage.proxy.wait_log(r"\[WARN\]"))
+        names = (str(slow.connection.local_address[1]), f"{slow_peer.request.path} ")
+        named = stage.proxy.wait_log(r"\[WARN\]")
+        assert any(name in line for line in named for name in names), named
         assert slow_peer.read_to_end() == []
         assert len(slow.connection.read_to_close()) < 30_000_000
 
-    @pytest.mark.spec("ws 78")
+    @pytest.mark.spec("ws-78")
     def test_drops(
         self, launch_once: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend, connect: Connect
     ) -> None:

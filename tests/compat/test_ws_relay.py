@@ -108,7 +108,7 @@ class TestHandshake:
         response = client.refused()
         assert (response.status, response.body) == (502, BAD_GATEWAY)
 
-    @pytest.mark.spec("ws 68")
+    @pytest.mark.spec("ws-68")
     @pytest.mark.parametrize("data", [b"", b"garbage\r\n\r\n"], ids=["end", "garbage"])
     def test_no_answer(self, ws: WebSocketStage, data: bytes) -> None:
         client, peer = ws.shake()
@@ -118,7 +118,7 @@ class TestHandshake:
         assert (response.status, response.body) == (502, BAD_GATEWAY)
         assert (response.header("Content-Type"), response.header("Content-Length")) == (None, str(len(BAD_GATEWAY)))
 
-    @pytest.mark.spec("ws 68")
+    @pytest.mark.spec("ws-68")
     def test_no_backend(self, ws: WebSocketStage) -> None:
         client = ws.client()
         client.handshake("/", host="dead")
@@ -134,7 +134,7 @@ class TestHandshake:
         peer.send_text("x")
         client.expect_text("x")
 
-    @pytest.mark.spec("ws 67")
+    @pytest.mark.spec("ws-67")
     def test_rejection(self, ws: WebSocketStage) -> None:
         client, peer = ws.shake()
         peer.reject(Reply(403, "Forbidden", [("Content-Type", "text/x")], b"not you"))
@@ -142,7 +142,7 @@ class TestHandshake:
         assert (response.status, response.body) == (403, b"not you")
 
     @differs("ws-rejection-headers")
-    @pytest.mark.spec("ws 67")
+    @pytest.mark.spec("ws-67")
     @pytest.mark.parametrize("status", [200, 302, 403])
     def test_rejection_has_its_headers(self, ws: WebSocketStage, status: int) -> None:
         headers = [("Content-Type", "text/x"), ("Location", "/x"), ("Set-Cookie", "a"), ("Set-Cookie", "b")]
@@ -153,7 +153,7 @@ class TestHandshake:
         assert [header for header in response.headers if header[0] not in ("Connection", "Content-Length")] == headers
 
     @differs("ws-long-rejection")
-    @pytest.mark.spec("ws 67")
+    @pytest.mark.spec("ws-67")
     def test_long_rejection(self, ws: WebSocketStage) -> None:
         client, peer = ws.shake()
         peer.reject(Reply(403, "No", body=BINARY[:100_000]))
@@ -161,7 +161,7 @@ class TestHandshake:
 
 
 class TestFrames:
-    @pytest.mark.spec("ws 45", "ws 46")
+    @pytest.mark.spec("ws-45", "ws-46")
     @pytest.mark.parametrize(
         "frame",
         [
@@ -186,7 +186,7 @@ class TestFrames:
         peer.send(frame)
         client.expect(frame)
 
-    @pytest.mark.spec("ws 45")
+    @pytest.mark.spec("ws-45")
     @differs("ws-control-payload")
     @pytest.mark.parametrize("frame", [ping(b"pp"), pong(b"pp"), ping(b"x" * 125)], ids=["ping", "pong", "long ping"])
     def test_payload_of_control_frames(self, ws: WebSocketStage, frame: Frame) -> None:
@@ -229,7 +229,7 @@ class TestFrames:
             while not receiver.read_frame().is_final:
                 pass
 
-    @pytest.mark.spec("ws 79")
+    @pytest.mark.spec("ws-79")
     @differs("ws-interleaved-control")
     def test_control_between_fragments(self, ws: WebSocketStage) -> None:
         client, peer = ws.relay()
@@ -262,7 +262,7 @@ class TestFrames:
 
 
 class TestEnds:
-    @pytest.mark.spec("ws 45")
+    @pytest.mark.spec("ws-45")
     @pytest.mark.parametrize("frame", [close(1001, "x"), close(4000), close(1000, "ü" * 61)])
     def test_client_closes(self, ws: WebSocketStage, frame: Frame) -> None:
         client, peer = ws.relay()
@@ -274,7 +274,7 @@ class TestEnds:
         client.connection.assert_closed()
         assert peer.read_to_end() == []
 
-    @pytest.mark.spec("ws 45")
+    @pytest.mark.spec("ws-45")
     def test_client_closes_without_a_code(self, ws: WebSocketStage) -> None:
         client, peer = ws.relay()
         client.send(close())
@@ -283,7 +283,7 @@ class TestEnds:
         client.expect(close(1000))
         client.connection.assert_closed()
 
-    @pytest.mark.spec("ws 45")
+    @pytest.mark.spec("ws-45")
     @pytest.mark.parametrize(
         ("frame", "expected"),
         [(close(4000, "bye"), close(4000, "bye")), (close(1001), close(1001)), (close(), close(1000))],
@@ -313,7 +313,7 @@ class TestEnds:
         peer.close()
         client.assert_dropped()
 
-    @pytest.mark.spec("ws 69")
+    @pytest.mark.spec("ws-69")
     @pytest.mark.parametrize("how", ["end", "reset"])
     def test_backend_vanishes(self, ws: WebSocketStage, how: str) -> None:
         client, peer = ws.relay()

@@ -39,7 +39,7 @@ def expect_after(client: WebSocketClient, frame: Frame, least_s: float, most_s: 
 
 class TestKeepAlive:
     @pytest.mark.slow
-    @pytest.mark.spec("ws 59", "ws 60", "ws 61", "ws 63")
+    @pytest.mark.spec("ws-59", "ws-60", "ws-61", "ws-63")
     def test_timeouts(self, ws: WebSocketStage) -> None:
         """Many connections at a time. Up to a second is taken off at random."""
         forms: list[dict[str, Any]] = [
@@ -70,7 +70,7 @@ class TestKeepAlive:
             client.assert_silent(0.1)
 
     @pytest.mark.slow
-    @pytest.mark.spec("ws 59", "ws 60")
+    @pytest.mark.spec("ws-59", "ws-60")
     def test_modes(self, ws: WebSocketStage) -> None:
         """Idle mode waits for silence towards the client; interval mode does not care."""
         idle_channel, interval_channel = fresh_channel(), fresh_channel()
@@ -78,10 +78,10 @@ class TestKeepAlive:
         chatty, chatty_peer = ws.grip()
         interval, interval_peer = ws.grip(interval_channel)
         for peer, mode in [(idle_peer, "idle"), (chatty_peer, "idle"), (interval_peer, "interval")]:
-            peer.send(control("keep-alive", content="alive", timeout=2, mode=mode))
+            peer.send(control("keep-alive", content="alive", timeout=3, mode=mode))
         start = time.monotonic()
         seen_interval = False
-        while time.monotonic() - start < 4:
+        while time.monotonic() - start < 3.5 + LATE_S / 2:
             time.sleep(0.5)
             ws.publish(ws_item(idle_channel, "p"), ws_item(interval_channel, "p"))
             idle.expect_text("p")
@@ -92,9 +92,9 @@ class TestKeepAlive:
                 seen_interval = True
         assert seen_interval
         chatty.expect_text("alive")
-        expect_after(idle, text("alive"), 0.5, 2, time.monotonic())
+        expect_after(idle, text("alive"), 1.5, 3, time.monotonic())
 
-    @pytest.mark.spec("ws 62")
+    @pytest.mark.spec("ws-62")
     def test_types(self, ws: WebSocketStage) -> None:
         """``content-bin`` without a type is text here."""
         cases: list[tuple[dict[str, object], Frame]] = [
@@ -117,7 +117,7 @@ class TestKeepAlive:
         client, _script = ws.over_http(first=opening(keep_alive, grip=True))
         client.expect_text("alive", "alive")
 
-    @pytest.mark.spec("ws 65")
+    @pytest.mark.spec("ws-65")
     def test_goes_on_when_detached(self, ws: WebSocketStage) -> None:
         client, peer = ws.grip()
         peer.send(control("keep-alive", content="alive", timeout=1), control("detach"))
@@ -127,7 +127,7 @@ class TestKeepAlive:
 
 
 class TestDelayed:
-    @pytest.mark.spec("ws 63", "ws 64")
+    @pytest.mark.spec("ws-63", "ws-64")
     def test_timeouts(self, ws: WebSocketStage) -> None:
         """Exact; one second when not told otherwise."""
         cases: list[tuple[dict[str, object], float]] = [
@@ -148,7 +148,7 @@ class TestDelayed:
             expect_after(client, text("late"), seconds, seconds, start)
         negative.assert_silent(0.1)
 
-    @pytest.mark.spec("ws 64")
+    @pytest.mark.spec("ws-64")
     def test_one_slot(self, ws: WebSocketStage) -> None:
         """A second one sends the first, and a flush sends what waits, once."""
         client, peer = ws.grip()
@@ -204,7 +204,7 @@ class TestDelayed:
         client.assert_dropped()
 
     @differs("ws-publish-between-fragments")
-    @pytest.mark.spec("ws 66")
+    @pytest.mark.spec("ws-66")
     def test_keep_alive_during_a_message(self, ws: WebSocketStage) -> None:
         """Comes once, after the message."""
         client, peer = ws.grip()

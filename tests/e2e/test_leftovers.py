@@ -9,11 +9,9 @@ from tests.harness.backend import RawReply, Reply, ScriptedBackend
 from tests.harness.client import fetch
 from tests.harness.grip import Stage, fresh_channel, poll_reply, stream_reply
 from tests.harness.ports import free_port
-from tests.harness.proxy import Launch, ProxyUnderTest, differs
+from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok
 from tests.harness.timing import eventually
-
-pytestmark = differs("1.36 has no such metrics")
 
 
 @pytest.fixture(scope="module")

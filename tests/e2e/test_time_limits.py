@@ -1,4 +1,4 @@
-"""How long a client may say nothing, or say it slowly: `header_timeout` and `idle_timeout`."""
+"""How long a client may say nothing, or say it slowly: `header_timeout`, `idle_timeout`, `websocket_idle_timeout`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from tests.harness.grip import Stage, fresh_channel, stream_reply
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok, stream_item
 from tests.harness.timing import scaled
+from tests.harness.ws_backend import WebSocketBackend
+from tests.harness.ws_events import DISCONNECT
+from tests.harness.ws_stage import WebSocketStage
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +73,28 @@ def test_held_client_is_not_idle(hasty: ProxyUnderTest, backend: ScriptedBackend
     client.assert_silent(3)
     publish_ok(hasty.control_port, stream_item(channel, "still here"))
     assert client.read_data(10) == b"still here"
+
+
+@pytest.fixture(scope="module")
+def impatient(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend) -> ProxyUnderTest:
+    routes = (f"relay 127.0.0.1:{ws_backend.port}", f"events 127.0.0.1:{backend.port},over_http")
+    return launch(*routes, environment={"HOLDFAST_HOLDFAST_WEBSOCKET_IDLE_TIMEOUT": "2"})
+
+
+@pytest.mark.spec("ws-86")
+def test_silent_websocket_is_cut(
+    impatient: ProxyUnderTest, backend: ScriptedBackend, ws_backend: WebSocketBackend, connect: Connect
+) -> None:
+    """A byte in either direction prolongs it; in the end there is no close frame, and the backend sees a break."""
+    ws = WebSocketStage(impatient, backend, ws_backend, connect)
+    (client, peer), (other, script) = ws.relay(), ws.over_http()
+    client.assert_silent(1.2)
+    peer.send_text("x")
+    client.expect_text("x")
+    other.assert_dropped(timeout_s=scaled(3))
+    script.wait_for(DISCONNECT)
+    client.send_text("y")
+    peer.expect_text("y")
+    client.assert_silent(1.2)
+    client.assert_dropped(timeout_s=scaled(3))
+    assert peer.read_to_end() == []

@@ -87,7 +87,7 @@ class TestEcho:
         client.send(message)
         assert client.recv(scaled(5)) == message
 
-    @pytest.mark.spec("ws 81")
+    @pytest.mark.spec("ws-81")
     @pytest.mark.parametrize("message", [TEXT, BINARY], ids=["text", "binary"])
     def test_long_messages(self, client: ClientConnection, message: str | bytes) -> None:
         client.send(message)

@@ -30,7 +30,7 @@ def ends(ws: WebSocketStage, direction: str) -> tuple[WebSocket, WebSocket]:
 
 @pytest.mark.parametrize("direction", ["to the backend", "to the client"])
 class TestRelay:
-    @pytest.mark.spec("ws 81")
+    @pytest.mark.spec("ws-81")
     @pytest.mark.parametrize("frames", [1, 3, 1000])
     def test_long_message(self, ws: WebSocketStage, direction: str, frames: int) -> None:
         sender, receiver = ends(ws, direction)
@@ -59,7 +59,7 @@ class TestRelay:
         thread.join()
 
 
-@pytest.mark.spec("ws 12")
+@pytest.mark.spec("ws-12")
 def test_many_messages_behind_a_slow_backend(ws: WebSocketStage) -> None:
     """More than 200 000 bytes of complete messages wait in the client's connection and are not lost."""
     gate = threading.Event()

@@ -198,7 +198,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_head_started = False
         self._deadline.clear()
         self._exchange = exchange
-        if self.edge.counts_requests:
+        if self.edge.counts_clients:
             self.edge.runtime.counters.requests_received += 1
         if rest:
             self._receive_while_serving(rest)
@@ -256,6 +256,11 @@ class ClientConnection(asyncio.Protocol):
         """Write bytes of a response; ignored when the client has left."""
         if self._state is _SERVING:
             self._transport.write(data)
+
+    @property
+    def is_write_paused(self) -> bool:
+        """Whether more is unsent than the transport wants to keep."""
+        return self._is_write_paused
 
     @property
     def unsent_bytes(self) -> int:

@@ -46,7 +46,7 @@ class Edge:
 
     Args:
         parking: where held clients are parked, or None where there is no epoll.
-        counts_requests: its requests are those of clients, which are counted; those of operators are not.
+        counts_clients: its peers are clients, whose connections and requests are counted; operators are not.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Edge:
         *,
         parking: ParkingLot | None = None,
         is_tls: bool = False,
-        counts_requests: bool = True,
+        counts_clients: bool = True,
     ) -> None:
         self.name = name
         self.runtime = runtime
@@ -68,7 +68,7 @@ class Edge:
         self.outbox_limits = outbox_limits
         self.parking = parking
         self.is_tls = is_tls
-        self.counts_requests = counts_requests
+        self.counts_clients = counts_clients
         self.is_draining = False
         self.connections: set[ClientConnection] = set()
         self.on_capacity: Callable[[bool], None] | None = None
@@ -90,7 +90,7 @@ class Edge:
     def opened(self) -> int:
         """A connection was accepted; returns what `closed` must be given."""
         self._open += 1
-        self.runtime.counters.connections_accepted += 1
+        self.runtime.counters.connections_accepted += self.counts_clients
         if self._open == self.limits.max_connections and self.on_capacity is not None:
             self.on_capacity(True)
         return self._minutes.start(self.runtime.now())

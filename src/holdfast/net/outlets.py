@@ -127,7 +127,7 @@ class ConnectionOutlet:
     @property
     def is_blocked(self) -> bool:
         """Whether the client has not yet taken what was written."""
-        return self._connection.unsent_bytes > 0
+        return self._connection.is_write_paused
 
     def write(self, data: bytes) -> bool | None:
         """Send or queue bytes of the held response; False: lost because the client is slow, None: it is gone."""

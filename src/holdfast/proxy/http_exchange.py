@@ -11,7 +11,14 @@ from holdfast.logs import Outcome, RequestRecord
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.net.runtime import Work
 from holdfast.proxy.accept import Acceptor
-from holdfast.proxy.answers import INTERNAL_ERROR, ROUTE_NOT_FOUND, TEXT_PLAIN, ErrorAnswer, origin_error
+from holdfast.proxy.answers import (
+    EVENTS_FORBIDDEN,
+    INTERNAL_ERROR,
+    ROUTE_NOT_FOUND,
+    TEXT_PLAIN,
+    ErrorAnswer,
+    origin_error,
+)
 from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import RetryTerms
@@ -19,7 +26,8 @@ from holdfast.proxy.reply import Reply
 from holdfast.routing.forward import OriginRequest, build_origin_request, is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule
 from holdfast.routing.uri import ClientUri, parse_client_uri
-from holdfast.wire.headers import get_first
+from holdfast.wire.headers import Headers, get_first
+from holdfast.wire.ws_events import MEDIA_TYPE
 
 log = logging.getLogger("holdfast.proxy")
 
@@ -151,6 +159,8 @@ class HttpExchange:
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
         self._is_trusted = proxy.is_trusted(head.headers)
+        if rule.takes_events and not self._is_trusted and _sends_events(head.headers):
+            raise ErrorAnswer(403, EVENTS_FORBIDDEN)
         request = build_origin_request(
             rule,
             uri,
@@ -275,3 +285,11 @@ class HttpExchange:
                 user_agent=get_first(head.headers, b"user-agent"),
             )
         )
+
+
+def _sends_events(headers: Headers) -> bool:
+    """Whether a client says what only a proxy may: what happened on a WebSocket (routes spec §3.11)."""
+    return any(
+        name.lower() == b"content-type" and value.partition(b";")[0].strip().lower() == MEDIA_TYPE
+        for name, value in headers
+    )

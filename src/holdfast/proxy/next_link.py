@@ -100,6 +100,7 @@ class _Fetch:
         self._has_relayed = False
         self._answered_s = 0.0
         self._conclude: Callable[[RecoveringStream], None] | None = None
+        self._late: list[tuple[RecoveringStream, Callable[[RecoveringStream], None]]] = []
 
     # --- who takes part --------------------------------------------------------------------------------------------
 
@@ -111,11 +112,21 @@ class _Fetch:
         """Take part, and be given what has come already."""
         if self._conclude is not None:
             # Not now: the hold may be in the middle of something, and a chain would nest as deep as it is long.
-            self._links.proxy.runtime.loop.call_soon(self._serve, hold, self._conclude)
+            if not self._late:
+                self._links.proxy.runtime.loop.call_soon(self._serve_late)
+            self._late.append((hold, self._conclude))
             return
         self._members.append(hold)
         if self._has_relayed:
             hold.relay(b"".join(self._body))
+
+    def _serve_late(self) -> None:
+        """Serve some of those who came when the answer was complete; then it is somebody else's turn."""
+        late, self._late = self._late[:SLICE], self._late[SLICE:]
+        if self._late:
+            self._links.proxy.runtime.loop.call_soon(self._serve_late)
+        for hold, conclude in late:
+            self._serve(hold, conclude)
 
     def _serve(self, hold: RecoveringStream, conclude: Callable[[RecoveringStream], None]) -> None:
         """Give the whole answer to one who came when it was complete."""

@@ -177,7 +177,10 @@ class RecoveringStream(StreamHold):
         if not self.is_open or intake.link is None:
             return
         if intake.phase in (Phase.FETCHING, Phase.FILTERING):
-            intake.wish = Wish(is_urgent or (intake.wish is not None and intake.wish.is_urgent), since_s)
+            self._wish(is_urgent, since_s)
+        elif self.outlet.is_blocked:  # what it asks for now would only be lost; see `on_drained`
+            intake.phase = Phase.WAITING
+            self._wish(is_urgent, since_s)
         elif is_urgent:
             self._context.updates.ask_now(self, since_s)
         else:
@@ -213,7 +216,15 @@ class RecoveringStream(StreamHold):
 
     def on_drained(self) -> None:
         """The client has taken everything that was written."""
-        self.intake.drained()
+        intake = self.intake
+        intake.drained()
+        if self.is_open and intake.phase is Phase.WAITING and intake.wish is not None:
+            wish, intake.wish = intake.wish, None
+            self.update(wish.since_s, is_urgent=wish.is_urgent)
+
+    def _wish(self, is_urgent: bool, since_s: float) -> None:
+        known = self.intake.wish
+        self.intake.wish = Wish(is_urgent or (known is not None and known.is_urgent), since_s)
 
     def resume(self, plan: HoldPlan, link: Link | None, origin: object, asked_s: float) -> None:
         """Go on as the link's answer says: other channels, filters, ids, keep-alive and link (grip spec §6.7).

@@ -3,10 +3,40 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.figures import Figure, Goal, Results, Summary
+from benchmarks.figures import (
+    GOALS,
+    LOST,
+    REFUSED,
+    REQUEST_CPU,
+    REQUEST_LATENCY,
+    REQUEST_RATE,
+    Cause,
+    Figure,
+    Goal,
+    Held,
+    Results,
+    Summary,
+    bystander_latency,
+    delivery_cpu,
+    delivery_latency,
+    idle_cpu,
+    memory,
+    memory_left,
+    memory_pss,
+    open_cpu,
+    open_rate,
+    poll_memory,
+    recovery_cpu,
+    recovery_requests,
+    recovery_time,
+    round_trip_cpu,
+    round_trip_latency,
+    round_trip_rate,
+)
 from benchmarks.servers import Kind
 
 CPU = Figure("CPU", "µs")
+OTHER_CPU = Figure("CPU of something else", "µs")
 LOSSES = Figure("Losses", summary=Summary.WORST)
 
 
@@ -49,13 +79,38 @@ def test_columns_are_the_measured_servers_in_their_order() -> None:
         pytest.param(Goal(CPU, Kind.FLOOR, 1.5, is_most=False), 1.5, True, id="least"),
         pytest.param(Goal(CPU, Kind.FLOOR, 1.6, is_most=False), 1.5, False, id="below-the-least"),
         pytest.param(Goal(CPU, None, 15.0, is_most=True), 15.0, True, id="by-itself"),
+        pytest.param(Goal(CPU, Kind.FLOOR, 1.5, is_most=True, peer_figure=OTHER_CPU), 0.5, True, id="other-figure"),
     ],
 )
 def test_goal(goal: Goal, measured: float, is_reached: bool) -> None:
-    assert goal.measured(results(CPU, holdfast=[15.0], floor=[10.0])) == measured
+    collected = results(CPU, holdfast=[15.0], floor=[10.0])
+    collected.add(Kind.FLOOR, {OTHER_CPU: 30.0})
+    assert goal.measured(collected) == measured
     assert goal.is_reached(measured) is is_reached
 
 
 @pytest.mark.parametrize("samples", [{"holdfast": [1.0]}, {"floor": [1.0]}, {"holdfast": [1.0], "floor": [0.0]}])
 def test_goal_without_both_parts_is_not_measured(samples: dict[str, list[float]]) -> None:
     assert Goal(CPU, Kind.FLOOR, 1.5, is_most=True).measured(results(CPU, **samples)) is None
+
+
+def test_no_two_figures_have_the_same_heading() -> None:
+    """The table has a row per heading."""
+    made = [
+        *(delivery_cpu(1000, burst, held) for burst in (1, 20) for held in Held),
+        *(figure(1000, held) for figure in (delivery_latency, memory, memory_pss, memory_left) for held in Held),
+        *(figure(1000, held) for figure in (open_rate, open_cpu) for held in Held),
+        *(figure(held) for figure in (round_trip_rate, round_trip_cpu, round_trip_latency) for held in Held),
+        *(figure(1000, cause) for figure in (recovery_requests, recovery_time, recovery_cpu) for cause in Cause),
+        *(bystander_latency(1000, cause, point) for cause in Cause for point in ("p50", "p99", "max")),
+        *(figure(1000) for figure in (idle_cpu, poll_memory)),
+        *(LOST, REFUSED, REQUEST_RATE, REQUEST_CPU, REQUEST_LATENCY),
+    ]
+    assert len({figure.heading for figure in made}) == len(made)
+
+
+def test_the_floor_is_compared_by_its_streams() -> None:
+    goals = [goal for goal in GOALS if goal.peer is Kind.FLOOR]
+    streams = {delivery_cpu(clients, burst) for clients in (1000, 5000) for burst in (1, 20)}
+    assert {goal.peer_figure or goal.figure for goal in goals} == streams
+    assert len(goals) > len(streams)

@@ -10,7 +10,8 @@ from http.client import HTTPConnection
 
 import pytest
 from benchmarks import figures
-from benchmarks.loads import LoadFailedError, Publishing, Requests, Streams
+from benchmarks.figures import Cause, Held
+from benchmarks.loads import Holding, LoadFailedError, Publishing, Recovery, Requests, RoundTrips
 from benchmarks.machine import missing_build_tool
 from benchmarks.run import build_programs
 from benchmarks.servers import Kind, Server, started
@@ -36,8 +37,14 @@ def origin() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture
+def holdfast() -> Iterator[Server]:
+    with started(Kind.HOLDFAST) as server:
+        yield server
+
+
 def test_every_delivery_is_counted(floor: Server) -> None:
-    measured = Streams(50, (Publishing(3, 1), Publishing(2, 20))).measure(floor)
+    measured = Holding(50, (Publishing(3, 1), Publishing(2, 20))).measure(floor)
     assert measured[figures.LOST] == 0
     assert measured[figures.delivery_cpu(50, 1)] > 0
     assert measured[figures.delivery_cpu(50, 20)] > 0
@@ -46,7 +53,7 @@ def test_every_delivery_is_counted(floor: Server) -> None:
 def test_a_load_program_that_gives_up_fails_the_measurement(floor: Server) -> None:
     nobody_takes_publishes = replace(floor, control_port=free_port())
     with pytest.raises(LoadFailedError, match="Connection refused"):
-        Streams(1, (Publishing(1, 1),)).measure(nobody_takes_publishes)
+        Holding(1, (Publishing(1, 1),)).measure(nobody_takes_publishes)
 
 
 def test_requests_are_counted(origin: Server) -> None:
@@ -68,3 +75,40 @@ def test_the_plain_answer_has_a_hundred_bytes(origin: Server) -> None:
     with closing(HTTPConnection("127.0.0.1", origin.port, timeout=5)) as connection:
         connection.request("GET", "/plain")
         assert len(connection.getresponse().read()) == 100
+
+
+@pytest.mark.parametrize("held", list(Held))
+def test_all_kinds_of_clients_are_held(holdfast: Server, held: Held) -> None:
+    measured = Holding(50, (Publishing(3, 1), Publishing(2, 20)), held).measure(holdfast)
+    assert (measured[figures.LOST], measured[figures.REFUSED]) == (0, 0)
+    assert measured[figures.delivery_cpu(50, 20, held)] > 0
+
+
+@pytest.mark.parametrize("held", [Held.OVER_HTTP, Held.RELAYED])
+def test_messages_are_answered(holdfast: Server, held: Held) -> None:
+    measured = RoundTrips(held, messages=500, seconds=5).measure(holdfast)
+    assert measured[figures.round_trip_rate(held)] > 0
+
+
+def test_streams_recover(holdfast: Server) -> None:
+    measured = Recovery(50, rounds=2, seconds=5).measure(holdfast)
+    assert measured[figures.LOST] == 0
+    for cause in Cause:
+        assert measured[figures.recovery_requests(50, cause)] >= 1
+        assert 0 < measured[figures.recovery_time(50, cause)] < 5000
+        assert measured[figures.bystander_latency(50, cause, "max")] > 0
+
+
+# RFC 6455 §1.3 has the first key with its answer; hashlib made the other, whose text fills more than one block.
+@pytest.mark.parametrize(
+    ("key", "accept"),
+    [
+        ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        ("x" * 80, "ShOnIpBGYxZZkUDOHG6lbctjpqI="),
+    ],
+)
+def test_the_origin_accepts_websockets(origin: Server, key: str, accept: str) -> None:
+    with closing(HTTPConnection("127.0.0.1", origin.port, timeout=5)) as connection:
+        connection.request("GET", "/socket?channel=c", headers={"Sec-WebSocket-Key": key})
+        response = connection.getresponse()
+        assert (response.status, response.getheader("Sec-WebSocket-Accept")) == (101, accept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.figures import LOST, REQUEST_RATE, Results
+from benchmarks.figures import LOST, REQUEST_RATE, Held, Results, delivery_cpu
 from benchmarks.report import (
     BEGIN_MARK,
     END_MARK,
@@ -58,6 +58,16 @@ def test_goals_table_has_the_goals_that_were_measured() -> None:
         "| Proxied requests, 50 connections: at least 6 × Pushpin | 5 | **no** |\n"
         "| Deliveries lost or publishes refused, worst run: at most 0 | 0 | yes |"
     )
+
+
+def test_a_goal_that_compares_different_figures_says_with_what() -> None:
+    results = Results()
+    results.add(Kind.FLOOR, {delivery_cpu(1000, 1): 10.0})
+    results.add(Kind.HOLDFAST, {delivery_cpu(1000, 1, Held.OVER_HTTP): 11.0})
+    assert goals_table(results).splitlines()[2:] == [
+        "| CPU per delivery, 1,000 WebSockets over HTTP, one publish at a time: "
+        "at most 1.5 × C `send()` loop with streams | 1.10 | yes |"
+    ]
 
 
 def test_no_goal_measured_no_table() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from benchmarks import figures
-from benchmarks.loads import Polls, Requests, Streams
+from benchmarks.figures import Cause, Held
+from benchmarks.loads import Holding, Load, Polls, Recovery, Requests, RoundTrips
 from benchmarks.run import parse_options, plan_loads
 from benchmarks.servers import Kind
 
@@ -36,35 +37,61 @@ def test_bad_options_are_refused(arguments: list[str], capsys: pytest.CaptureFix
 
 
 def test_the_default_plan_measures_what_the_goals_ask_for() -> None:
-    plan = plan_loads(parse_options([]))
-    streams = {load.clients: load for load in plan if isinstance(load, Streams)}
-    asked = {goal.figure for goal in figures.GOALS}
-    for clients in (1000, 5000):
-        assert {phase.burst for phase in streams[clients].publishing} == {1, 20}
-        assert {figures.delivery_cpu(clients, burst) for burst in (1, 20)} <= asked
-    assert figures.stream_memory(15_000) in asked
-    assert 15_000 in streams
-    assert any(isinstance(load, Requests) for load in plan)
+    plan = plan_loads(parse_options([]), is_first=False)
+    measured = {figures.LOST, figures.REFUSED}
+    for load in plan:
+        match load:
+            case Holding():
+                measured |= {figures.delivery_cpu(load.clients, each.burst, load.held) for each in load.publishing}
+                measured.add(figures.memory(load.clients, load.held))
+            case Requests():
+                measured.add(figures.REQUEST_RATE)
+            case RoundTrips():
+                measured.add(figures.round_trip_rate(load.held))
+            case Recovery():
+                measured |= {figures.recovery_requests(load.clients, cause) for cause in Cause}
+                measured |= {figures.bystander_latency(load.clients, cause, "p99") for cause in Cause}
+    assert {goal.figure for goal in figures.GOALS} <= measured
+    assert {goal.peer_figure for goal in figures.GOALS} - {None} <= measured
 
 
+def test_a_quick_run_has_something_of_everything() -> None:
+    plan = plan_loads(parse_options(["--quick"]), is_first=True)
+    assert {type(load) for load in plan} == {Holding, Polls, Requests, RoundTrips, Recovery}
+
+
+@pytest.mark.parametrize("held", [Held.STREAM, Held.OVER_HTTP])
 @pytest.mark.parametrize(
     ("arguments", "expected"), [([], {Kind.HOLDFAST}), (["--many-pushpin"], {Kind.HOLDFAST, Kind.PUSHPIN})]
 )
-def test_the_most_clients_are_for_holdfast_unless_asked(arguments: list[str], expected: set[Kind]) -> None:
+def test_the_most_clients_are_for_holdfast_unless_asked(held: Held, arguments: list[str], expected: set[Kind]) -> None:
+    plan = plan_loads(parse_options(arguments), is_first=True)
     largest = max(
-        (load for load in plan_loads(parse_options(arguments)) if isinstance(load, Streams)),
-        key=lambda load: load.clients,
+        (load for load in plan if isinstance(load, Holding) and load.held is held), key=lambda load: load.clients
     )
+    assert largest.clients == 15_000
     assert {kind for kind in Kind if largest.fits(kind)} == expected
+
+
+@pytest.mark.parametrize(("is_first", "expected"), [(True, {Kind.HOLDFAST, Kind.PUSHPIN}), (False, {Kind.HOLDFAST})])
+def test_pushpin_recovers_only_once(is_first: bool, expected: set[Kind]) -> None:
+    loads = [load for load in plan_loads(parse_options([]), is_first=is_first) if isinstance(load, Recovery)]
+    assert {kind for kind in Kind for load in loads if load.fits(kind)} == expected
+
+
+GRIP_PROXIES = {Kind.HOLDFAST, Kind.PUSHPIN}
 
 
 @pytest.mark.parametrize(
     ("load", "expected"),
     [
-        pytest.param(Streams(10, ()), {Kind.HOLDFAST, Kind.PUSHPIN, Kind.FLOOR}, id="streams"),
-        pytest.param(Polls(10), {Kind.HOLDFAST, Kind.PUSHPIN}, id="polls"),
+        pytest.param(Holding(10, ()), GRIP_PROXIES | {Kind.FLOOR}, id="streams"),
+        pytest.param(Holding(10, (), Held.OVER_HTTP), GRIP_PROXIES, id="websockets"),
+        pytest.param(Polls(10), GRIP_PROXIES, id="polls"),
         pytest.param(Requests(10, 1), set(Kind) - {Kind.FLOOR}, id="requests"),
+        pytest.param(RoundTrips(Held.RELAYED, 10, 1), GRIP_PROXIES, id="round-trips"),
+        pytest.param(Recovery(10, 1, 1), GRIP_PROXIES, id="recovery"),
     ],
 )
-def test_which_servers_a_load_fits(load: Streams | Polls | Requests, expected: set[Kind]) -> None:
+def test_which_servers_a_load_fits(load: Load, expected: set[Kind]) -> None:
     assert {kind for kind in Kind if load.fits(kind)} == expected

@@ -40,6 +40,7 @@ def test_our_own_defaults() -> None:
     assert (ours.outbox_max_bytes, ours.outbox_policy) == (262144, OutboxPolicy.DISCONNECT)
     assert (ours.backend_connect_timeout, ours.backend_timeout) == (10, 600)
     assert (ours.backend_idle_timeout, ours.backend_max_idle) == (55, 256)
+    assert ours.websocket_idle_timeout == 1800
     assert (ours.stop_timeout, ours.log_format, ours.publish_max_connections) == (10, "text", 1024)
 
 

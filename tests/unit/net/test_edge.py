@@ -37,7 +37,7 @@ async def test_it_counts_minutes_of_open_connections() -> None:
 
 async def test_requests_of_operators_are_not_counted() -> None:
     async with staged(echo) as stage:
-        stage.edge.counts_requests = False
+        stage.edge.counts_clients = False
         peer = await stage.ask(get())
         await peer.expect(ok(b"/"))
         assert stage.counters.requests_received == 0

@@ -308,6 +308,20 @@ class TestSharing:
             assert second.content == ""
 
     @in_own_time
+    async def test_very_many_come_late(self) -> None:
+        """In slices as well, in the order in which they came."""
+        async with proxy_world(hold_on("c", body=b"x")) as world:
+            first, *late = (world.stream("c") for _ in range(2 * SLICE + 51))
+            begin_s = world.runtime.now()
+            follow(world, first)
+            await settle()
+            follow(world, *late, since_s=begin_s)
+            for served in (SLICE, 2 * SLICE, len(late)):
+                await asyncio.sleep(0)
+                assert [client.content for client in late].count("x") == served
+            assert not any(is_asking(client) for client in late)
+
+    @in_own_time
     async def test_a_long_answer_admits_nobody(self) -> None:
         long = hold_on("c", pieces=[b"x" * SHARED_BYTES, b"x", 2.0])
         async with proxy_world(long, hold_on("c", body=b"y")) as world:

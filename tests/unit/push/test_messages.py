@@ -31,6 +31,6 @@ def test_data_is_compressed(kind: MessageKind, opcode: Opcode) -> None:
 
 
 @pytest.mark.parametrize("kind", [MessageKind.PING, MessageKind.PONG])
-@pytest.mark.spec("ws 85")
+@pytest.mark.spec("ws-85")
 def test_control_frames_are_not(kind: MessageKind) -> None:
     assert encode_message(kind, b"p", is_compressed=True) == encode_message(kind, b"p", is_compressed=False)

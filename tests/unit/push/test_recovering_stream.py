@@ -431,6 +431,21 @@ class TestWishes:
         world.pass_time(1)
         assert (world.backends.followed, phase(filtering)) == ([], Phase.OPEN)
 
+    @pytest.mark.parametrize("is_urgent", [False, True])
+    def test_not_before_a_slow_client_has_taken_what_was_written(self, is_urgent: bool) -> None:
+        """grip spec §7.1: the wish of a hold that is writing is remembered."""
+        world = World()
+        client = following(world)
+        client.outlet.is_blocked = True
+        recovering(client).update(world.now_s, is_urgent=is_urgent)
+        world.pass_time(1)
+        assert (asked(world, client), phase(client)) == (0, Phase.WAITING)
+        client.outlet.is_blocked = False
+        recovering(client).on_drained()
+        recovering(client).on_drained()
+        world.pass_time(0.2)
+        assert (asked(world, client), phase(client)) == (1, Phase.FETCHING)
+
     def test_not_when_it_has_ended(self) -> None:
         world = World()
         client = following(world)

@@ -47,21 +47,21 @@ def later(seconds: int, content: str, kind: MessageKind = TEXT) -> SendDelayed:
 
 
 class TestItems:
-    @pytest.mark.spec("ws 52")
+    @pytest.mark.spec("ws-52")
     def test_a_subscriber_gets_them(self) -> None:
         world = World()
         client, other = world.socket("c"), world.socket("d")
         assert world.deliver(message("c", "1"), message("e", "2")) == [(1, 0), (0, 0)]
         assert (client.messages, other.messages) == (["1"], [])
 
-    @pytest.mark.spec("ws 70")
+    @pytest.mark.spec("ws-70")
     def test_kinds(self) -> None:
         world = World()
         client = world.socket("c")
         world.deliver(*[message("c", "x", kind=kind) for kind in MessageKind], message("c", kind=PING), message("c"))
         assert client.messages == ["x", "binary:x", "ping:x", "pong:x", "ping:", ""]
 
-    @pytest.mark.spec("ws 77")
+    @pytest.mark.spec("ws-77")
     def test_a_run_is_one_write(self) -> None:
         world = World()
         clients = [world.socket("c") for _ in range(3)]
@@ -116,7 +116,7 @@ class TestItems:
         assert world.deliver(message("c", "1")) == [(1, 0)]
         assert fine.messages == ["1"]
 
-    @pytest.mark.spec("ws 85")
+    @pytest.mark.spec("ws-85")
     def test_compression_is_shared(self) -> None:
         world = World()
         plain = world.socket("c")
@@ -145,7 +145,7 @@ class TestItems:
 
 
 class TestActions:
-    @pytest.mark.spec("ws 72")
+    @pytest.mark.spec("ws-72")
     @pytest.mark.parametrize(
         ("code", "reason", "status"),
         [(None, "", NO_STATUS), (None, "lost", NO_STATUS), (4000, "bye", CloseStatus(4000, "bye"))],
@@ -158,14 +158,14 @@ class TestActions:
         assert (client.messages, client.closed) == (["1"], [status])
         world.assert_empty()
 
-    @pytest.mark.spec("ws 42")
+    @pytest.mark.spec("ws-42")
     def test_refresh(self) -> None:
         world = World()
         client = world.socket("c")
         world.deliver(message("c", "1"), message("c", action=Action.REFRESH), message("c", "2"))
         assert (client.refreshed, client.messages) == (1, ["1", "2"])
 
-    @pytest.mark.spec("ws 74")
+    @pytest.mark.spec("ws-74")
     def test_hint(self) -> None:
         world = World()
         client, filtered = world.socket("c"), world.socket(Subscription("c", None, ("skip-self",)))
@@ -184,7 +184,7 @@ class TestActions:
 
 
 class TestSubscriptions:
-    @pytest.mark.spec("ws 52")
+    @pytest.mark.spec("ws-52")
     def test_come_and_go(self) -> None:
         world = World()
         client = world.socket()
@@ -200,7 +200,7 @@ class TestSubscriptions:
         client.leave()
         world.assert_empty()
 
-    @pytest.mark.spec("ws 54")
+    @pytest.mark.spec("ws-54")
     def test_there_is_a_limit(self) -> None:
         """At which not even a known channel can be subscribed to again."""
         world = World()
@@ -212,7 +212,7 @@ class TestSubscriptions:
         world.deliver(message("20", "x"), message("1", "y"))
         assert client.messages == ["x"]
 
-    @pytest.mark.spec("ws 56", "ws 57")
+    @pytest.mark.spec("ws-56", "ws-57")
     def test_of_the_route(self) -> None:
         world = World()
         client = world.socket("a", route=RouteTerms(prefix="p-", implicit_channels=("all", "p-b")))
@@ -254,7 +254,7 @@ class TestSubscriptions:
         world.deliver(message("c", "%(user)s"))
         assert client.messages == ["bob", "%(user)s"]
 
-    @pytest.mark.spec("ws 58")
+    @pytest.mark.spec("ws-58")
     def test_meta(self) -> None:
         world = World()
         client = world.socket(Subscription("c", None, ("skip-self",)))
@@ -293,7 +293,7 @@ class TestFilters:
         assert counts(receipts) == [(3, 0, 0)] * 2
         assert world.counters.deliveries == 6
 
-    @pytest.mark.spec("ws 76")
+    @pytest.mark.spec("ws-76")
     def test_an_item_that_fails_is_lost(self, caplog: pytest.LogCaptureFixture) -> None:
         world = World()
         client = world.socket(Subscription("c", None, ("var-subst",)))
@@ -327,7 +327,7 @@ class TestFilters:
         world.deliver(message("c", action=action))
         assert len(client.closed) + client.refreshed == 1
 
-    @pytest.mark.spec("ws 75")
+    @pytest.mark.spec("ws-75")
     def test_content_filters(self) -> None:
         world = World()
         with_filter, without = world.socket(Subscription("c", None, ("var-subst",))), world.socket("c")
@@ -495,7 +495,7 @@ class TestNetworkFilters:
 
 
 class TestRelay:
-    @pytest.mark.spec("ws 81")
+    @pytest.mark.spec("ws-81")
     def test_pieces_become_frames(self) -> None:
         client = World().socket()
         for content in [piece("a", first=True), piece("b"), piece("", last=True)]:
@@ -504,7 +504,7 @@ class TestRelay:
         assert client.outlet.written == [b"\x01\x01a", b"\x00\x01b", b"\x80\x00", b"\x82\x05whole"]
         assert client.messages == ["ab", "binary:whole"]
 
-    @pytest.mark.spec("ws 85")
+    @pytest.mark.spec("ws-85")
     def test_pieces_are_compressed_together(self) -> None:
         client = World().socket(is_compressed=True)
         varied = "".join(map(str, range(200)))
@@ -515,7 +515,7 @@ class TestRelay:
         assert client.messages == [varied * 2, "again", "ping:not compressed"]
         assert len(client.outlet.written[1]) < len(client.outlet.written[0]) // 5
 
-    @pytest.mark.spec("ws 66")
+    @pytest.mark.spec("ws-66")
     def test_what_is_published_waits_for_the_end_of_a_message(self) -> None:
         world = World()
         client, other = world.socket("c"), world.socket("c")
@@ -562,7 +562,7 @@ class TestRelay:
 
 
 class TestKeepAlive:
-    @pytest.mark.spec("ws 59")
+    @pytest.mark.spec("ws-59")
     def test_after_silence_towards_the_client(self) -> None:
         world = World()
         client = world.socket("c")
@@ -604,7 +604,7 @@ class TestKeepAlive:
         world.pass_time(0.4)
         assert client.messages[1:] == ["k"]
 
-    @pytest.mark.spec("ws 60")
+    @pytest.mark.spec("ws-60")
     def test_interval(self) -> None:
         world = World()
         client = world.socket("c")
@@ -631,7 +631,7 @@ class TestKeepAlive:
             world.pass_time(1.2)
         assert client.messages == ["", "binary:", "ping:", "pong:"]
 
-    @pytest.mark.spec("ws 61")
+    @pytest.mark.spec("ws-61")
     def test_disarmed(self) -> None:
         world = World()
         client = world.socket("c")
@@ -703,7 +703,7 @@ class TestKeepAlive:
 
 
 class TestDelayed:
-    @pytest.mark.spec("ws 64")
+    @pytest.mark.spec("ws-64")
     def test_sent_later(self) -> None:
         world = World(jitter=[0.9] * 5)
         client = world.socket()
@@ -716,7 +716,7 @@ class TestDelayed:
         world.pass_time(10)
         assert client.messages == ["binary:x"]
 
-    @pytest.mark.spec("ws 64")
+    @pytest.mark.spec("ws-64")
     def test_the_next_one_sends_it_now(self) -> None:
         world = World()
         client = world.socket()
@@ -729,7 +729,7 @@ class TestDelayed:
         world.pass_time(0.4)
         assert client.messages == ["1", "2"]
 
-    @pytest.mark.spec("ws 64")
+    @pytest.mark.spec("ws-64")
     def test_flushed(self) -> None:
         world = World()
         client = world.socket(is_compressed=True)
