@@ -71,11 +71,8 @@ def make_parser(prog: str) -> Parser:
     add("--close", action="store_true", help="close streams and WebSocket connections")
     add("--no-seq", action="store_true", help="deliver at once, whatever the id of the message before it")
     add("--no-eol", action="store_true", help="add no newline to HTTP content")
-    add(
-        "--spec",
-        metavar="URL",
-        help=f"where to publish: a URL, or a ZeroMQ address such as tcp://HOST:PORT (default: ${SPEC_VARIABLE}, else {DEFAULT_SPEC})",
-    )
+    default = f"${SPEC_VARIABLE}, else {DEFAULT_SPEC}"
+    add("--spec", metavar="SPEC", help=f"a URL, or tcp://HOST:PORT for ZeroMQ (default: {default})")
     add("-u", "--user", metavar="USER:PASS", help="basic authentication")
     add("-B", "--bearer", metavar="TOKEN", help="bearer authentication")
     return parser

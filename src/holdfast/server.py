@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 
@@ -29,6 +30,8 @@ from holdfast.net.zmq_socket import ZmqContext
 from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.service import ProxyService
+from holdfast.proxy.sessions import Sessions
+from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.channels import Channel, Registry
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
@@ -83,6 +86,8 @@ class Server:
         self._plans = PlanTable(settings.handler.connection_subscription_max)
         self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
+        self._zmq = ZmqContext()
+        self._zhttp = ZhttpBackends(runtime, self._zmq, _make_proxy_id())
         self._proxy = ProxyContext(
             runtime=runtime,
             routes=RouteTable([]),
@@ -107,9 +112,10 @@ class Server:
             outbox_limits=self._outbox_limits,
             allow_compression=settings.runner.allow_compression,
             websocket_idle_s=settings.holdfast.websocket_idle_timeout,
+            sessions=Sessions(),
+            zhttp=self._zhttp,
         )
         self._updates.backends = HeldBackends(self._proxy)
-        self._zmq = ZmqContext()
         self._zmq_doors = self._make_zmq_doors()
         self._registry.events.opened = self._channel_opened
         self._registry.events.closed = self._channel_closed
@@ -137,9 +143,10 @@ class Server:
         self._runtime.spawn(self._routes.watch(), "routes watcher")
         await asyncio.sleep(0)  # the watch stands before the file is read: no change can fall between
         self._routes.load()
-        await self._listen(self._clients, self._settings.runner.http_port)
-        await self._open_doors()
         self._zmq_doors.open()
+        await self._open_doors()
+        # last: who can connect here can be published to
+        await self._listen(self._clients, self._settings.runner.http_port)
 
     def reload(self) -> None:
         """Read the routes again at once."""
@@ -162,6 +169,7 @@ class Server:
         if self._parking is not None:
             self._parking.close()
         self._pool.close()
+        self._zhttp.close()
         self._zmq.close()
         self._runtime.close()
 
@@ -235,6 +243,7 @@ class Server:
             Gauge("fanout_backlog", "Accepted deliveries that are not written yet", lambda: self._fanout.backlog),
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
+            Gauge("zhttp_exchanges", "Exchanges with ZeroMQ backends", lambda: self._zhttp.exchange_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
         ]
 
@@ -256,6 +265,12 @@ class Server:
 
     def _apply_routes(self, table: RouteTable) -> None:
         self._proxy.routes = table
+        self._zhttp.apply(table)
+
+
+def _make_proxy_id() -> bytes:
+    """What ZeroMQ backends call this process; they may serve several machines, whose process numbers are the same."""
+    return f"holdfast_{os.getpid()}_{os.urandom(4).hex()}".encode()
 
 
 def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry) -> Fanout:

@@ -1,7 +1,7 @@
 """The item that a publisher's command line describes, and its form on the wire (routes spec §5).
 
-Invariants: pure; content is bytes, and what is not UTF-8 goes into JSON as base64 under the `-bin` name; keys are sorted
-and there are no blanks, so that the same arguments give the same bytes.
+Invariants: pure; content is bytes, and what is not UTF-8 is base64 under the `-bin` name in JSON; keys are sorted and
+there are no blanks, so that the same arguments give the same bytes.
 """
 
 from __future__ import annotations

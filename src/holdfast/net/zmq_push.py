@@ -22,7 +22,7 @@ def push_message(spec: str, frame: bytes, timeout_s: float) -> None:
         try:
             socket.connect(spec)
         except zmq.ZMQError as exc:
-            raise ConfigError(f"cannot connect to {spec}: {exc.strerror}") from exc
+            raise ConfigError(f"cannot connect to {spec}: {zmq.strerror(exc.errno or 0)}") from exc
         try:
             socket.send(frame)
         except zmq.Again as exc:

@@ -1,15 +1,17 @@
 """A ZeroMQ socket in the loop: messages in and out, many per turn, and never all of a turn.
 
 ZeroMQ's descriptor tells only that something has changed, not that something is there, so every time it is readable,
-and after every send, everything that can be received is received: at most `MESSAGES_PER_TURN`, or `BYTES_PER_TURN`, then
-others have a turn.
+and after every send, everything that can be received is received, but no more than `MESSAGES_PER_TURN` and
+`BYTES_PER_TURN`: then others have a turn.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import zmq
 
@@ -80,6 +82,7 @@ class ZmqSocket:
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self._is_scheduled = False
         self._is_paused = False
+        self._files: list[_File] = []
         self._fd = int(socket.getsockopt(zmq.FD))
         if on_message is not None:
             runtime.loop.add_reader(self._fd, self._on_ready)
@@ -99,10 +102,13 @@ class ZmqSocket:
             if "[" in spec:
                 self._socket.setsockopt(zmq.IPV6, 1)
             self._socket.bind(spec)
-            if ipc_file_mode is not None and spec.startswith("ipc://"):
-                os.chmod(spec.removeprefix("ipc://"), ipc_file_mode)
+            if spec.startswith("ipc://"):
+                path = spec.removeprefix("ipc://")
+                if ipc_file_mode is not None:
+                    os.chmod(path, ipc_file_mode)
+                self._files.append(_File(path, os.stat(path).st_ino))
         except (zmq.ZMQError, OSError) as exc:
-            raise ConfigError(f"cannot bind {spec}: {exc.strerror}") from exc
+            raise ConfigError(f"cannot bind {spec}: {zmq.strerror(exc.errno or 0)}") from exc
         self._schedule()
 
     def connect(self, spec: str) -> None:
@@ -110,7 +116,7 @@ class ZmqSocket:
         try:
             self._socket.connect(spec)
         except zmq.ZMQError as exc:
-            raise ConfigError(f"cannot connect to {spec}: {exc.strerror}") from exc
+            raise ConfigError(f"cannot connect to {spec}: {zmq.strerror(exc.errno or 0)}") from exc
         self._schedule()
 
     def pause(self) -> None:
@@ -136,12 +142,14 @@ class ZmqSocket:
         return True
 
     def close(self) -> None:
-        """Close; what waits in it is dropped, and the files of ipc addresses are removed."""
+        """Close; what waits in it is dropped, and the files of ipc addresses are removed if they are still ours."""
         if self._socket.closed:
             return
         if self._on_message is not None:
             self._runtime.loop.remove_reader(self._fd)
         self._socket.close()
+        for file in self._files:
+            file.remove()
 
     def _schedule(self) -> None:
         """Receive in the next turn: the descriptor does not tell of what has come while we did something else."""
@@ -187,3 +195,16 @@ class ZmqSocket:
     def _tell_writable(self) -> None:
         if self.on_writable is not None and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLOUT:
             self.on_writable()
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The file of an ipc address, which the library leaves behind. Another process may have replaced it since."""
+
+    path: str
+    inode: int
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            if os.stat(self.path).st_ino == self.inode:
+                os.unlink(self.path)

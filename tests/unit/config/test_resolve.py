@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from holdfast.config.given import Note, given_by_file
+from holdfast.config.given import Note, given_by_file, warnings_of
 from holdfast.config.ini import parse_ini
 from holdfast.config.listen import Listen
 from holdfast.config.resolve import InvalidConfig, resolve

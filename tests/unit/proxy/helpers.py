@@ -23,6 +23,7 @@ from holdfast.proxy.network_filter import NetworkFilters
 from holdfast.proxy.next_link import NextLinks
 from holdfast.proxy.origin import HoldOrigin, Home, LinkTarget
 from holdfast.proxy.own_request import OwnRequest, OwnRequests
+from holdfast.proxy.sessions import Sessions
 from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
 from holdfast.push.fanout import Fanout
@@ -194,6 +195,8 @@ def make_context(
         is_debug=False,
         allow_compression=False,
         websocket_idle_s=0,
+        sessions=Sessions(),
+        zhttp=unused,
         wall_clock=lambda: 0.0,
     )
 

@@ -16,6 +16,7 @@ from holdfast.net.exchange import ClientExchange
 from holdfast.net.pool import BackendPool
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
+from holdfast.proxy.sessions import Sessions
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.rules import Rule
 from holdfast.routing.table import RouteTable
@@ -79,6 +80,8 @@ class ProxyStage:
             outbox_limits=unused,
             allow_compression=False,
             websocket_idle_s=1.0,
+            sessions=Sessions(),
+            zhttp=unused,
         )
         self.rule = make_rule(f"localhost 127.0.0.1:{self._backend.getsockname()[1]}")
 
