@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "statistics": {"counters", "timers", "wire"},
     "push": {"errors", "wire", "grip", "counters", "timers", "statistics"},
     "net": LEAVES | {"wire"},
-    "config": LEAVES | {"wire", "grip", "routing", "net"},
+    "config": LEAVES | {"wire", "statistics", "grip", "routing", "net"},
     "proxy": LAYERS,
     "control": LAYERS,
     "cluster": LEAVES | {"wire", "grip", "push", "net"},

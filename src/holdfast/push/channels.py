@@ -71,6 +71,11 @@ class Channel:
         self.linger: Deadline | None = None
         self.version = 0
 
+    @property
+    def lingers(self) -> bool:
+        """Whether a long poll has left and is expected back."""
+        return self.linger is not None
+
     def __len__(self) -> int:
         return len(self.responses) + len(self.streams) + len(self.sockets)
 

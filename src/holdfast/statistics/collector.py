@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from holdfast.counters import Counters
 from holdfast.statistics.connections import Connections
-from holdfast.statistics.routes import RouteCounts, Routes
+from holdfast.statistics.routes import Routes
 from holdfast.statistics.subscriptions import Subscribed, Subscriptions
 from holdfast.timers import TimerWheel
 from holdfast.wire.statistics import Activity, Counts, Message, Packet, Transport

@@ -93,7 +93,15 @@ class RouteCounts:
         self._hand = hand
         self._started_in = [0] * MINUTE_S
         self._is_silent = True
-        self._begin_again()
+        self._most_connections = 0
+        self.minutes = 0
+        self.received = 0
+        self.sent = 0
+        self.http_response_sent = 0
+        self.blocks_received = 0
+        self.blocks_sent = 0
+        self.client = TrafficCounts()
+        self.server = TrafficCounts()
 
     def begin(self) -> int:
         """A connection begins, which is a request, a WebSocket or a hold; returns what `end` must be given."""

@@ -41,6 +41,11 @@ class Subscribed(Protocol):
         """Its WebSockets."""
         ...
 
+    @property
+    def lingers(self) -> bool:
+        """Whether a long poll has left and is expected back."""
+        ...
+
 
 class _Entry:
     """What is known of one mode of a channel: how many there are, and how many were spoken of."""
@@ -88,9 +93,10 @@ class Subscriptions:
         for slot in self._ring:
             slot.clear()
 
-    def changed(self, mode: SubscriptionMode, channel: str, count: int, *, lingers: bool = False) -> None:
-        """A channel has `count` subscribers of a mode now; `lingers` if its last one is expected back."""
-        key = (mode, channel)
+    def changed(self, mode: SubscriptionMode, channel: Subscribed) -> None:
+        """A channel has got or lost a subscriber of a mode, or lingers no more."""
+        key = (mode, channel.name)
+        count = _count(mode, channel)
         entry = self._entries.get(key)
         if entry is None:
             if count:
@@ -100,7 +106,7 @@ class Subscriptions:
             entry.count = count
             if count != entry.told:
                 self._changed[key] = None
-        elif not lingers:
+        elif mode is not SubscriptionMode.RESPONSE or not channel.lingers:
             self._forget(key, entry)
 
     def move_hand(self, now_s: int) -> None:
@@ -122,9 +128,8 @@ class Subscriptions:
                 self._tell(key, entry)
         for _ in range(min(LOOKED_AT_PER_BEAT, len(self._unseen))):
             channel = self._unseen.popleft()
-            self.changed(SubscriptionMode.RESPONSE, channel.name, len(channel.responses), lingers=True)
-            self.changed(SubscriptionMode.STREAM, channel.name, len(channel.streams), lingers=True)
-            self.changed(SubscriptionMode.WEBSOCKET, channel.name, len(channel.sockets), lingers=True)
+            for mode in SubscriptionMode:
+                self.changed(mode, channel)
 
     def _tell(self, key: Key, entry: _Entry) -> None:
         self._ring[entry.slot].pop(key, None)
@@ -138,3 +143,9 @@ class Subscriptions:
         del self._ring[entry.slot][key]
         self._changed.pop(key, None)
         self._send(SubscriptionGone(None, *key))
+
+
+def _count(mode: SubscriptionMode, channel: Subscribed) -> int:
+    if mode is SubscriptionMode.RESPONSE:
+        return len(channel.responses)
+    return len(channel.streams if mode is SubscriptionMode.STREAM else channel.sockets)
