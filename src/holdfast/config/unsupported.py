@@ -15,7 +15,6 @@ from holdfast.config.options import Later, Option, Status
 INTERNAL = "a socket between the processes of Pushpin; there is one process here"
 
 _ONE_PROCESS = "there is one process here"
-_NO_LISTENER = "nothing listens there"
 
 
 def unsupported_options() -> tuple[Option, ...]:
@@ -118,13 +117,8 @@ def _later_refused() -> list[Option]:
 
 
 def _later_doors() -> list[Option]:
-    def door(path: str, kind: Kind[Any], help: str, reason: str = _NO_LISTENER) -> Option:
-        return _option(Later.WARN_IF_SET, path, kind, help, reason)
-
-    octal_reason = "no ipc sockets are made"
-    return [
-        door("proxy/ipc_file_mode", kinds.OCTAL, "Mode of the files of ipc sockets.", octal_reason),
-    ]
+    help, reason = "Mode of the files of ipc sockets.", "the setting of [handler] counts"
+    return [_option(Later.WARN_IF_SET, "proxy/ipc_file_mode", kinds.OCTAL, help, reason)]
 
 
 def _later_with_shipped_value() -> list[Option]:

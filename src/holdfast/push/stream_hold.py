@@ -170,7 +170,7 @@ class StreamHold:
             data = self.plan.keep_alive_chunk if self.framing.is_http11 else keep_alive.data
             if data:
                 self._context.counters.keep_alives_sent += 1
-                note_keep_alive(self.presence, len(data))
+                note_keep_alive(self.presence, len(keep_alive.data))
                 self.outlet.write(data)
         self.written_at_s = now_s
         if self.is_open:

@@ -88,13 +88,14 @@ class Statistics:
 
     def want(self, types: Iterable[PacketType], change: int) -> None:
         """Somebody subscribes to these types (1), or leaves (-1)."""
+        wanted_subscriptions = self._wants(PacketType.SUBSCRIPTION)
         for kind in types:
             self._wanted[kind] = max(self._wanted[kind] + change, 0)
         wants_subscriptions = self._wants(PacketType.SUBSCRIPTION)
         self.wants_messages = self._wants(PacketType.MESSAGE)
         self.wants_reports = self._wants(PacketType.REPORT) and self._terms.report_interval_s > 0
         self.connections.is_wanted = self._wants(PacketType.CONNECTION) and self._terms.tells_connections
-        if PacketType.SUBSCRIPTION not in types or self._wanted[PacketType.SUBSCRIPTION] != (change > 0):
+        if wants_subscriptions == wanted_subscriptions:
             return
         if wants_subscriptions:
             self.subscriptions.start(self.channels())

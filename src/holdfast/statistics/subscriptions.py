@@ -111,12 +111,12 @@ class Subscriptions:
 
     def move_hand(self, now_s: int) -> None:
         """It is another second now: tell of what has changed, and what has to be told of again is due."""
-        self._hand = now_s % len(self._ring)
         changed, self._changed = self._changed, {}
         for key in changed:
             entry = self._entries[key]
             if entry.count != entry.told:
                 self._tell(key, entry)
+        self._hand = now_s % len(self._ring)
         self._due.extend(self._ring[self._hand])
 
     def tell_due(self) -> None:
