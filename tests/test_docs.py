@@ -32,7 +32,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / "README.md"
 DOCUMENTS = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md"))]
 KINDS = {"demo", "serve", "follow", "talk", "run"}
-PORTS = ("7999", "5561", "8000", "8001", "8002")
+PORTS = ("7999", "5560", "5561", "8000", "8001", "8002")
 
 
 @dataclass(frozen=True)

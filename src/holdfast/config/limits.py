@@ -7,7 +7,7 @@ import logging
 from holdfast.config.settings import Settings
 from holdfast.net.edge import EdgeLimits
 
-log = logging.getLogger("holdfast.config")
+log = logging.getLogger("holdfast.server")
 
 RESERVED_FILES = 512
 """Descriptors kept for backends, publishers and log files."""

@@ -142,6 +142,7 @@ class EventsBackend:
 
     def begin(self, events: list[Event]) -> None:
         """The client has its 101: act on what came with the acceptance, and read from the client."""
+        self._proxy.sessions.add(self._requests.connection_id, self)
         self._restart_clock()
         try:
             self._act(events)
@@ -341,6 +342,7 @@ class EventsBackend:
 
     def _retire(self) -> None:
         self._state = _State.OVER
+        self._proxy.sessions.discard(self._requests.connection_id)
         self._queue = None
         if self._deadline is not None:
             self._deadline.cancel()
