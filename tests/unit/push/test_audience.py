@@ -120,9 +120,8 @@ class TestMessages:
         world.socket("c", route=NAMED)
         world.poll("c")
         world.deliver(whole("c"))
-        assert told_of.messages == [("http-response", None, 1, None), ("http-stream", None, 1, None)] + [
-            ("ws-message", None, 1, None)
-        ]
+        formats = ("http-response", "http-stream", "ws-message")
+        assert told_of.messages == [(name, None, 1, None) for name in formats]
         assert told_of.counts().sent == 5
         assert told_of.counts("one").sent == 0  # nobody has told of the route, so all is one
 
