@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 
@@ -22,9 +23,11 @@ from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
+from holdfast.net.zmq_socket import ZmqContext
 from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.service import ProxyService
+from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.channels import Registry
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
@@ -81,6 +84,8 @@ class Server:
         self._plans = PlanTable(settings.handler.connection_subscription_max)
         self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
+        self._zmq = ZmqContext()
+        self._zhttp = ZhttpBackends(runtime, self._zmq, _make_proxy_id())
         self._proxy = ProxyContext(
             runtime=runtime,
             routes=RouteTable([]),
@@ -105,6 +110,7 @@ class Server:
             outbox_limits=self._outbox_limits,
             allow_compression=settings.runner.allow_compression,
             websocket_idle_s=settings.holdfast.websocket_idle_timeout,
+            zhttp=self._zhttp,
         )
         self._updates.backends = HeldBackends(self._proxy)
         self._registry.events.closed = self._publisher.forget_channel
@@ -157,6 +163,8 @@ class Server:
         if self._parking is not None:
             self._parking.close()
         self._pool.close()
+        self._zhttp.close()
+        self._zmq.close()
         self._runtime.close()
 
     # --- doors -----------------------------------------------------------------------------------------------------
@@ -209,6 +217,7 @@ class Server:
             Gauge("fanout_backlog", "Accepted deliveries that are not written yet", lambda: self._fanout.backlog),
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
+            Gauge("zhttp_exchanges", "Exchanges with ZeroMQ backends", lambda: self._zhttp.exchange_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
         ]
 
@@ -221,6 +230,12 @@ class Server:
 
     def _apply_routes(self, table: RouteTable) -> None:
         self._proxy.routes = table
+        self._zhttp.apply(table)
+
+
+def _make_proxy_id() -> bytes:
+    """What ZeroMQ backends call this process; they may serve several machines, whose process numbers are the same."""
+    return f"holdfast_{os.getpid()}_{os.urandom(4).hex()}".encode()
 
 
 def _client_capacity(wanted: int, max_files: int) -> int:

@@ -194,6 +194,7 @@ def make_context(
         is_debug=False,
         allow_compression=False,
         websocket_idle_s=0,
+        zhttp=unused,
         wall_clock=lambda: 0.0,
     )
 
