@@ -30,6 +30,7 @@ from holdfast.net.runtime import Runtime
 from holdfast.net.zmq_socket import ZmqContext
 from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.service import ProxyService
 from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.zhttp_backends import ZhttpBackends
@@ -95,6 +96,8 @@ class Server:
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
         self._zmq = ZmqContext()
         self._zhttp = ZhttpBackends(runtime, self._zmq, _make_proxy_id())
+        capacity = client_capacity(settings.runner.client_maxconn, max_files)
+        self._farewells = Farewells(capacity, runtime.counters)
         self._proxy = ProxyContext(
             runtime=runtime,
             routes=RouteTable([]),
@@ -122,6 +125,7 @@ class Server:
             websocket_idle_s=settings.holdfast.websocket_idle_timeout,
             sessions=Sessions(),
             zhttp=self._zhttp,
+            farewells=self._farewells,
         )
         self._updates.backends = HeldBackends(self._proxy)
         self._zmq_doors = self._make_zmq_doors()
@@ -134,7 +138,7 @@ class Server:
             "clients",
             runtime,
             ProxyService(self._proxy, HeadLimits(settings.runner.client_buffer_size), settings.proxy.max_open_requests),
-            edge_limits(settings, client_capacity(settings.runner.client_maxconn, max_files)),
+            edge_limits(settings, capacity),
             self._outbox_limits,
             parking=self._parking,
         )
@@ -175,8 +179,10 @@ class Server:
         try:
             async with asyncio.timeout(self._settings.holdfast.stop_timeout):
                 await self._clients.emptied.wait()
+                await self._farewells.ended()
         except TimeoutError:
-            log.warning("%d clients did not finish in time", self._clients.open_connections)
+            clients, backends = self._clients.open_connections, len(self._farewells)
+            log.warning("%d clients did not finish in time, %d backends were not told", clients, backends)
         await self._runtime.cancel_tasks()
         if self._parking is not None:
             self._parking.close()
@@ -255,6 +261,7 @@ class Server:
             Gauge("waiting_retries", "Held clients whose backend will be asked again", lambda: len(self._updates)),
             Gauge("fanout_backlog", "Accepted deliveries that are not written yet", lambda: self._fanout.backlog),
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
+            Gauge("farewells", "WebSockets that are over, whose backend is being told", lambda: len(self._farewells)),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
             Gauge("zhttp_exchanges", "Exchanges with ZeroMQ backends", lambda: self._zhttp.exchange_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),

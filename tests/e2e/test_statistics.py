@@ -1,4 +1,4 @@
-"""Statistics beyond what Pushpin promises: whoever comes late, connections that go on, and that nothing stays behind."""
+"""Statistics beyond what Pushpin promises: who comes late, connections that go on, and that nothing stays behind."""
 
 from __future__ import annotations
 

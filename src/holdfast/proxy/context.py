@@ -14,6 +14,7 @@ from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
+from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.outlet import HoldContext
@@ -38,6 +39,7 @@ class ProxyContext:
         zhttp: the backends that connect by ZeroMQ.
         websocket_idle_s: silence both ways that ends a WebSocket.
         sessions: the WebSockets that are spoken over HTTP.
+        farewells: sessions whose client is gone.
     """
 
     runtime: Runtime
@@ -56,6 +58,7 @@ class ProxyContext:
     websocket_idle_s: float
     sessions: Sessions
     zhttp: ZhttpBackends
+    farewells: Farewells
 
     @property
     def counters(self) -> Counters:

@@ -79,6 +79,8 @@ def parse_tnetstring(data: bytes, start: int = 0) -> Value:
 
 def _parse_values(data: bytes, start: int, end: int, depth: int, limit: int = MAX_INT) -> list[Value]:
     """The values from `start` to `end`, or the first `limit` of them; they are inside of `depth` others."""
+    if depth > MAX_DEPTH:
+        raise PacketError(f"TNetString nested in more than {MAX_DEPTH} others")
     values: list[Value] = []
     while start < end and len(values) < limit:
         length = _LENGTH.match(data, start)
@@ -89,18 +91,31 @@ def _parse_values(data: bytes, start: int, end: int, depth: int, limit: int = MA
         if stop >= end:
             raise PacketError("TNetString longer than what it is in")
         kind = data[stop]
-        # the call is worth avoiding: most values are strings
-        values.append(data[start:stop] if kind == _BYTES else _parse_value(data, start, stop, kind, depth))
+        if kind == _BYTES:
+            values.append(data[start:stop])
+        elif kind == _LIST:
+            values.append(_parse_values(data, start, stop, depth + 1))
+        elif kind == _MAP:
+            values.append(_make_map(_parse_values(data, start, stop, depth + 1)))
+        else:
+            values.append(_parse_scalar(kind, data[start:stop]))
         start = stop + 1
     return values
 
 
-def _parse_value(data: bytes, start: int, stop: int, kind: int, depth: int) -> Value:
-    if kind == _MAP:
-        return _parse_map(data, start, stop, depth)
-    if kind == _LIST:
-        return _parse_nested(data, start, stop, depth)
-    text = data[start:stop]
+def _make_map(parts: list[Value]) -> Map:
+    if len(parts) % 2:
+        raise PacketError("TNetString map with a key without value")
+    members: Map = {}
+    pairs = iter(parts)
+    for key, value in zip(pairs, pairs, strict=True):
+        if not isinstance(key, bytes):
+            raise PacketError("TNetString map with a key that is no string")
+        members[key] = value
+    return members
+
+
+def _parse_scalar(kind: int, text: bytes) -> Value:
     if kind == _INT:
         return _parse_int(text)
     if kind == _BOOL and text in (b"true", b"false"):
@@ -110,25 +125,6 @@ def _parse_value(data: bytes, start: int, stop: int, kind: int, depth: int) -> V
     if kind == _FLOAT and _DECIMAL.fullmatch(text) and math.isfinite(number := float(text)):
         return number
     raise PacketError(f"TNetString of type {chr(kind)!a} is invalid")
-
-
-def _parse_map(data: bytes, start: int, stop: int, depth: int) -> Map:
-    parts = _parse_nested(data, start, stop, depth)
-    if len(parts) % 2:
-        raise PacketError("TNetString map with a key without value")
-    members: Map = {}
-    for index in range(0, len(parts), 2):
-        key = parts[index]
-        if not isinstance(key, bytes):
-            raise PacketError("TNetString map with a key that is no string")
-        members[key] = parts[index + 1]
-    return members
-
-
-def _parse_nested(data: bytes, start: int, stop: int, depth: int) -> list[Value]:
-    if depth == MAX_DEPTH:
-        raise PacketError(f"TNetString nested in more than {MAX_DEPTH} others")
-    return _parse_values(data, start, stop, depth + 1)
 
 
 def _parse_int(text: bytes) -> int:

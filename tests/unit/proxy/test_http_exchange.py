@@ -84,6 +84,7 @@ class ProxyStage:
             websocket_idle_s=1.0,
             sessions=Sessions(),
             zhttp=unused,
+            farewells=unused,
         )
         self.rule = make_rule(f"localhost 127.0.0.1:{self._backend.getsockname()[1]}")
 

@@ -122,7 +122,7 @@ INVALID: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("data", "text"), INVALID)
 def test_invalid(data: bytes, text: str) -> None:
-    """ws-119, as far as parsing goes"""
+    """ws spec §7.3, §7.6"""
     with pytest.raises(PacketError, match=text):
         parse_tnetstring(data)
 

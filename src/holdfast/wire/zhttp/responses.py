@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from holdfast.errors import PacketError
-from holdfast.wire.headers import Headers, is_one_line, is_token
+from holdfast.wire.headers import Header, Headers, is_one_line, is_token
 from holdfast.wire.params import MAX_INT, MIN_INT, parse_int
-from holdfast.wire.tnetstring import Map, parse_tnetstring
+from holdfast.wire.tnetstring import Map, Value, parse_tnetstring
 from holdfast.wire.websocket.close import MAX_CLOSE_CODE
 from holdfast.wire.zhttp.packets import (
     MAX_IDS,
@@ -192,14 +192,15 @@ def _get_headers(fields: Map) -> Headers:
     value = fields.get(b"headers", [])
     if not isinstance(value, list):
         raise _fail(b"headers")
-    headers: Headers = []
-    for element in value:
-        match element:
-            case [bytes(name), bytes(text)] if is_token(name) and is_one_line(text):
-                headers.append((name, text))
-            case _:
-                raise _fail(b"headers")
-    return headers
+    return [_get_header(element) for element in value]
+
+
+def _get_header(element: Value) -> Header:
+    if isinstance(element, list) and len(element) == 2:
+        name, text = element
+        if isinstance(name, bytes) and isinstance(text, bytes) and is_token(name) and is_one_line(text):
+            return name, text
+    raise _fail(b"headers")
 
 
 def _get_has_bulk(fields: Map) -> bool:

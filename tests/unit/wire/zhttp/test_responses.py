@@ -139,7 +139,7 @@ def test_envelope() -> None:
 
 
 def test_headers_as_they_are() -> None:
-    """ws-132, as far as parsing goes"""
+    """ws spec §7.4"""
     headers: Value = [[b"X-a", b"\xff\xe9"], [b"x-A", b""], [b"X-a", b"\xff\xe9"]]
     assert parse(headers=headers).head.headers == [(b"X-a", b"\xff\xe9"), (b"x-A", b""), (b"X-a", b"\xff\xe9")]
 
@@ -238,7 +238,7 @@ INVALID: list[tuple[dict[str, Value], str]] = [
 
 @pytest.mark.parametrize(("fields", "text"), INVALID)
 def test_packets_that_are_thrown_away(fields: dict[str, Value], text: str) -> None:
-    """ws-119, as far as parsing goes"""
+    """ws spec §7.3, §7.6"""
     with pytest.raises(PacketError, match=text):
         parse(**fields)
 
