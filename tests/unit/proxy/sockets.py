@@ -193,6 +193,8 @@ def unreachable() -> ErrorAnswer:
 class ScriptedPosts:
     """Gives the answers of a script; notes what was posted, with which meta, and when."""
 
+    connection_id = "id"
+
     def __init__(self, *script: Answer | Exception, has_grip: bool) -> None:
         self.has_grip = has_grip
         self.script = list(script)
