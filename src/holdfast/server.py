@@ -8,7 +8,7 @@ import os
 import random
 import time
 
-from holdfast.config.derive import forward_policy, route_defaults, upstream_verifier
+from holdfast.config.derive import forward_policy, route_defaults, statistics_terms, upstream_verifier
 from holdfast.config.limits import client_capacity, edge_limits
 from holdfast.config.listen import Listen
 from holdfast.config.load import Start
@@ -16,6 +16,7 @@ from holdfast.config.settings import Settings
 from holdfast.control.commands import CommandTargets
 from holdfast.control.metrics import Gauge, MetricsDoor
 from holdfast.control.publish_http import PublishDoor
+from holdfast.control.stats import StatsDoor
 from holdfast.control.zmq_doors import DoorSpecs, ZmqDoors
 from holdfast.counters import Counters
 from holdfast.logs import RequestLog
@@ -45,6 +46,7 @@ from holdfast.push.sequencer import Sequencer
 from holdfast.push.updates import Updates
 from holdfast.routes_source import RoutesSource
 from holdfast.routing.table import RouteTable
+from holdfast.statistics.collector import Statistics
 from holdfast.wire.http1.head import HeadLimits
 
 log = logging.getLogger("holdfast.server")
@@ -66,9 +68,14 @@ class Server:
         self._settings = settings
         self._runtime = runtime = Runtime(loop, Counters())
         self._registry = Registry(runtime.wheel, runtime.now, settings.handler.subscription_linger)
+        instance = f"holdfast_{os.getpid()}"
+        self._statistics = Statistics(statistics_terms(settings, instance), runtime.counters)
+        self._statistics.channels = self._registry.channels
+        self._statistics.watch = self._watch_subscriptions
+        self._stats_door = StatsDoor(runtime, self._statistics, sender=instance, notation=settings.handler.stats_format)
         self._last_ids = LastIds()
         self._updates = Updates(runtime.wheel, runtime.now, loop.call_later)
-        self._fanout = _make_fanout(settings, runtime, self._registry)
+        self._fanout = _make_fanout(settings, runtime, self._registry, self._statistics)
         self._sequencer = Sequencer(
             self._last_ids,
             id_cache_ttl_s=settings.handler.id_cache_ttl,
@@ -105,6 +112,7 @@ class Server:
                 self._last_ids,
                 self._updates,
                 LinkClock(),
+                self._statistics,
             ),
             plans=self._plans,
             verifier=upstream_verifier(start.loaded),
@@ -148,6 +156,10 @@ class Server:
         await asyncio.sleep(0)  # the watch stands before the file is read: no change can fall between
         self._routes.load()
         self._zmq_doors.open()
+        if self._settings.handler.stats_spec:
+            handler = self._settings.handler
+            self._stats_door.open(self._zmq, handler.stats_spec, handler.ipc_file_mode)
+            log.info("sending statistics at %s", handler.stats_spec)
         await self._open_doors()
         # last: who can connect here can be published to
         await self._listen(self._clients, self._settings.runner.http_port)
@@ -176,6 +188,7 @@ class Server:
             self._parking.close()
         self._pool.close()
         self._zhttp.close()
+        self._stats_door.close()
         self._zmq.close()
         self._runtime.close()
 
@@ -223,7 +236,7 @@ class Server:
             registry=self._registry,
             uris=specs.uris(),
             recover=self._recover,
-            has_connection=self._proxy.sessions.__contains__,
+            has_connection=self._statistics.connections.exists,
             refresh=self._proxy.sessions.refresh,
         )
         return ZmqDoors(specs, self._runtime, self._zmq, targets)
@@ -261,6 +274,10 @@ class Server:
         for hold in self._registry.holds():
             hold.update(now_s)
 
+    def _watch_subscriptions(self, is_wanted: bool) -> None:
+        """It begins to matter how many subscribers channels have, or no longer does."""
+        self._registry.events.subscribed = self._statistics.subscriptions.changed if is_wanted else None
+
     def _channel_opened(self, channel: Channel) -> None:
         self._zmq_doors.channel_opened(channel)
         if self._settings.handler.update_on_first_subscription:
@@ -280,7 +297,7 @@ def _make_proxy_id() -> bytes:
     return f"holdfast_{os.getpid()}_{os.urandom(4).hex()}".encode()
 
 
-def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry) -> Fanout:
+def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry, statistics: Statistics) -> Fanout:
     handler = settings.handler
     pacer = None
     if handler.message_rate is not None or handler.message_hwm is not None:
@@ -290,7 +307,14 @@ def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry) -> Fa
             block_size=handler.message_block_size,
             call_later=runtime.loop.call_later,
         )
-    return Fanout(registry, runtime.counters, now=runtime.now, schedule=runtime.loop.call_soon, pacer=pacer)
+    return Fanout(
+        registry,
+        runtime.counters,
+        now=runtime.now,
+        schedule=runtime.loop.call_soon,
+        pacer=pacer,
+        statistics=statistics,
+    )
 
 
 def _make_pool(settings: Settings, runtime: Runtime) -> BackendPool:

@@ -1,4 +1,4 @@
-"""The sockets that publishers and operators reach us at (grip spec §15.3-§15.5)."""
+"""The sockets that publishers and operators reach us at (grip spec §15.3-§15.7)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from holdfast.net.zmq_socket import ZmqContext, ZmqSocket
 
 PUBLISH_HWM = 101_000
 COMMANDS_HWM = 1000
+STATISTICS_HWM = 200_000
+"""For each subscriber; one that is slow loses what is newer."""
 
 KEEPALIVE_IDLE_S = 30
 KEEPALIVE_PROBES = 6
@@ -33,6 +35,15 @@ def open_router(
 ) -> ZmqSocket:
     """A bound ROUTER socket. Raises ConfigError."""
     socket = ZmqSocket(runtime, context, zmq.ROUTER, hwm=COMMANDS_HWM, on_message=on_message)
+    socket.bind(spec, ipc_file_mode)
+    return socket
+
+
+def open_xpub(
+    runtime: Runtime, context: ZmqContext, on_message: OnMessage, spec: str, ipc_file_mode: int | None
+) -> ZmqSocket:
+    """A bound XPUB socket, to its subscribers a PUB; what they subscribe to are its messages. Raises ConfigError."""
+    socket = ZmqSocket(runtime, context, zmq.XPUB, hwm=STATISTICS_HWM, on_message=on_message)
     socket.bind(spec, ipc_file_mode)
     return socket
 

@@ -63,6 +63,7 @@ class Attempts:
         target: the target chosen last.
         body: the request body as far as it has been read, and as far as it may be needed again.
         is_body_sent: whether the backend got the whole request body.
+        head_bytes_sent, body_bytes_sent: what went to backends; content without its framing.
     """
 
     __slots__ = (
@@ -74,6 +75,8 @@ class Attempts:
         "_request",
         "_source",
         "body",
+        "body_bytes_sent",
+        "head_bytes_sent",
         "is_body_sent",
         "target",
     )
@@ -81,6 +84,8 @@ class Attempts:
     def __init__(self, proxy: ProxyContext, source: RequestBody, request: OriginRequest, prefix: bytes) -> None:
         self.target: Target | None = None
         self.body = prefix
+        self.head_bytes_sent = 0
+        self.body_bytes_sent = 0
         # Asked now: what arrives later is not in the prefix, and has to be sent after it.
         self.is_body_sent = self._is_whole = source.is_body_complete
         self._proxy = proxy
@@ -119,7 +124,8 @@ class Attempts:
         head = connection.whole_head
         if head is None:
             return None
-        reply = WholeReply(head.code, head.reason, head.headers, connection.take(), head.content_length)
+        content = connection.take()
+        reply = WholeReply(head.code, head.reason, head.headers, content, head.content_length, connection.head_bytes)
         self._begun = None
         self._proxy.pool.release(connection)
         return reply
@@ -208,6 +214,8 @@ class Attempts:
         is_chunked = length is None and not is_whole
         head = encode_origin_head(self._request, target, content_length=length, is_chunked=is_chunked)
         body = encode_chunk(self._prefix) if is_chunked and self._prefix else self._prefix
+        self.head_bytes_sent += len(head)
+        self.body_bytes_sent += len(self._prefix)
         connection.send_request(self._request.method, head + body)
         if not is_whole:
             self._pump = self._proxy.runtime.spawn(self._send_body(connection, is_chunked), "request body")
@@ -224,6 +232,7 @@ class Attempts:
         """Send what follows the prefix, as fast as the backend takes it."""
         try:
             while content := await self._source.read_chunk():
+                self.body_bytes_sent += len(content)
                 self._keep(content)
                 await connection.write(encode_chunk(content) if is_chunked else content)
         except ClientGone:

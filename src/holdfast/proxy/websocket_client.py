@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from holdfast.errors import FrameError, GripError
@@ -29,7 +29,10 @@ from holdfast.grip.ws_control import (
 )
 from holdfast.net.duplex import Duplex
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.traffic import count_received, count_sent
 from holdfast.push.socket_hold import MAX_META_BYTES, SocketHold
+from holdfast.statistics.connections import Presence
+from holdfast.statistics.routes import TrafficCounts
 from holdfast.timers import Deadline
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
 from holdfast.wire.websocket.frames import Opcode, encode_close
@@ -98,7 +101,7 @@ class WebSocketClient:
         duplex: set by `open`.
     """
 
-    __slots__ = ("_backend", "_deadline", "_events", "_proxy", "_reader", "_state", "duplex", "hold")
+    __slots__ = ("_backend", "_deadline", "_events", "_presence", "_proxy", "_reader", "_state", "duplex", "hold")
 
     def __init__(self, proxy: ProxyContext, backend: BackendSide) -> None:
         self.hold: SocketHold
@@ -106,13 +109,27 @@ class WebSocketClient:
         self._proxy = proxy
         self._backend: BackendSide = backend
         self._state = _State.OPEN
+        self._presence: Presence | None = None
         self._reader: FrameReader | MessageReader | None = None
         self._events: Iterator[Event] | None = None
         self._deadline = Deadline(proxy.runtime.wheel, self)
 
-    def open(self, duplex: Duplex) -> None:
-        """The client has its 101: subscribe it. It is read from with the first `go_on`."""
+    @property
+    def client_address(self) -> str:
+        """IP address of the client, for statistics."""
+        return self.duplex.peer_address
+
+    def open(self, duplex: Duplex, presence: Presence) -> None:
+        """The client has its 101: subscribe it. It is read from with the first `go_on`.
+
+        Args:
+            presence: its connection, as statistics know it.
+        """
         self.duplex = duplex
+        self._presence = presence
+        presence.peer = self
+        if self._state is _State.CLOSED:
+            self._depart()
         self._touch()
         self.hold.open(duplex)
         self._proxy.counters.websockets_opened += 1
@@ -174,6 +191,8 @@ class WebSocketClient:
         elif isinstance(event, Close):
             self._client_closed(event.status)
         elif self._state is _State.OPEN:
+            if isinstance(event, Data) and self._proxy.holds.statistics.wants_reports:
+                self._count(event, count_received, count_sent)
             self._backend.take(event)
 
     def _refuse(self, error: FrameError) -> None:
@@ -200,6 +219,8 @@ class WebSocketClient:
     def relay(self, data: Data) -> None:
         """Send a message of the backend, or a piece of one; also one that comes before its answer to a close."""
         if self._state in _LISTENING:
+            if self._proxy.holds.statistics.wants_reports:
+                self._count(data, count_sent, count_received)
             self.hold.relay(data)
 
     def relay_control(self, event: Ping | Pong) -> None:
@@ -326,6 +347,23 @@ class WebSocketClient:
         self._events = None
         self._deadline.cancel()
         self.hold.close()
+        self._depart()
+
+    def _depart(self) -> None:
+        presence, self._presence = self._presence, None
+        if presence is not None:
+            self._proxy.holds.statistics.connections.end(presence)
+
+    def _count(
+        self,
+        data: Data,
+        count_client: Callable[[TrafficCounts, Data], None],
+        count_server: Callable[[TrafficCounts, Data], None],
+    ) -> None:
+        """Count what goes from one side to the other."""
+        if self._presence is not None:
+            count_client(self._presence.route.client, data)
+            count_server(self._presence.route.server, data)
 
 
 class Nobody:

@@ -26,6 +26,7 @@ from holdfast.proxy.event_requests import EventRequests, Rejection, for_target
 from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.origin import HoldOrigin, Home
 from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
+from holdfast.proxy.traffic import count_exchange
 from holdfast.proxy.websocket_client import BackendSide, WebSocketClient
 from holdfast.proxy.websocket_connect import connect_backend
 from holdfast.proxy.websocket_echo import EchoBackend
@@ -37,8 +38,11 @@ from holdfast.push.socket_hold import SocketHold
 from holdfast.routing.forward import is_tls_by_header
 from holdfast.routing.rules import Proto, Rule, Target, TargetKind
 from holdfast.routing.uri import ClientUri, parse_client_uri
+from holdfast.statistics.connections import Presence
+from holdfast.statistics.routes import RouteCounts
 from holdfast.wire.headers import Headers, get_first, without, without_prefix
 from holdfast.wire.http1.encode import encode_response_head
+from holdfast.wire.statistics import ConnectionType
 from holdfast.wire.websocket.deflate import negotiate
 from holdfast.wire.websocket.handshake import ClientHandshake, accepting_headers, parse_handshake
 
@@ -66,9 +70,12 @@ class WebSocketExchange:
 
     __slots__ = (
         "_client",
+        "_connection_id",
+        "_counts",
         "_handshake",
         "_is_tls",
         "_is_trusted",
+        "_presence",
         "_proxy",
         "_rule",
         "_status",
@@ -87,6 +94,9 @@ class WebSocketExchange:
         self._is_tls = False
         self._is_trusted = False
         self._status: int | None = None
+        self._connection_id = str(uuid.UUID(bytes=os.urandom(16), version=4))
+        self._counts: RouteCounts | None = None
+        self._presence: Presence | None = None
         self._websocket: WebSocketClient | None = None
 
     async def run(self) -> None:
@@ -113,6 +123,7 @@ class WebSocketExchange:
             else:
                 outcome = self._answer(ErrorAnswer(500, INTERNAL_ERROR))
         finally:
+            self._depart()
             self._log(outcome)
 
     async def _open(self) -> None:
@@ -127,6 +138,7 @@ class WebSocketExchange:
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
         self._rule = rule
+        self._arrive(rule)
         self._is_trusted = proxy.is_trusted(head.headers)
         for number, target in enumerate(rule.targets):
             self._target = target
@@ -179,7 +191,7 @@ class WebSocketExchange:
             for_target(rule, target),
             HeldRequest.of(self._client.head, b"", rule),
             uri,
-            str(uuid.UUID(bytes=os.urandom(16), version=4)),
+            self._connection_id,
             self._client.client_address,
             self._is_tls,
             self._is_trusted,
@@ -311,7 +323,9 @@ class WebSocketExchange:
             return False
         self._status = 101
         self._websocket = client
-        client.open(duplex)
+        presence, self._presence = self._presence, None
+        assert presence is not None
+        client.open(duplex, presence)
         return True
 
     def _reject(self, code: int, reason: bytes, headers: Headers, body: bytes) -> None:
@@ -333,6 +347,25 @@ class WebSocketExchange:
         self._client.make_last()
         self._client.respond(answer.code, answer.reason, headers, answer.body(is_debug=is_debug))
         return Outcome.RESPONSE
+
+    # --- what is told of it ----------------------------------------------------------------------------------------
+
+    def _arrive(self, rule: Rule) -> None:
+        """The WebSocket has a route: count it there. Backends over HTTP are told its id (ws spec §1.2)."""
+        statistics, client = self._proxy.holds.statistics, self._client
+        self._counts = counts = statistics.routes.find(rule.id if rule.has_explicit_id else "")
+        connection_id = self._connection_id if any(target.over_http for target in rule.targets) else None
+        started = counts.begin()
+        self._presence = Presence(counts, started, ConnectionType.WEBSOCKET, client, self._is_tls, connection_id)
+        statistics.connections.begin(self._presence)
+
+    def _depart(self) -> None:
+        """The handshake is over; without a WebSocket its connection is, too."""
+        statistics = self._proxy.holds.statistics
+        if self._counts is not None and statistics.wants_reports:
+            count_exchange(self._counts, self._client)
+        if self._presence is not None:
+            statistics.connections.end(self._presence)
 
     def _log(self, outcome: Outcome) -> None:
         if not self._proxy.request_log.is_enabled:

@@ -35,8 +35,10 @@ class StreamReply:
         "_room",
         "_service",
         "_session",
+        "body_bytes",
         "code",
         "content_length",
+        "head_bytes",
         "headers",
         "reason",
     )
@@ -46,6 +48,8 @@ class StreamReply:
         self.reason = b""
         self.headers: Headers = []
         self.content_length: int | None = None
+        self.head_bytes = 0
+        self.body_bytes = 0
         self._service = service
         self._session = service.open(self)
         self._has_head = False
@@ -124,6 +128,7 @@ class StreamReply:
         """The body bytes that are here; the backend may send as many again."""
         content = b"".join(self._chunks)
         self._chunks.clear()
+        self.body_bytes += len(content)
         size, self._pending_bytes = self._pending_bytes, 0
         if not self._is_finished:
             self._session.grant(size)

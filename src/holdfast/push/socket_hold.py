@@ -239,7 +239,7 @@ class SocketHold:
     def _send_item(self, queued: Queued, frame: bytes) -> None:
         taken = self._write(frame)
         if taken:
-            queued.receipt.receivers += 1
+            queued.receipt.sockets += 1
             self._context.counters.deliveries += 1
             self._written_at_s = self._context.now()
         elif taken is False:
@@ -369,6 +369,7 @@ class SocketHold:
         frame = encode_message(message.kind, message.content, is_compressed=self.is_compressed)
         if self._waiting is None or frame not in self._waiting:
             self._context.counters.keep_alives_sent += 1
+            self._context.statistics.routes.find(self.plan.route.key).activity += 1
             self._send_own(frame)
 
     def send_delayed(self, order: SendDelayed) -> None:

@@ -142,16 +142,10 @@ def test_the_port_offset_moves_control_ports_only() -> None:
 @pytest.mark.parametrize(
     ("setting", "note"),
     [
-        pytest.param("stats_spec=", None, id="door that is closed"),
+        pytest.param("[proxy]\nstats_report_interval=10", None, id="the shipped value holds anyway"),
         pytest.param(
-            "stats_spec=tcp://a:1",
-            "f:4: handler/stats_spec: tcp://a:1 is not supported yet: nothing listens there",
-            id="door that is open",
-        ),
-        pytest.param("stats_format=tnetstring", None, id="the shipped value holds anyway"),
-        pytest.param(
-            "stats_format=json",
-            "f:4: handler/stats_format: json has no effect yet: no statistics are sent",
+            "[proxy]\nstats_report_interval=5",
+            "f:5: proxy/stats_report_interval: 5 has no effect yet: the setting of [handler] counts",
             id="another value",
         ),
         pytest.param("share_all=false", None, id="refused only when on"),

@@ -27,3 +27,6 @@ class FakeZmqSocket:
 
     def resume(self) -> None:
         self.calls.append("resume")
+
+    def close(self) -> None:
+        self.calls.append("close")

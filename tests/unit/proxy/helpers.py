@@ -112,6 +112,8 @@ class Answer:
     delay_s: float = 0.0
     reason: bytes = b"OK"
     content_length: int | None = None
+    head_bytes: int = 0
+    body_bytes: int = 0
     is_complete: bool = False
     is_closed: bool = False
 
