@@ -59,6 +59,10 @@ class FakeDuplex:
 
     # --- for the owner
 
+    @property
+    def peer_address(self) -> str:
+        return "192.0.2.1"
+
     def write(self, data: bytes) -> bool | None:
         if self._owner is None:
             return None
