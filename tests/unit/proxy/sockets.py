@@ -63,6 +63,10 @@ class FakeDuplex:
 
     # --- for the owner
 
+    @property
+    def peer_address(self) -> str:
+        return "192.0.2.1"
+
     def write(self, data: bytes) -> bool | None:
         if self._owner is None:
             return None
@@ -196,6 +200,8 @@ def unreachable() -> ErrorAnswer:
 
 class ScriptedPosts:
     """Gives the answers of a script; notes what was posted, with which meta, and when."""
+
+    connection_id = "id"
 
     def __init__(self, *script: Answer | Exception, has_grip: bool) -> None:
         self.has_grip = has_grip
