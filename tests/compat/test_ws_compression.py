@@ -102,6 +102,11 @@ class TestNegotiation:
         client.send(compressed(Opcode.TEXT, b"hello"))
         script.wait_for(Event("TEXT", b"hello"))
 
+    def test_of_client_and_proxy_only(self, ws: WebSocketStage) -> None:
+        """The client's offer does not reach the backend, and the proxy makes none."""
+        _client, peer = ws.shake(headers=[("Sec-WebSocket-Extensions", OFFER)])
+        assert b"permessage" not in peer.request.raw_head
+
     @pytest.mark.spec("ws-84")
     def test_without_an_offer(self, ws: WebSocketStage) -> None:
         client, peer = ws.relay()

@@ -285,7 +285,9 @@ class TestSlowReader:
             assert len(quick.read().payload) == 500_000
             longest = max(longest, time.monotonic() - start)
         assert longest < scaled(1.5)
-        assert any("slow" in line or "127.0.0.1" in line for line in stage.proxy.wait_log(r"\[WARN\]"))
+        names = (str(slow.connection.local_address[1]), f"{slow_peer.request.path} ")
+        named = stage.proxy.wait_log(r"\[WARN\]")
+        assert any(name in line for line in named for name in names), named
         assert slow_peer.read_to_end() == []
         assert len(slow.connection.read_to_close()) < 30_000_000
 
