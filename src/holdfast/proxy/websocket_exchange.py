@@ -14,7 +14,6 @@ from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.proxy.answers import INTERNAL_ERROR, ROUTE_NOT_FOUND, TEXT_PLAIN, ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_requests import EventRequests, Rejection, for_target
-from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.origin import HoldOrigin, Home
 from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
 from holdfast.proxy.websocket_client import WebSocketClient
@@ -145,15 +144,15 @@ class WebSocketExchange:
 
     async def _open_over_http(self, rule: Rule, target: Target, uri: ClientUri) -> None:
         """A web server that gets events (ws spec §1.3). A client that leaves meanwhile is reported by DISCONNECT."""
-        requests = EventRequests(
+        requests = EventRequests.of(
             self._proxy,
             for_target(rule, target),
-            HeldRequest.of(self._client.head, b"", rule),
             uri,
-            str(uuid.UUID(bytes=os.urandom(16), version=4)),
-            self._client.client_address,
-            self._is_tls,
-            self._is_trusted,
+            self._client.head.headers,
+            connection_id=str(uuid.UUID(bytes=os.urandom(16), version=4)).encode(),
+            client_address=self._client.client_address,
+            is_tls=self._is_tls,
+            is_trusted=self._is_trusted,
         )
         backend = EventsBackend(self._proxy, requests, one_event=target.one_event)
         client = self._make_client(backend, rule, target, uri)
