@@ -203,7 +203,6 @@ class TestDelayed:
         peer.close()
         client.assert_dropped()
 
-    @differs("ws-publish-between-fragments")
     @pytest.mark.spec("ws-66")
     def test_keep_alive_during_a_message(self, ws: WebSocketStage) -> None:
         """Comes once, after the message."""
