@@ -43,6 +43,7 @@ class Counters:
     websocket_requests: int = 0
     websocket_retries: int = 0
     control_messages_refused: int = 0
+    farewells_refused: int = 0
     items_received: int = 0
     items_duplicate: int = 0
     items_buffered: int = 0
@@ -93,7 +94,8 @@ HELP: dict[str, str] = {
     "websockets_broken_off": "WebSockets ended because the backend failed or broke off",
     "websocket_requests": "Requests that carried WebSocket events to backends",
     "websocket_retries": "Such requests made again because the backend could not be reached",
-    "control_messages_refused": "Control messages of WebSocket backends that were not understood",
+    "control_messages_refused": "Control messages of WebSocket backends that were not understood, or asked too much",
+    "farewells_refused": "WebSockets whose backend was not told that they ended, because too many were being told",
     "items_received": "Published items accepted",
     "items_duplicate": "Items dropped because their id had been published before, within id_cache_ttl",
     "items_buffered": "Items kept back because the item before them had not been published",

@@ -24,6 +24,7 @@ from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.service import ProxyService
 from holdfast.push.channels import Registry
 from holdfast.push.fanout import Fanout
@@ -81,6 +82,8 @@ class Server:
         self._plans = PlanTable(settings.handler.connection_subscription_max)
         self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
+        capacity = _client_capacity(settings.runner.client_maxconn, max_files)
+        self._farewells = Farewells(capacity, runtime.counters)
         self._proxy = ProxyContext(
             runtime=runtime,
             routes=RouteTable([]),
@@ -105,6 +108,7 @@ class Server:
             outbox_limits=self._outbox_limits,
             allow_compression=settings.runner.allow_compression,
             websocket_idle_s=settings.holdfast.websocket_idle_timeout,
+            farewells=self._farewells,
         )
         self._updates.backends = HeldBackends(self._proxy)
         self._registry.events.closed = self._publisher.forget_channel
@@ -117,7 +121,7 @@ class Server:
             "clients",
             runtime,
             ProxyService(self._proxy, HeadLimits(settings.runner.client_buffer_size), settings.proxy.max_open_requests),
-            _make_limits(settings, _client_capacity(settings.runner.client_maxconn, max_files)),
+            _make_limits(settings, capacity),
             self._outbox_limits,
             parking=self._parking,
         )
@@ -151,8 +155,10 @@ class Server:
         try:
             async with asyncio.timeout(self._settings.holdfast.stop_timeout):
                 await self._clients.emptied.wait()
+                await self._farewells.ended()
         except TimeoutError:
-            log.warning("%d clients did not finish in time", self._clients.open_connections)
+            clients, backends = self._clients.open_connections, len(self._farewells)
+            log.warning("%d clients did not finish in time, %d backends were not told", clients, backends)
         await self._runtime.cancel_tasks()
         if self._parking is not None:
             self._parking.close()
@@ -208,6 +214,7 @@ class Server:
             Gauge("waiting_retries", "Held clients whose backend will be asked again", lambda: len(self._updates)),
             Gauge("fanout_backlog", "Accepted deliveries that are not written yet", lambda: self._fanout.backlog),
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
+            Gauge("farewells", "WebSockets that are over, whose backend is being told", lambda: len(self._farewells)),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
         ]

@@ -1,4 +1,4 @@
-"""The grip extension: when it is on, what becomes of the backend's messages, subscriptions, and detaching."""
+"""The grip extension: when it is on, what becomes of the backend's messages, and subscriptions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tests.harness.backend import ScriptedBackend
 from tests.harness.grip import fresh_channel
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.tokens import make_token
-from tests.harness.websocket import Frame, Opcode, WebSocketClient, binary, close, fragments, ping, pong, text
+from tests.harness.websocket import Opcode, binary, close, fragments, ping, pong, text
 from tests.harness.ws_backend import WebSocketBackend
-from tests.harness.ws_events import CLOSE, Event, close_event, events_reply, opening, text_event
+from tests.harness.ws_events import Event, close_event, events_reply, opening, text_event
 from tests.harness.ws_stage import WebSocketStage, control, frame_as_event, ws_item
 
 
@@ -304,55 +304,6 @@ class TestSubscriptions:
         peer.send(control("unsubscribe", channel=channel))
         ws.proxy.settle()
         ws.assert_not_subscribed(client, f"p-{channel}")
-
-
-class TestDetach:
-    @pytest.mark.spec("ws-65")
-    def test_relay(self, ws: WebSocketStage) -> None:
-        """The backend is rid of the client, and the client keeps its channels."""
-        channel = fresh_channel()
-        client, peer = ws.grip(channel)
-        peer.send(control("detach"))
-        frame = peer.read()
-        assert frame.opcode == Opcode.CLOSE
-        peer.send(frame)
-        peer.read_to_end()
-        self.check_detached(ws, client, channel)
-
-    @pytest.mark.spec("ws-65")
-    def test_over_http(self, ws: WebSocketStage) -> None:
-        channel = fresh_channel()
-        client, script = ws.grip_over_http(channel)
-        script.then(events_reply(frame_as_event(control("detach"))))
-        client.send_text("go")
-        assert script.wait_events(3) == [CLOSE]
-        self.check_detached(ws, client, channel)
-        assert len(script.requests) == 3
-
-    @staticmethod
-    def check_detached(ws: WebSocketStage, client: WebSocketClient, channel: str) -> None:
-        client.assert_silent(0.1)
-        client.send(text("into the void"), ping(b"x"))
-        client.assert_silent(0.1)
-        ws.publish(ws_item(channel, "still"))
-        client.expect_text("still")
-        client.send(close(4000, "bye"))
-        client.expect(close(1000))
-        client.connection.assert_closed()
-
-    @pytest.mark.spec("ws-65")
-    @pytest.mark.parametrize("end", [close(4000, "x"), None])
-    def test_what_the_backend_does_afterwards(self, ws: WebSocketStage, end: Frame | None) -> None:
-        channel = fresh_channel()
-        client, peer = ws.grip(channel)
-        peer.send(control("detach"))
-        assert peer.read().opcode == Opcode.CLOSE
-        if end is not None:
-            peer.send(text("m:never"), end)
-        peer.close()
-        client.assert_silent(0.2)
-        ws.publish(ws_item(channel, "still"))
-        client.expect_text("still")
 
 
 class TestDuringAMessage:

@@ -24,6 +24,7 @@ from tests.harness.ws_stage import WebSocketStage
 
 SHORTEST_S = 20.0  # the least keep-alive interval
 LATE_S = 3.0  # what a busy machine may add
+EARLY = 0.94  # the timers of 1.36 may be early by a twentieth
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def assert_kept_alive(script: EventsBackend, number: int) -> None:
     """The request with that number is an empty one, about 20 s after the one before it."""
     request = script.wait_request(number, timeout_s=SHORTEST_S + 10)
     assert (bytes(request.body), request.header("Content-Length")) == (b"", "0")
-    assert SHORTEST_S - 0.1 <= script.gap(number) < SHORTEST_S + LATE_S
+    assert SHORTEST_S * EARLY <= script.gap(number) < SHORTEST_S + LATE_S
 
 
 @pytest.mark.slow
@@ -66,7 +67,7 @@ def test_keep_alive(ws: WebSocketStage) -> None:
     assert_kept_alive(raised_script, 2)
     raised.expect_text("kept")
     assert waiting_script.wait_events(2, timeout_s=SHORTEST_S) == [Event("OPEN")]
-    assert SHORTEST_S - 0.1 <= waiting_script.gap(2) < SHORTEST_S + LATE_S
+    assert SHORTEST_S * EARLY <= waiting_script.gap(2) < SHORTEST_S + LATE_S
     waiting.accepted()
     waiting.expect_text("now")
     assert {event.type for event in closing_script.wait_events(3, timeout_s=SHORTEST_S)} <= {"CLOSE"}

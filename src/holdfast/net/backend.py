@@ -244,7 +244,12 @@ class BackendConnection(asyncio.Protocol):
         Args:
             parking: where it is parked; None where that cannot be.
             on_closed: called once when it is closed.
+
+        Raises:
+            BadResponse: it is lost already.
         """
+        if not self.is_open:
+            raise BadResponse("backend closed the connection right after accepting")
         early, self._buffer = self._buffer, b""
         self._deadline.cancel()
         if parking is None or self.endpoint.server_name is not None:

@@ -370,6 +370,9 @@ class ClientConnection(asyncio.Protocol):
         """Keep the transport for a hold, where it cannot be parked."""
         self.work = None
         self._outlet = outlet
+        if self.edge.is_draining:
+            # Not now: whoever holds it has something to do first.
+            self.edge.runtime.loop.call_soon(outlet.end_hold)
 
     # --- closing ---------------------------------------------------------------------------------------------------
 

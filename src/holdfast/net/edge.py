@@ -115,6 +115,9 @@ class Edge:
 
         duplex = ConnectionDuplex(self.runtime, transport, early, owner, self.outbox_limits, on_closed)
         self._duplexes.add(duplex)
+        if self.is_draining:
+            # Not now: whoever wants it has something to do first.
+            self.runtime.loop.call_soon(duplex.end_hold)
         return duplex
 
     def drain(self) -> None:

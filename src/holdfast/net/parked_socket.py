@@ -37,6 +37,11 @@ class ParkedSocket(abc.ABC):
         """Whether the peer has not yet taken what was written."""
         return self._outbox is not None
 
+    @property
+    def is_parked(self) -> bool:
+        """Whether it is still in the lot."""
+        return self._fd >= 0
+
     def describe(self) -> str:
         """Address and port of the peer, for logs."""
         try:

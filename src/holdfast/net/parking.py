@@ -36,6 +36,7 @@ class ParkingLot:
     def __init__(self, runtime: Runtime, limits: OutboxLimits) -> None:
         self.limits = limits
         self.runtime = runtime
+        self._is_ending = False
         self._epoll = select.epoll()
         self._sockets: dict[int, ParkedSocket] = {}
         runtime.loop.add_reader(self._epoll.fileno(), self._on_ready)
@@ -71,6 +72,9 @@ class ParkingLot:
     def _add(self, fd: int, parked: ParkedSocket, mask: int) -> None:
         self._sockets[fd] = parked
         self._epoll.register(fd, mask)
+        if self._is_ending:
+            # Not now: whoever parks it has something to do first.
+            self.runtime.loop.call_soon(self._act, _end, parked)
 
     def watch(self, fd: int, mask: int) -> None:
         """Change what is reported for `fd`."""
@@ -88,22 +92,24 @@ class ParkingLot:
         self.runtime.spawn(self._wake(connection, socket.socket(fileno=fd)), "wake")
 
     def end_holds(self) -> None:
-        """End every held response in good order, for an orderly stop."""
-        self._for_all(lambda parked: parked.end_hold())
+        """End everything that is held in good order, for an orderly stop, and what is parked after this as well."""
+        self._is_ending = True
+        for parked in list(self._sockets.values()):
+            self._act(_end, parked)
 
     def close(self) -> None:
         """Close every parked socket at once."""
-        self._for_all(lambda parked: parked.on_events(select.EPOLLHUP))
+        for parked in list(self._sockets.values()):
+            self._act(_break, parked)
         self.runtime.loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 
-    def _for_all(self, act: Callable[[ParkedSocket], None]) -> None:
-        """Do it whatever happens to one of them."""
-        for parked in list(self._sockets.values()):
-            try:
-                act(parked)
-            except Exception:
-                log.exception("ending the parked socket of %s failed", parked.describe())
+    def _act(self, act: Callable[[ParkedSocket], None], parked: ParkedSocket) -> None:
+        """Do it; what happens to one of them must not matter to the others."""
+        try:
+            act(parked)
+        except Exception:
+            log.exception("ending the parked socket of %s failed", parked.describe())
 
     async def adopt(self, connection: ClientConnection, sock: socket.socket) -> bool:
         """Give a socket that has left the lot to a connection; returns whether it could still be used."""
@@ -127,3 +133,14 @@ class ParkingLot:
                 parked.on_events(events)
             except Exception:
                 log.exception("serving the parked socket of %s failed", parked.describe())
+                self._act(_break, parked)
+
+
+def _end(parked: ParkedSocket) -> None:
+    parked.end_hold()
+
+
+def _break(parked: ParkedSocket) -> None:
+    """Let the peer be gone, unless it is already."""
+    if parked.is_parked:
+        parked.on_events(select.EPOLLHUP)

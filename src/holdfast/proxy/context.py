@@ -14,6 +14,7 @@ from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
+from holdfast.proxy.farewells import Farewells
 from holdfast.push.outlet import HoldContext
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.routing.forward import ForwardPolicy
@@ -34,6 +35,7 @@ class ProxyContext:
         parking, outbox_limits: for the backends of WebSockets; no parking where there is no epoll.
         allow_compression: whether WebSocket clients may compress.
         websocket_idle_s: silence both ways that ends a WebSocket.
+        farewells: sessions whose client is gone.
     """
 
     runtime: Runtime
@@ -50,6 +52,7 @@ class ProxyContext:
     outbox_limits: OutboxLimits
     allow_compression: bool
     websocket_idle_s: float
+    farewells: Farewells
 
     @property
     def counters(self) -> Counters:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
+from holdfast.errors import WireError
 from holdfast.proxy.attempts import Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.own_request import WholeBody
@@ -21,6 +22,9 @@ from holdfast.wire.headers import Headers
 from holdfast.wire.ws_events import MEDIA_TYPE
 
 MAX_REJECTION_BYTES = 100_000
+
+MAX_META_BYTES = 65536
+"""Names and values that one backend may set with `Set-Meta-*`, together: every request of the session has them."""
 
 _SET_META = b"set-meta-"
 _META = b"Meta-"
@@ -101,9 +105,8 @@ class EventRequests:
         Raises:
             ErrorAnswer: the backend could not be connected to, or did not answer properly; caused by a BackendError.
         """
-        headers = meta[:]
-        if replayed_bytes:
-            headers.append((b"Content-Bytes-Replayed", b"%d" % replayed_bytes))
+        headers: Headers = [(b"Content-Bytes-Replayed", b"%d" % replayed_bytes)] if replayed_bytes else []
+        headers += meta
         sig = self.rule.sig
         token = sig.token(self.proxy.wall_clock()) if sig is not None and self.has_grip else None
         if token is not None:
@@ -131,6 +134,8 @@ def set_meta(meta: Headers, headers: Headers) -> Headers:
     """The `Meta-*` fields of later requests, after an answer with these headers (ws spec §1.5).
 
     A `Set-Meta-X` replaces what is known of X and moves it to the end; an empty value forgets it.
+
+    Raises WireError with status 502: there is too much of it.
     """
     for name, value in headers:
         lower = name.lower()
@@ -140,6 +145,8 @@ def set_meta(meta: Headers, headers: Headers) -> Headers:
         meta = [known for known in meta if known[0].lower() != key.lower()]
         if value:
             meta.append((key, value))
+    if sum(len(name) + len(value) for name, value in meta) > MAX_META_BYTES:
+        raise WireError(502, f"backend set more than {MAX_META_BYTES} bytes of meta")
     return meta
 
 

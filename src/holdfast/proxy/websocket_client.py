@@ -29,7 +29,7 @@ from holdfast.grip.ws_control import (
 )
 from holdfast.net.duplex import Duplex
 from holdfast.proxy.context import ProxyContext
-from holdfast.push.socket_hold import SocketHold
+from holdfast.push.socket_hold import MAX_META_BYTES, SocketHold
 from holdfast.timers import Deadline
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
 from holdfast.wire.websocket.frames import Opcode, encode_close
@@ -114,9 +114,8 @@ class WebSocketClient:
         """The client has its 101: subscribe it. It is read from with the first `go_on`."""
         self.duplex = duplex
         self._touch()
-        if self._state is _State.OPEN:
-            self.hold.open(duplex)
-            self._proxy.counters.websockets_opened += 1
+        self.hold.open(duplex)
+        self._proxy.counters.websockets_opened += 1
 
     @property
     def is_waiting(self) -> bool:
@@ -141,7 +140,7 @@ class WebSocketClient:
     def go_on(self) -> None:
         """Take from the client, as far as the backend can take it; the rest waits, first here, then in its socket."""
         while self._events is not None:
-            if self._backend.is_blocked:
+            if self._is_blocked:
                 break
             try:
                 event = next(self._events, None)
@@ -150,10 +149,15 @@ class WebSocketClient:
             else:
                 self._take(event)
         if self._state is not _State.CLOSED:
-            if self._backend.is_blocked:
+            if self._is_blocked:
                 self.duplex.pause_reading()
             else:
                 self.duplex.resume_reading()
+
+    @property
+    def _is_blocked(self) -> bool:
+        """Whether what the client sends has to wait. Once a side has closed, only the client's close matters."""
+        return self._state is _State.OPEN and self._backend.is_blocked
 
     def _make_reader(self) -> FrameReader | MessageReader:
         if self._backend.is_whole:
@@ -194,7 +198,6 @@ class WebSocketClient:
     def relay(self, data: Data) -> None:
         """Send a message of the backend, or a piece of one; also one that comes before its answer to a close."""
         if self._state in _LISTENING:
-            self._touch()
             self.hold.relay(data)
 
     def relay_control(self, event: Ping | Pong) -> None:
@@ -224,7 +227,9 @@ class WebSocketClient:
             case Unsubscribe(channel):
                 self.hold.unsubscribe(channel)
             case SetMeta(name, value):
-                self.hold.set_meta(name, value)
+                if not self.hold.set_meta(name, value):
+                    self._proxy.counters.control_messages_refused += 1
+                    log.info("%s: meta refused, it would exceed %d bytes", self.describe(), MAX_META_BYTES)
             case SetKeepAlive():
                 self.hold.set_keep_alive(order)
             case SendDelayed():
@@ -232,8 +237,7 @@ class WebSocketClient:
             case FlushDelayed():
                 self.hold.flush_delayed()
             case Detach():
-                backend, self._backend = self._backend, Nobody(self)
-                backend.leave()
+                self._leave_backend()
             case SetSession():
                 log.debug("%s: GRIP sessions are not kept", self.describe())
 
@@ -251,9 +255,7 @@ class WebSocketClient:
     def backend_closed(self, status: CloseStatus) -> None:
         """The backend closes, or answers the client's close; without a code the client gets 1000 (§1.4, §2.7)."""
         if self._state is _State.OPEN:
-            self._state = _State.WE_CLOSED
-            self.hold.close()
-            self.duplex.relay(encode_close(status.code, status.reason))
+            self._say_close(status)
         elif self._state is _State.CLIENT_CLOSED:
             self.duplex.relay(encode_close(status.code, status.reason))
             self._end()
@@ -266,13 +268,9 @@ class WebSocketClient:
 
     def close_published(self, status: CloseStatus) -> None:
         """See `SocketSession`: close the client, and leave the backend."""
-        if self._state is not _State.OPEN:
-            return
-        self._state = _State.WE_CLOSED
-        self.hold.close()
-        self.duplex.relay(encode_close(status.code, status.reason))
-        backend, self._backend = self._backend, Nobody(self)
-        backend.leave()
+        if self._state is _State.OPEN:
+            self._say_close(status)
+            self._leave_backend()
 
     def refresh(self) -> None:
         """See `SocketSession`."""
@@ -284,9 +282,32 @@ class WebSocketClient:
 
     def on_deadline(self, now_s: float) -> None:
         """No byte either way for very long (§4.4)."""
+        quiet_until_s = self.hold.written_at_s + self._proxy.websocket_idle_s
+        if now_s < quiet_until_s:
+            self._deadline.set(quiet_until_s)
+            return
         log.info("client %s, %s: silent for too long, closed", self.duplex.describe(), self.describe())
         self._proxy.counters.client_timeouts += 1
+        self.give_up()
+
+    def give_up(self) -> None:
+        """End both sides without a close frame."""
         self._end().break_off()
+
+    def _say_close(self, status: CloseStatus) -> None:
+        """We are the first to close; of what the client still sends only its answer matters."""
+        self._state = _State.WE_CLOSED
+        self.hold.close()
+        self.duplex.relay(encode_close(status.code, status.reason))
+        self.go_on()
+
+    def _leave_backend(self) -> None:
+        """Let go of the backend; a client that waits for its answer to a close gets it from nobody."""
+        backend, self._backend = self._backend, Nobody(self)
+        backend.leave()
+        if self._state is _State.CLIENT_CLOSED:
+            self.backend_closed(NO_STATUS)
+        self.go_on()
 
     def _touch(self) -> None:
         self._deadline.set(self._proxy.runtime.now() + self._proxy.websocket_idle_s)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import uuid
+from collections.abc import Callable
 
 from holdfast.errors import BackendError, ConnectError, WireError
 from holdfast.grip.ws_extension import parse_grip_extension
@@ -53,7 +54,18 @@ _OF_EVENTS = frozenset({b"content-type", b"keep-alive-interval", b"content-bytes
 class WebSocketExchange:
     """A handshake on its way through the proxy. `run` reads top to bottom."""
 
-    __slots__ = ("_client", "_handshake", "_is_tls", "_is_trusted", "_proxy", "_rule", "_status", "_target", "_uri")
+    __slots__ = (
+        "_client",
+        "_handshake",
+        "_is_tls",
+        "_is_trusted",
+        "_proxy",
+        "_rule",
+        "_status",
+        "_target",
+        "_uri",
+        "_websocket",
+    )
 
     def __init__(self, proxy: ProxyContext, client: ClientExchange) -> None:
         self._proxy = proxy
@@ -65,6 +77,7 @@ class WebSocketExchange:
         self._is_tls = False
         self._is_trusted = False
         self._status: int | None = None
+        self._websocket: WebSocketClient | None = None
 
     async def run(self) -> None:
         """Answer the handshake, whatever happens."""
@@ -85,7 +98,10 @@ class WebSocketExchange:
             pass
         except Exception:
             log.exception("WebSocket handshake for %s failed", self._uri.text if self._uri else "an unparsable URI")
-            outcome = self._answer(ErrorAnswer(500, INTERNAL_ERROR))
+            if self._websocket is not None:
+                self._websocket.give_up()
+            else:
+                outcome = self._answer(ErrorAnswer(500, INTERNAL_ERROR))
         finally:
             self._log(outcome)
 
@@ -137,7 +153,7 @@ class WebSocketExchange:
         backend = EchoBackend()
         client = self._make_client(backend, rule, target, uri)
         backend.client = client
-        if await self._accept(client, b"", []):
+        if await self._accept(client, b"", [], lambda: None):
             for channel in channels:
                 client.hold.subscribe(channel, ())
             client.go_on()
@@ -157,22 +173,36 @@ class WebSocketExchange:
         backend = EventsBackend(self._proxy, requests, one_event=target.one_event)
         client = self._make_client(backend, rule, target, uri)
         backend.client = client
-        opening = _Opening(backend)
-        task = self._proxy.runtime.spawn(opening.run(), "WebSocket open")
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(lambda _: backend.abandon())
-            raise
-        result = opening.result()
+        result = await self._ask(backend)
+        while result is None:
+            await asyncio.sleep(backend.interval_s)
+            result = await self._ask(backend)
         if isinstance(result, Rejection):
             self._reject(result.code, result.reason, result.headers, result.body)
             return
         headers = without_prefix(without(result.headers, _OF_EVENTS), b"set-meta-")
-        if not await self._accept(client, b"", headers):
-            backend.abandon()
-            return
-        backend.begin(result.events)
+        if await self._accept(client, b"", headers, backend.break_off):
+            backend.begin(result.events)
+
+    async def _ask(self, backend: EventsBackend) -> Acceptance | Rejection | None:
+        """Make the OPEN request. A client that leaves does not end it: the backend may be accepting already."""
+        farewells = self._proxy.farewells
+        opening = _Opening(backend)
+        task = self._proxy.runtime.spawn(opening.run(), "WebSocket open")
+
+        def leave(_: object) -> None:
+            farewells.end(task)
+            backend.break_off()
+
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if farewells.begin(task):
+                task.add_done_callback(leave)
+            else:
+                task.cancel()
+            raise
+        return opening.result()
 
     async def _open_relay(self, rule: Rule, target: Target, uri: ClientUri) -> None:
         """A WebSocket server (ws spec §2.1)."""
@@ -195,11 +225,12 @@ class WebSocketExchange:
         backend = RelayBackend(target.text, prefix)
         client = self._make_client(backend, rule, target, uri)
         backend.client = client
-        backend.duplex = answer.to_duplex(backend)
-        if not await self._accept(client, answer.reason, answer.headers):
-            backend.break_off()
-            return
-        backend.begin()
+        if await self._accept(client, answer.reason, answer.headers, answer.connection.abort):
+            try:
+                backend.begin(answer.to_duplex(backend))
+            except BackendError as exc:
+                log.info("%s: %s", backend.describe(), exc)
+                client.backend_broke_off()
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
@@ -230,18 +261,29 @@ class WebSocketExchange:
             return None
         return negotiate(self._handshake.offers)
 
-    async def _accept(self, client: WebSocketClient, reason: bytes, headers: Headers) -> bool:
-        """Send the 101 and turn the connection into the client's duplex; False when the client has left."""
-        if len(headers) > MAX_HEADERS:
-            raise origin_error(f"the backend's answer has more than {MAX_HEADERS} headers")
-        self._status = 101
-        kept = without(headers, _NOT_RELAYED)
-        kept += accepting_headers(self._handshake.accept, self._compression)
-        head = encode_response_head(101, reason or b"Switching Protocols", kept)
-        duplex = await self._client.upgrade(head, client)
+    async def _accept(
+        self, client: WebSocketClient, reason: bytes, headers: Headers, give_up: Callable[[], None]
+    ) -> bool:
+        """Send the 101 and turn the connection into the client's duplex; False when the client has left.
+
+        Args:
+            give_up: called when it has left, and whenever else nothing comes of it.
+        """
+        duplex = None
+        try:
+            if len(headers) > MAX_HEADERS:
+                raise origin_error(f"the backend's answer has more than {MAX_HEADERS} headers")
+            kept = without(headers, _NOT_RELAYED)
+            kept += accepting_headers(self._handshake.accept, self._compression)
+            head = encode_response_head(101, reason or b"Switching Protocols", kept)
+            duplex = await self._client.upgrade(head, client)
+        finally:
+            if duplex is None:
+                give_up()
         if duplex is None:
-            self._status = None
             return False
+        self._status = 101
+        self._websocket = client
         client.open(duplex)
         return True
 
@@ -300,10 +342,10 @@ class _Opening:
         except (ErrorAnswer, BackendError, WireError) as exc:
             self._error = exc
 
-    def result(self) -> Acceptance | Rejection:
-        """What came of it. Raises ErrorAnswer."""
+    def result(self) -> Acceptance | Rejection | None:
+        """What came of it; see `EventsBackend.open`. Raises ErrorAnswer."""
         if isinstance(self._error, ErrorAnswer):
             raise self._error
-        if self._result is None:
+        if self._error is not None:
             raise origin_error(str(self._error)) from self._error
         return self._result

@@ -66,6 +66,10 @@ class _State(enum.Enum):
     OVER = "the backend is not asked any more"
 
 
+_LISTENING = frozenset({_State.OPEN, _State.CLOSING})
+"""What the backend says matters."""
+
+
 class EventsBackend:
     """The backend's side of one session. See `BackendSide`.
 
@@ -78,7 +82,6 @@ class EventsBackend:
         "_deadline",
         "_failures",
         "_interval_s",
-        "_is_busy",
         "_meta",
         "_one_event",
         "_proxy",
@@ -86,6 +89,7 @@ class EventsBackend:
         "_requests",
         "_sorter",
         "_state",
+        "_task",
         "_wants_request",
         "client",
     )
@@ -99,7 +103,7 @@ class EventsBackend:
         self._requests = requests
         self._one_event = one_event
         self._state = _State.OPENING
-        self._is_busy = False
+        self._task: asyncio.Task[None] | None = None
         self._wants_request = False
         self._failures = 0
         self._meta: Headers = []
@@ -110,35 +114,39 @@ class EventsBackend:
 
     # --- opening ---------------------------------------------------------------------------------------------------
 
-    async def open(self) -> Acceptance | Rejection:
+    @property
+    def interval_s(self) -> int:
+        """Seconds after which the backend wants to be asked again; 0 for never."""
+        return self._interval_s
+
+    async def open(self) -> Acceptance | Rejection | None:
         """Ask the backend whether it accepts the connection (ws spec §1.3).
+
+        Returns:
+            None when it has not decided yet, and is to be asked again after `interval_s`.
 
         Raises:
             ErrorAnswer: it did not answer properly; caused by a ConnectError if it could not be connected to.
+            BackendError: it broke off its answer.
+            WireError: 502, its answer makes no sense.
         """
-        while True:
-            async with self._requests.post(encode_events([OPEN]), self._meta, 0) as reply:
-                if reply.code != 200 or get_first(reply.headers, b"content-type") != MEDIA_TYPE:
-                    body = await read_limited(reply, MAX_REJECTION_BYTES)
-                    return Rejection(reply.code, reply.reason, reply.headers, body[:MAX_REJECTION_BYTES])
-                events = await self._read_events(reply)
-            if events and events[0].type is EventType.OPEN:
-                self._accept(reply.headers)
-                return Acceptance(reply.headers, events[1:])
-            if events or not self._interval_s:
-                raise origin_error("backend did not accept the WebSocket")
-            await asyncio.sleep(self._interval_s)
+        async with self._requests.post(encode_events([OPEN]), self._meta, 0) as reply:
+            if not _has_events(reply):
+                body = await read_limited(reply, MAX_REJECTION_BYTES)
+                return Rejection(reply.code, reply.reason, reply.headers, body[:MAX_REJECTION_BYTES])
+            events = await self._read_events(reply)
+        if events and events[0].type is EventType.OPEN:
+            self._accept(reply.headers)
+            return Acceptance(reply.headers, events[1:])
+        if events or not self._interval_s:
+            raise origin_error("backend did not accept the WebSocket")
+        return None
 
     def _accept(self, headers: Headers) -> None:
         self._state = _State.OPEN
         if self._requests.has_grip:
             prefix = parse_grip_extension([v for n, v in headers if n.lower() == b"sec-websocket-extensions"])
             self._sorter = MessageSorter(prefix) if prefix is not None else None
-
-    def abandon(self) -> None:
-        """The client left before it could be told; a backend that has accepted it is told that (§1.4)."""
-        if self._state is _State.OPEN:
-            self.break_off()
 
     def begin(self, events: list[Event]) -> None:
         """The client has its 101: act on what came with the acceptance, and read from the client."""
@@ -167,24 +175,26 @@ class EventsBackend:
 
     def close(self, status: CloseStatus) -> None:
         """See `BackendSide`. Whether the client was the first to close tells whether the answer matters (§1.4)."""
-        if self._state is _State.OPEN:
-            self._state = _State.CLOSING if self.client.is_waiting else _State.LEAVING
+        if self._state is _State.OPEN and self.client.is_waiting:
+            self._state = _State.CLOSING
             self._enqueue(close_event(status))
+        elif self._state is _State.OPEN:
+            self._take_leave(close_event(status))
 
     def leave(self) -> None:
         """See `BackendSide`."""
         if self._state is _State.OPEN:
-            self._state = _State.LEAVING
-            self._enqueue(close_event(NO_STATUS))
+            self._take_leave(close_event(NO_STATUS))
+        elif self._state is _State.CLOSING:
+            self._take_leave()
 
     def break_off(self) -> None:
-        """See `BackendSide`: the backend is told, unless a CLOSE is on its way (§1.4)."""
-        if self._state in (_State.OPENING, _State.OPEN):
-            is_open = self._state is _State.OPEN
-            self._state = _State.LEAVING
+        """See `BackendSide`: a backend that has accepted the client is told, unless a CLOSE is on its way (§1.4)."""
+        if self._state is _State.OPEN:
             self._queue = None
-            if is_open:
-                self._enqueue(DISCONNECT)
+            self._take_leave(DISCONNECT)
+        elif self._state is _State.CLOSING:
+            self._take_leave()
 
     def client_drained(self) -> None:
         """See `BackendSide`."""
@@ -196,6 +206,18 @@ class EventsBackend:
             self._wants_request = True
             self._wake()
 
+    def _take_leave(self, last: Event | None = None) -> None:
+        """Say `last`, or what has not been said yet; nobody waits for an answer any more."""
+        self._state = _State.LEAVING
+        if not self._proxy.farewells.begin(self):
+            self._retire()
+            if self._task is not None:
+                self._task.cancel()
+        elif last is not None:
+            self._enqueue(last)
+        elif self._task is None:
+            self._begin_requests()
+
     def _enqueue(self, event: Event) -> None:
         if self._queue is None:
             self._queue = EventQueue()
@@ -206,15 +228,19 @@ class EventsBackend:
 
     def _wake(self) -> None:
         """Begin a request if there is a reason for one, and none on its way."""
-        if not self._is_busy and self._state is not _State.OPENING and self._has_reason:
-            self._is_busy = True
-            self._proxy.runtime.spawn(self._run(), "WebSocket events")
+        if self._task is None and self._state is not _State.OPENING and self._has_reason:
+            self._begin_requests()
+
+    def _begin_requests(self) -> None:
+        self._task = self._proxy.runtime.spawn(self._run(), "WebSocket events")
 
     @property
     def _has_reason(self) -> bool:
         if self._state is _State.OVER:
             return False
-        if self._state is not _State.LEAVING and self.client.duplex.unsent_bytes >= MAX_UNSENT_BYTES:
+        if self._state is _State.LEAVING:
+            return self._has_news
+        if self.client.duplex.unsent_bytes >= MAX_UNSENT_BYTES:
             return False
         return self._wants_request or self._has_news
 
@@ -228,13 +254,15 @@ class EventsBackend:
             while self._has_reason:
                 self._wants_request = False
                 await self._exchange()
+            if self._state is _State.LEAVING:
+                self._retire()
         except (ErrorAnswer, BackendError, WireError) as exc:
             self._fail(str(exc))
         except Exception:
             log.exception("a request of a %s failed", self.client.describe())
             self._fail("internal error")
         finally:
-            self._is_busy = False
+            self._task = None
 
     async def _exchange(self) -> None:
         """One request with what is queued, and its answer; an empty one if nothing is (a keep-alive)."""
@@ -248,8 +276,6 @@ class EventsBackend:
             if queue.is_empty:
                 self._queue = None
         if self._state is _State.LEAVING:
-            if self._queue is None:
-                self._retire()
             return
         self._restart_clock()
         self._act(events)
@@ -264,6 +290,7 @@ class EventsBackend:
             try:
                 async with self._requests.post(offer.body, self._meta, offer.replayed_bytes) as reply:
                     self._failures = 0
+                    _check_type(reply)
                     if self._state is _State.LEAVING:
                         return reply.headers, []
                     return reply.headers, await self._read_events(reply)
@@ -276,9 +303,7 @@ class EventsBackend:
             await asyncio.sleep(delay_s)
 
     async def _read_events(self, reply: Reply) -> list[Event]:
-        """The events of an answer, whose headers are obeyed too. Raises WireError for what is none."""
-        if reply.code != 200 or get_first(reply.headers, b"content-type") != MEDIA_TYPE:
-            raise WireError(502, f"backend answered {reply.code} instead of events")
+        """The events of an answer, whose headers are obeyed too. Raises WireError."""
         body = await read_limited(reply, MAX_RESPONSE_BYTES)
         if len(body) > MAX_RESPONSE_BYTES:
             raise WireError(502, f"answer exceeds {MAX_RESPONSE_BYTES} bytes")
@@ -293,8 +318,10 @@ class EventsBackend:
     # --- from the backend ------------------------------------------------------------------------------------------
 
     def _act(self, events: list[Event]) -> None:
-        """Give the client what the backend says; a CLOSE is its last word. Raises WireError."""
+        """Give the client what the backend says, until it is left; a CLOSE is its last word. Raises WireError."""
         for event in events:
+            if self._state not in _LISTENING:
+                return
             if event.type in _OPCODES:
                 self._relay(Data(_OPCODES[event.type], event.content))
             elif event.type in (EventType.PING, EventType.PONG):
@@ -303,7 +330,7 @@ class EventsBackend:
                 self.client.relay_control((Ping if event.type is EventType.PING else Pong)(event.content))
             elif event.type is EventType.CLOSE:
                 if self._state is _State.CLOSING:
-                    self._retire()
+                    self._take_leave()
                 self.client.backend_closed(event.close_status)
             else:
                 raise WireError(502, f"backend sent {event.type.value.decode()}")
@@ -319,7 +346,7 @@ class EventsBackend:
 
     def _restart_clock(self) -> None:
         """Every answer restarts the interval after which an empty request is made (ws spec §1.5)."""
-        if self._interval_s and self._state in (_State.OPEN, _State.CLOSING):
+        if self._interval_s and self._state in _LISTENING:
             if self._deadline is None:
                 self._deadline = Deadline(self._proxy.runtime.wheel, self)
             self._deadline.set(self._proxy.runtime.now() + self._interval_s)
@@ -327,9 +354,10 @@ class EventsBackend:
             self._deadline.clear()
 
     def on_deadline(self, now_s: float) -> None:
-        """The backend wants to hear from us."""
-        self._wants_request = True
-        self._wake()
+        """The backend wants to hear from us, if it is not just being asked: then its answer counts anew."""
+        if self._task is None:
+            self._wants_request = True
+            self._wake()
 
     def _fail(self, text: str) -> None:
         """The backend fails: the client is cut off, unless it does not depend on the backend any more."""
@@ -342,8 +370,18 @@ class EventsBackend:
     def _retire(self) -> None:
         self._state = _State.OVER
         self._queue = None
+        self._proxy.farewells.end(self)
         if self._deadline is not None:
             self._deadline.cancel()
+
+
+def _has_events(reply: Reply) -> bool:
+    return reply.code == 200 and get_first(reply.headers, b"content-type") == MEDIA_TYPE
+
+
+def _check_type(reply: Reply) -> None:
+    if not _has_events(reply):
+        raise WireError(502, f"backend answered {reply.code} instead of events")
 
 
 _NOTHING = Offer(b"", 0, 0, 0, False, True)

@@ -47,8 +47,9 @@ class RelayBackend:
         """See `DuplexOwner`."""
         return f"{self.client.describe()}, target {self._target}"
 
-    def begin(self) -> None:
+    def begin(self, duplex: Duplex) -> None:
         """The client has its 101: read from both sides."""
+        self.duplex = duplex
         self.client.go_on()
         self._go_on()
 
@@ -76,10 +77,12 @@ class RelayBackend:
     def leave(self) -> None:
         """See `BackendSide`."""
         self._send_close(NO_STATUS)
+        self._events = None
         self.duplex.close()
 
     def break_off(self) -> None:
         """See `BackendSide`."""
+        self._events = None
         self.duplex.abort()
 
     def client_drained(self) -> None:
@@ -108,8 +111,10 @@ class RelayBackend:
         self._go_on()
 
     def on_gone(self) -> None:
-        """See `DuplexOwner`: the backend left without a close frame."""
-        self.client.backend_broke_off()
+        """See `DuplexOwner`. A backend that has closed need not wait for the client's answer."""
+        if not self._close_received:
+            log.info("%s: backend broke off", self.describe())
+            self.client.backend_broke_off()
 
     def on_drained(self) -> None:
         """See `DuplexOwner`."""

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 MAX_QUEUED_WRITES = 100
 """Writes that wait for the end of a message that is being relayed; the bound of the protocol (ws spec §4.3)."""
 
+MAX_WAITING_BYTES = 1_000_000
+"""Of such writes together; a single one may be larger."""
+
+MAX_META_BYTES = 65536
+"""Names and values that one backend may set with `set-meta`, together."""
+
 INTERNAL_ERROR = 1011
 
 
@@ -116,6 +122,11 @@ class SocketHold:
         """Channels, for logs."""
         return f"WebSocket of {', '.join(self.plan.channels) or 'no channel'}"
 
+    @property
+    def written_at_s(self) -> float:
+        """When something was last sent or queued; 0 if nothing was."""
+        return self._written_at_s
+
     # --- subscriptions ---------------------------------------------------------------------------------------------
 
     def subscribe(self, channel: str, filters: tuple[str, ...]) -> bool:
@@ -135,12 +146,15 @@ class SocketHold:
         if kept != self.plan.subscriptions:
             self._move(kept, self.plan.meta)
 
-    def set_meta(self, name: str, value: str | None) -> None:
-        """Set what filters read of the connection; None removes it."""
+    def set_meta(self, name: str, value: str | None) -> bool:
+        """Set what filters read of the connection; None removes it. False when there is too much."""
         meta = {key: known for key, known in self.plan.meta.items() if key != name}
         if value is not None:
             meta[name] = value
+            if sum(len(key) + len(known or "") for key, known in meta.items()) > MAX_META_BYTES:
+                return False
         self._move(self.plan.subscriptions, meta)
+        return True
 
     def _move(self, subscriptions: tuple[Subscription, ...], meta: Mapping[str, str | None]) -> None:
         if not self.is_open:
@@ -311,7 +325,9 @@ class SocketHold:
             return self.outlet.write(frames)
         if self._waiting is None:
             self._waiting = []
-        if len(self._waiting) >= MAX_QUEUED_WRITES:
+        waiting_bytes = sum(map(len, self._waiting))
+        is_large = waiting_bytes > 0 and waiting_bytes + len(frames) > MAX_WAITING_BYTES
+        if is_large or len(self._waiting) >= MAX_QUEUED_WRITES:
             note_overflow(self._context.counters, self.outlet.describe(), self.describe())
             return False
         self._waiting.append(frames)
@@ -344,7 +360,6 @@ class SocketHold:
             return
         if not self.outlet.is_blocked:
             self._send_keep_alive(keep_alive.message)
-        self._written_at_s = now_s
         self._arm(now_s)
 
     def _send_keep_alive(self, message: Message) -> None:
@@ -352,7 +367,7 @@ class SocketHold:
         frame = encode_message(message.kind, message.content, is_compressed=self.is_compressed)
         if self._waiting is None or frame not in self._waiting:
             self._context.counters.keep_alives_sent += 1
-            self._write(frame)
+            self._send_own(frame)
 
     def send_delayed(self, order: SendDelayed) -> None:
         """Send a message later, and the one that is waiting for that now."""
@@ -370,8 +385,11 @@ class SocketHold:
             self._send_order(delayed.message)
 
     def _send_order(self, message: Message) -> None:
-        self._write(encode_message(message.kind, message.content, is_compressed=self.is_compressed))
-        self._written_at_s = self._context.now()
+        self._send_own(encode_message(message.kind, message.content, is_compressed=self.is_compressed))
+
+    def _send_own(self, frame: bytes) -> None:
+        if self._write(frame):
+            self._written_at_s = self._context.now()
 
     def _arm(self, from_s: float) -> None:
         if self._keep_alive is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 import pytest
 from tests.unit.net.backends import REQUEST, TIMEOUT_S, backend_stage
-from tests.unit.net.helpers import HUGE, eventually, settle
+from tests.unit.net.helpers import HUGE, OUTBOX, eventually, settle
 
 from holdfast.errors import BackendTimeout, BadResponse
 from holdfast.net.backend import MAX_INTERIM_RESPONSES, BackendConnection
@@ -279,3 +280,20 @@ async def test_a_request_on_a_stale_connection(is_lost: bool) -> None:
         with pytest.raises(BadResponse, match="before answering"):
             await connection.read_head()
         assert not connection.has_received and not connection.is_usable
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_connection_that_is_lost_cannot_be_given_up(is_lost: bool) -> None:
+    """After a 101 it belongs to an owner, who would never be told that it is gone."""
+    async with backend_stage() as stage:
+        connection, peer = await stage.connect()
+        connection.send_request(b"GET", b"GET / HTTP/1.1\r\n\r\n", is_upgrade=True)
+        await peer.read_until(b"\r\n\r\n")
+        await peer.send(b"HTTP/1.1 101 X\r\n\r\n")
+        assert (await connection.read_head()).code == 101
+        connection.abort()
+        if is_lost:
+            await settle()
+        nobody: Any = None
+        with pytest.raises(BadResponse):
+            connection.to_duplex(nobody, OUTBOX, None, lambda: None)

@@ -1,10 +1,25 @@
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
-from tests.unit.net.helpers import LIMITS, OUTBOX, FunctionService, Stage, echo, get, ok, staged
+import pytest
+from tests.unit.net.helpers import (
+    LIMITS,
+    OUTBOX,
+    FunctionService,
+    Owner,
+    Stage,
+    echo,
+    eventually,
+    get,
+    ok,
+    settle,
+    staged,
+)
 
 from holdfast.net.edge import Edge
+from holdfast.net.exchange import ClientExchange
 
 
 def make_edge(stage: Stage, max_connections: int) -> tuple[Edge, list[bool]]:
@@ -59,3 +74,25 @@ async def test_an_edge_is_drained_when_the_last_connection_has_ended() -> None:
         assert not edge.emptied.is_set()
         edge.closed(started[1])
         assert edge.emptied.is_set()
+
+
+@pytest.mark.parametrize("has_parking", [True, False])
+async def test_what_is_held_only_after_a_stop_has_begun_ends_at_once(has_parking: bool) -> None:
+    """Nobody would end it later, and the stop would wait for it in vain."""
+    owner = Owner()
+    is_stopping = asyncio.Event()
+
+    async def answer(exchange: ClientExchange) -> None:
+        await is_stopping.wait()
+        await owner.hold(exchange, b"first ")
+
+    async with staged(answer, has_parking=has_parking) as stage:
+        peer = await stage.ask(get())
+        await settle()
+        stage.edge.drain()
+        if stage.lot is not None:
+            stage.lot.end_holds()
+        is_stopping.set()
+        await peer.expect(b"first end")
+        await peer.expect_end()
+        await eventually(stage.edge.emptied.is_set, "emptied")

@@ -19,6 +19,7 @@ from holdfast.grip.values import HoldMode, KeepAlive, Subscription
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.network_filter import NetworkFilters
 from holdfast.proxy.next_link import NextLinks
 from holdfast.proxy.origin import HoldOrigin, Home, LinkTarget
@@ -193,7 +194,8 @@ def make_context(
         request_log=unused,
         is_debug=False,
         allow_compression=False,
-        websocket_idle_s=0,
+        websocket_idle_s=1800,
+        farewells=Farewells(1000, runtime.counters),
         wall_clock=lambda: 0.0,
     )
 

@@ -665,6 +665,21 @@ class TestKeepAlive:
         assert client.messages == ["k"]
         assert world.counters.keep_alives_sent == 1
 
+    def test_what_a_slow_client_loses_is_not_written(self) -> None:
+        """It tells how long the connection is silent."""
+        world = World()
+        client = world.socket("c")
+        client.hold.set_keep_alive(every(10))
+        armed_at_s = client.hold.written_at_s
+        client.outlet.mood = Mood.REFUSES
+        world.pass_time(25)
+        client.hold.send_delayed(later(1, "d"))
+        client.hold.flush_delayed()
+        assert client.hold.written_at_s == armed_at_s
+        client.outlet.mood = Mood.TAKES
+        world.pass_time(10)
+        assert client.hold.written_at_s > armed_at_s
+
     def test_waits_for_the_end_of_a_message(self) -> None:
         """ws spec §2.8"""
         world = World()

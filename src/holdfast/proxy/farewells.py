@@ -1,0 +1,48 @@
+"""Sessions that outlive their client, because their backend is still to be told that it has left (ws spec §1.4).
+
+Backends may take minutes to answer, and clients come and go much faster: how many such sessions there are is bounded.
+An orderly stop waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from holdfast.counters import Counters
+
+
+class Farewells:
+    """Those who are saying their last word.
+
+    Args:
+        max_open: at once; the backends of further ones are not told.
+    """
+
+    def __init__(self, max_open: int, counters: Counters) -> None:
+        self._max_open = max_open
+        self._counters = counters
+        self._open: set[object] = set()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def begin(self, who: object) -> bool:
+        """Whether there is room for one more; whoever gets it calls `end`."""
+        if len(self._open) >= self._max_open:
+            self._counters.farewells_refused += 1
+            return False
+        self._open.add(who)
+        self._is_empty.clear()
+        return True
+
+    def end(self, who: object) -> None:
+        """It is said, or cannot be. Nothing happens when nothing was begun."""
+        self._open.discard(who)
+        if not self._open:
+            self._is_empty.set()
+
+    async def ended(self) -> None:
+        """Wait until nobody is saying anything."""
+        await self._is_empty.wait()
