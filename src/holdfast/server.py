@@ -237,7 +237,7 @@ class Server:
             uris=specs.uris(),
             recover=self._recover,
             has_connection=self._statistics.connections.exists,
-            refresh=self._proxy.sessions.refresh,
+            refresh=self._refresh,
         )
         return ZmqDoors(specs, self._runtime, self._zmq, targets)
 
@@ -273,6 +273,10 @@ class Server:
         now_s = self._runtime.now()
         for hold in self._registry.holds():
             hold.update(now_s)
+
+    def _refresh(self, connection_id: str) -> bool:
+        """Have the backend of a WebSocket asked for news; a WebSocket server need not be asked (ws spec §1.7)."""
+        return self._proxy.sessions.refresh(connection_id) or self._statistics.connections.is_websocket(connection_id)
 
     def _watch_subscriptions(self, is_wanted: bool) -> None:
         """It begins to matter how many subscribers channels have, or no longer does."""

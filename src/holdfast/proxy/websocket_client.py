@@ -128,8 +128,6 @@ class WebSocketClient:
         self.duplex = duplex
         self._presence = presence
         presence.peer = self
-        if self._state is _State.CLOSED:
-            self._depart()
         self._touch()
         self.hold.open(duplex)
         self._proxy.counters.websockets_opened += 1

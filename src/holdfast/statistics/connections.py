@@ -69,7 +69,7 @@ class Connections:
         self._ttl_s = ttl_s
         self._send = send
         self._number = 0
-        self._ids: set[str] = set()
+        self._named: dict[str, Presence] = {}
         # A second less, because naming them takes a while.
         self._ring: list[set[Presence]] = [set() for _ in range(max(ttl_s * 3 // 4 - 1, 1))]
         self._hand = 0
@@ -81,7 +81,12 @@ class Connections:
 
     def exists(self, connection_id: str) -> bool:
         """Whether a connection with this id is there now."""
-        return connection_id in self._ids
+        return connection_id in self._named
+
+    def is_websocket(self, connection_id: str) -> bool:
+        """Whether it is that of a WebSocket."""
+        presence = self._named.get(connection_id)
+        return presence is not None and presence.type is ConnectionType.WEBSOCKET
 
     def begin(self, presence: Presence) -> None:
         """Name a connection that begins or is handed over, if it matters to anybody, and keep it in mind."""
@@ -89,7 +94,7 @@ class Connections:
             presence.slot = self._hand
             self._ring[self._hand].add(presence)
         if presence.id is not None:
-            self._ids.add(presence.id)
+            self._named[presence.id] = presence
         if self.is_wanted:
             self._name(presence)
 
@@ -100,7 +105,7 @@ class Connections:
             presence.slot = None
         presence.route.end(presence.started)
         if presence.id is not None:
-            self._ids.discard(presence.id)
+            self._named.pop(presence.id, None)
             if self.is_wanted:
                 self._send(ConnectionGone(presence.route.name, presence.id))
 
@@ -122,7 +127,7 @@ class Connections:
         if connection_id is None:
             self._number += 1
             connection_id = presence.id = f"{self._instance}:{self._number}"
-            self._ids.add(connection_id)
+            self._named[connection_id] = presence
         address = presence.peer.client_address or None
         route = presence.route.name
         self._send(Connection(route, connection_id, presence.type, address, presence.is_tls, self._ttl_s))

@@ -24,7 +24,9 @@ from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.push.plan import RouteTerms
 from holdfast.push.socket_hold import SocketHold
+from holdfast.statistics.connections import Presence
 from holdfast.wire.headers import Headers
+from holdfast.wire.statistics import ConnectionType
 from holdfast.wire.websocket.close import CloseStatus, encode_close_payload
 from holdfast.wire.websocket.frames import Opcode, encode_frame, encode_masked_frame
 from holdfast.wire.websocket.stream import Close, Data, Event, FrameReader, Ping
@@ -44,6 +46,8 @@ class FakeDuplex:
     Attributes:
         end: how the connection ended: "closed" in good order, "aborted", or the other end is "gone".
     """
+
+    peer_address = "client"
 
     def __init__(self, owner: DuplexOwner, *, is_client: bool) -> None:
         self.is_blocked = False
@@ -264,7 +268,8 @@ class SocketWorld(ProxyWorld):
         """Give the client its 101."""
         duplex = FakeDuplex(client, is_client=True)
         self._ends.append(duplex)
-        client.open(duplex)
+        counts = self.context.statistics.routes.unnamed
+        client.open(duplex, Presence(counts, counts.begin(), ConnectionType.WEBSOCKET, client, is_tls=False))
         return duplex
 
     def relay(self, prefix: bytes | None = None) -> tuple[FakeDuplex, FakeDuplex]:
@@ -316,6 +321,7 @@ class SocketWorld(ProxyWorld):
             posts.script += [events() for _ in range(5)]
         await asyncio.sleep(700)
         assert len(self.proxy.farewells) == 0
+        assert self.context.statistics.routes.unnamed.connections == 0
         assert not any(posts.open for posts in self._posts)
         await super().close()
 

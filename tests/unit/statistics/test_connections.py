@@ -81,6 +81,14 @@ def test_it_exists_while_it_is_there() -> None:
     assert not office.connections.exists("i:1")
 
 
+def test_websockets_are_told_from_others() -> None:
+    office = Office()
+    office.begin("http")
+    kind = ConnectionType.WEBSOCKET
+    office.connections.begin(Presence(office.route, office.route.begin(), kind, Client(), is_tls=True, id="ws"))
+    assert [office.connections.is_websocket(name) for name in ("http", "ws", "nobody")] == [False, True, False]
+
+
 class TestWhileNobodyWantsToKnow:
     def test_nothing_is_said_and_no_id_is_made(self) -> None:
         office = Office(is_wanted=False)
