@@ -47,8 +47,6 @@ class FakeDuplex:
         end: how the connection ended: "closed" in good order, "aborted", or the other end is "gone".
     """
 
-    peer_address = "client"
-
     def __init__(self, owner: DuplexOwner, *, is_client: bool) -> None:
         self.is_blocked = False
         self.unsent_bytes = 0
