@@ -3,6 +3,7 @@
 HoldfastError
 ├── WireError        a peer sent bytes that are not valid; carries the status to answer
 ├── FrameError       a WebSocket peer sent a frame that is not valid; carries the close code
+├── PacketError      a ZeroMQ peer sent a message that is not valid; it is thrown away
 ├── GripError        a backend's instruct or a publisher's item is not valid
 ├── RouteError       a line of the routes file is not valid
 ├── ConfigError      a setting is unknown or has a bad value
@@ -52,6 +53,10 @@ class FrameError(HoldfastError):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+class PacketError(HoldfastError):
+    """A ZeroMQ peer sent a message that is not valid. It is counted, logged and thrown away, and never answered."""
 
 
 class GripError(HoldfastError):
