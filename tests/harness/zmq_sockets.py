@@ -7,11 +7,11 @@ an XPUB shows when it is subscribed to.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import zmq
 from tests.harness.client import DEFAULT_TIMEOUT_S
-from tests.harness.timing import scaled
+from tests.harness.timing import eventually, scaled
 
 SUBSCRIBED, UNSUBSCRIBED = b"\x01", b"\x00"
 
@@ -42,6 +42,19 @@ class ZmqSocket:
             self._socket.send_multipart(parts)
         except zmq.Again:
             raise TimeoutError(f"{parts!r} cannot be sent") from None
+
+    def send_reachable(self, *parts: bytes) -> None:
+        """Send one message by a ROUTER that may not know the receiver yet; other sockets wait by themselves."""
+        if self._socket.type == zmq.ROUTER:
+            self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        eventually(lambda: self._is_sent(parts), f"a way for {parts[0]!r}")
+
+    def _is_sent(self, parts: Sequence[bytes]) -> bool:
+        try:
+            self._socket.send_multipart(parts, zmq.DONTWAIT)
+        except zmq.ZMQError:
+            return False
+        return True
 
     def receive(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> list[bytes]:
         """The parts of the next message."""
