@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +16,9 @@ from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect
 from tests.harness.grip import Stage, fresh_channel, poll_reply
 from tests.harness.ports import free_port
-from tests.harness.proxy import Launch, ProxyUnderTest, differs
+from tests.harness.proxy import PROJECT, Launch, ProxyUnderTest, differs, selected_driver
 from tests.harness.publish import publish_ok, stream_item, with_ids
+from tests.harness.timing import scaled
 from tests.harness.websocket import binary, text
 from tests.harness.ws_stage import WebSocketStage
 from tests.harness.zmq_sockets import ZmqSocket, ZmqSockets
@@ -236,6 +240,42 @@ def test_truncated(
     door.send(tnet.encode(item(channel, "next")))
     assert client.read_data(4) == b"next"
     proxy.wait_log(WARNING + r"invalid format \(tnetstring parse failed\), skipping$")
+
+
+class TestPublishCommand:
+    """grip-115: the ZeroMQ half; the HTTP half is in test_publish_command.py."""
+
+    @staticmethod
+    def run(spec: str, *arguments: str) -> tuple[int, str]:
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
+        command = [*selected_driver().publish_command(), *arguments, "--spec", spec]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=scaled(15), check=False)
+        return done.returncode, done.stdout
+
+    def test_item(self, sockets: ZmqSockets, tmp_path: Path) -> None:
+        """One bare TNetString, with bytes as they are."""
+        spec = f"tcp://127.0.0.1:{free_port()}"
+        door = sockets.bound(zmq.PULL, spec)
+        (tmp_path / "data").write_bytes(b"\xff\xfe")
+        arguments = ["c", f"@{tmp_path}/data", "--id", "2", "--prev-id", "1", "--sender", "bob", "-H", "X-A: 1"]
+        assert self.run(spec, *arguments) == (0, "Published\n")
+        received = tnet.decode(door.receive_one())
+        response = received["formats"].pop("http-response")
+        assert received == {
+            "channel": b"c",
+            "id": b"2",
+            "prev-id": b"1",
+            "meta": {"sender": b"bob"},
+            "formats": {"http-stream": {"content": b"\xff\xfe"}, "ws-message": {"content": b"\xff\xfe"}},
+        }
+        assert (response["code"], response["body"]) == (200, b"\xff\xfe")
+        assert response["headers"] == [[b"X-A", b"1"]]
+
+    def test_arrives(self, stage: Stage, spec: str) -> None:
+        channel = fresh_channel()
+        stream, poll = stage.stream(channel), stage.poll(channel)
+        assert self.run(spec, channel, "hello") == (0, "Published\n")
+        assert (stream.read_data(6), poll.read_response().text) == (b"hello\n", "hello\n")
 
 
 class TestSpecs:
