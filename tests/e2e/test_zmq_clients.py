@@ -121,7 +121,7 @@ class TestPush:
         """Its formats turn bytes into base64, which only the HTTP door understands (grip spec §8.4)."""
         channel = fresh_channel()
         stream = stage.stream(channel)
-        pushing.publish_http_stream(channel, b"\x00\xff", blocking=True)
+        pushing.publish_http_stream(channel, HttpStreamFormat(b"\x00\xff"), blocking=True)
         pushing.publish_http_stream(channel, "x", blocking=True)
         assert stream.read_data(1) == b"x"
         stage.proxy.wait_log(r"IN pull: .*'http-stream' does not contain 'content', skipping$")
