@@ -83,13 +83,9 @@ class TestFirstPacket:
         assert client.read_response().status == 200
 
     def test_body(self, asker: StreamAsker) -> None:
-        """That is there already."""
+        """With the first packet, or when credits come."""
         client, exchange = asker.ask(method="POST", body=b"\x00\xff")
-        body = exchange.request.get("body", b"")
-        if exchange.request.get("more"):
-            exchange.send(type="credit", credits=CREDITS)
-            body += exchange.receive()["body"]
-        assert body == b"\x00\xff"
+        assert exchange.read_body() == b"\x00\xff"
         exchange.send(code=200)
         assert client.read_response().status == 200
 
@@ -341,7 +337,8 @@ class TestFailures:
         assert exchange.receive_type("cancel")
 
     def test_discarded(self, asker: StreamAsker) -> None:
-        """Messages that are no packets, or for nobody, change nothing."""
+        """Messages that are no packets, or for nobody, change nothing; there is a warning."""
+        before = len(asker.proxy.log_lines(r"\[WARN\]"))
         client, exchange = asker.ask()
         sender = exchange.request["from"]
         usual = {"from": asker.backend.name, "id": exchange.request["id"]}
@@ -362,6 +359,7 @@ class TestFailures:
             asker.backend.publish(sender + b" " + data)
         exchange.send(code=200, body="x")
         assert client.read_response().text == "x"
+        asker.proxy.wait_log(r"\[WARN\]", before + 1)
 
 
 def rest_of(client: RawClient) -> bytes:

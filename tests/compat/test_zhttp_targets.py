@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from tests.harness.client import Connect, fetch
 from tests.harness.ports import free_port, free_ports, is_open
-from tests.harness.proxy import Launch, differs
+from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.timing import eventually, scaled
 from tests.harness.zhttp import ReqBackend, StreamAsker, StreamBackend, encode_packet, fresh_path
 
@@ -83,6 +83,23 @@ class TestSockets:
         finally:
             backend.stop()
 
+    def test_backends_share_the_load(self, launch_once: Launch, connect: Connect) -> None:
+        """In turn, when both are connected."""
+        spec, port = f"tcp://127.0.0.1:{free_port()}", free_ports(3)
+        proxy = launch_once(f"req zhttpreq/{spec}", f"z zhttp/tcp://127.0.0.1:{port}")
+        backends = [ReqBackend(spec) for _ in range(2)]
+        streams = [StreamBackend.on_port(port) for _ in range(2)]
+        try:
+            for stream in streams:
+                stream.wait_subscribed()
+            eventually(lambda: {serve_one(proxy, "req", backends, connect) for _ in range(2)} == {0, 1}, "both")
+            eventually(lambda: {serve_one(proxy, "z", streams, connect) for _ in range(2)} == {0, 1}, "both streams")
+        finally:
+            for backend in backends:
+                backend.stop()
+            for stream in streams:
+                stream.stop()
+
     @differs("zhttp-bad-spec")
     @pytest.mark.parametrize("target", ["zhttp/nonsense", "zhttpreq/nonsense"])
     def test_bad_spec(self, launch_once: Launch, target: str) -> None:
@@ -93,6 +110,25 @@ class TestSockets:
         proxy.wait_log(r"\[WARN\].*routes:1")
         eventually(lambda: fetch(proxy.port, "/", host="new").status == 200, "the other line")
         assert fetch(proxy.port, "/", host="bad").status == 502
+
+
+def serve_one(
+    proxy: ProxyUnderTest, host: str, backends: Sequence[ReqBackend | StreamBackend], connect: Connect
+) -> int:
+    """Make a request, and return the number of the backend to which it came."""
+    client, path = connect(proxy.port), fresh_path()
+    client.request(path, host=host)
+    deadline = time.monotonic() + scaled(5)
+    while time.monotonic() < deadline:
+        for number, backend in enumerate(backends):
+            try:
+                exchange = backend.take(path, 0.05)
+            except TimeoutError:
+                continue
+            exchange.reply(code=200, body="x")
+            assert client.read_response().text == "x"
+            return number
+    raise AssertionError(f"no backend was asked for {path}")
 
 
 @differs("truncated-tnetstring")

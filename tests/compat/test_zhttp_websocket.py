@@ -13,6 +13,7 @@ from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.publish import publish_ok
 from tests.harness.timing import eventually
 from tests.harness.websocket import Opcode, WebSocketClient, binary, close, fragments, ping, pong, text
+from tests.harness.ws_events import OPEN, encode_events, text_event
 from tests.harness.ws_stage import control, ws_item
 from tests.harness.zhttp import CREDITS, StreamAsker, StreamBackend, header_list, path_of
 
@@ -33,6 +34,7 @@ def proxy(launch: Launch, port: int) -> ProxyUnderTest:
         f"secure {target},ssl",
         f"plain,no_grip {target}",
         f"failover {target} test",
+        f"events {target},over_http",
         f"nobody {nobody}",
     )
 
@@ -258,7 +260,7 @@ class TestToTheClient:
     def test_close_without_code(self, asker: StreamAsker) -> None:
         client, exchange = asker.socket()
         exchange.send(type="close")
-        assert client.read().close_code in (None, 1000)
+        client.expect(close(1000))
 
     @pytest.mark.parametrize("fields", [{"type": "cancel"}, {"type": "error"}])
     def test_cancel(self, asker: StreamAsker, fields: dict[str, Any]) -> None:
@@ -282,6 +284,22 @@ class TestToTheClient:
             exchange.send(content_type="binary", body=b"x" * 100_000)
             client.expect(binary(b"x" * 100_000))
             exchange.receive_credits(100_000)
+
+
+class TestOverHttp:
+    def test_messages(self, asker: StreamAsker) -> None:
+        """WebSocket-over-HTTP needs no more of the target than any request."""
+        client, exchange = asker.shake(host="events")
+        path = path_of(exchange.request)
+        assert (exchange.request["method"], exchange.read_body()) == (b"POST", b"OPEN\r\n")
+        events = [["Content-Type", "application/websocket-events"]]
+        exchange.send(code=200, reason="OK", headers=events, body=encode_events(OPEN))
+        client.accepted()
+        client.send_text("hello")
+        exchange = asker.backend.take(path)
+        assert exchange.read_body() == b"TEXT 5\r\nhello\r\n"
+        exchange.send(code=200, reason="OK", headers=events, body=encode_events(text_event("answer")))
+        client.expect_text("answer")
 
 
 class TestGrip:

@@ -251,6 +251,7 @@ class TestConnCheck:
 class TestRefresh:
     """It lets WebSocket-over-HTTP connections ask their backend, with an empty request (websocket spec §1.7)."""
 
+    @pytest.mark.spec("ws-42")
     def test_by_id(self, ws: WebSocketStage, door: CommandClient) -> None:
         _, script = ws.over_http()
         name = script.requests[0].header("Connection-Id")

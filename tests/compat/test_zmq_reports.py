@@ -139,6 +139,7 @@ class TestReports:
         assert 2 <= len(reports) <= 5
         client.close()
 
+    @pytest.mark.slow
     def test_silence(self, launch_once: Launch, backend: ScriptedBackend, sockets: ZmqSockets) -> None:
         """After the last traffic, one report of zeros, and no more."""
         spec = f"tcp://127.0.0.1:{free_port()}"

