@@ -12,7 +12,10 @@ HoldfastError
     ├── ConnectError     it could not be connected to (another target may be tried)
     ├── BackendTimeout   it was silent for too long
     ├── BadResponse      it closed early or sent something that is not an HTTP response
-    └── AddressRefused   the address policy does not allow to connect to it
+    ├── AddressRefused   the address policy does not allow to connect to it
+    ├── LengthRequired   it takes only requests whose length is declared
+    ├── NoBackend        nobody is connected who would take the request
+    └── BackendSilent    it took the request perhaps, and gave no sign of life
 
 The message of an exception says what was got, what was expected and, where there is one, the limit. It is meant for
 logs and for debug mode; what a client may see is decided where the answer is made.
@@ -93,3 +96,15 @@ class BadResponse(BackendError):
 
 class AddressRefused(BackendError):
     """The address policy does not allow a connection to any address of the backend."""
+
+
+class LengthRequired(BackendError):
+    """The backend takes only requests whose length is declared."""
+
+
+class NoBackend(BackendError):
+    """No ZeroMQ backend is connected that would take the request."""
+
+
+class BackendSilent(BackendError):
+    """A ZeroMQ backend gave no sign of life for longer than the limit; it may never have been there."""

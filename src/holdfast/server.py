@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 
@@ -22,10 +23,12 @@ from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
+from holdfast.net.zmq_socket import ZmqContext
 from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.service import ProxyService
+from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.channels import Registry
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
@@ -84,6 +87,8 @@ class Server:
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
         capacity = _client_capacity(settings.runner.client_maxconn, max_files)
         self._farewells = Farewells(capacity, runtime.counters)
+        self._zmq = ZmqContext()
+        self._zhttp = ZhttpBackends(runtime, self._zmq, _make_proxy_id())
         self._proxy = ProxyContext(
             runtime=runtime,
             routes=RouteTable([]),
@@ -109,6 +114,7 @@ class Server:
             allow_compression=settings.runner.allow_compression,
             websocket_idle_s=settings.holdfast.websocket_idle_timeout,
             farewells=self._farewells,
+            zhttp=self._zhttp,
         )
         self._updates.backends = HeldBackends(self._proxy)
         self._registry.events.closed = self._publisher.forget_channel
@@ -163,6 +169,8 @@ class Server:
         if self._parking is not None:
             self._parking.close()
         self._pool.close()
+        self._zhttp.close()
+        self._zmq.close()
         self._runtime.close()
 
     # --- doors -----------------------------------------------------------------------------------------------------
@@ -216,6 +224,7 @@ class Server:
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
             Gauge("farewells", "WebSockets that are over, whose backend is being told", lambda: len(self._farewells)),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
+            Gauge("zhttp_exchanges", "Exchanges with ZeroMQ backends", lambda: self._zhttp.exchange_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
         ]
 
@@ -228,6 +237,12 @@ class Server:
 
     def _apply_routes(self, table: RouteTable) -> None:
         self._proxy.routes = table
+        self._zhttp.apply(table)
+
+
+def _make_proxy_id() -> bytes:
+    """What ZeroMQ backends call this process; they may serve several machines, whose process numbers are the same."""
+    return f"holdfast_{os.getpid()}_{os.urandom(4).hex()}".encode()
 
 
 def _client_capacity(wanted: int, max_files: int) -> int:

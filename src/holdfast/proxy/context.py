@@ -15,6 +15,7 @@ from holdfast.net.parking import ParkingLot
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.farewells import Farewells
+from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.outlet import HoldContext
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.routing.forward import ForwardPolicy
@@ -34,6 +35,7 @@ class ProxyContext:
         wall_clock: seconds since 1970, for signatures.
         parking, outbox_limits: for the backends of WebSockets; no parking where there is no epoll.
         allow_compression: whether WebSocket clients may compress.
+        zhttp: the backends that connect by ZeroMQ.
         websocket_idle_s: silence both ways that ends a WebSocket.
         farewells: sessions whose client is gone.
     """
@@ -53,6 +55,7 @@ class ProxyContext:
     allow_compression: bool
     websocket_idle_s: float
     farewells: Farewells
+    zhttp: ZhttpBackends
 
     @property
     def counters(self) -> Counters:

@@ -196,6 +196,7 @@ def make_context(
         allow_compression=False,
         websocket_idle_s=1800,
         farewells=Farewells(1000, runtime.counters),
+        zhttp=unused,
         wall_clock=lambda: 0.0,
     )
 
