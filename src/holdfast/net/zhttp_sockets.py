@@ -20,6 +20,9 @@ REQUESTS_HWM = 100
 
 STREAM_HWM = 101_000
 
+LINGER_MS = 300
+"""How long the process may wait at its end for backends to take what was said to them last."""
+
 RETRY_S = 0.1
 LATE_S = 10.0
 """A backend that has answered has this long to connect its other sockets."""
@@ -100,6 +103,7 @@ class StreamSockets:
         self._on_other = on_other
         self._push = ZmqSocket(runtime, context, zmq.PUSH, hwm=REQUESTS_HWM)
         self._router = ZmqSocket(runtime, context, zmq.ROUTER, hwm=STREAM_HWM, on_message=self._receive_routed)
+        self._router.set_option(zmq.LINGER, LINGER_MS)  # the last packets tell backends that exchanges are over
         self._router.set_option(zmq.ROUTING_ID, proxy_id)
         self._router.set_option(zmq.ROUTER_MANDATORY, 1)
         # a backend that comes back under its name gets what is meant for it, even if its last connection still stands

@@ -12,17 +12,26 @@ from holdfast.errors import BackendError, ConnectError, WireError
 from holdfast.grip.ws_extension import parse_grip_extension
 from holdfast.logs import Outcome, RequestRecord
 from holdfast.net.exchange import ClientExchange, ClientGone
-from holdfast.proxy.answers import INTERNAL_ERROR, ROUTE_NOT_FOUND, TEXT_PLAIN, ErrorAnswer, origin_error
+from holdfast.proxy.answers import (
+    INTERNAL_ERROR,
+    NO_SOCKETS_IN_ONE_PACKET,
+    ROUTE_NOT_FOUND,
+    TEXT_PLAIN,
+    ErrorAnswer,
+    backend_error_answer,
+    origin_error,
+)
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_requests import EventRequests, Rejection, for_target
 from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.origin import HoldOrigin, Home
 from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
-from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.proxy.websocket_client import BackendSide, WebSocketClient
 from holdfast.proxy.websocket_connect import connect_backend
 from holdfast.proxy.websocket_echo import EchoBackend
 from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
 from holdfast.proxy.websocket_relay import RelayBackend
+from holdfast.proxy.zhttp_websocket import ZhttpSocketBackend, make_handshake
 from holdfast.push.plan import RouteTerms
 from holdfast.push.socket_hold import SocketHold
 from holdfast.routing.forward import is_tls_by_header
@@ -94,7 +103,7 @@ class WebSocketExchange:
                 ErrorAnswer(error.status, error.text, is_last=True) if is_ours else origin_error(error.text)
             )
         except BackendError as exc:
-            outcome = self._answer(origin_error(str(exc)))
+            outcome = self._answer(backend_error_answer(exc, str(exc)))
         except ClientGone:
             pass
         except Exception:
@@ -140,6 +149,10 @@ class WebSocketExchange:
             await self._open_echo(rule, target, uri)
         elif target.over_http:
             await self._open_over_http(rule, target, uri)
+        elif target.kind is TargetKind.ZHTTP:
+            await self._open_zhttp(rule, target, uri)
+        elif target.kind is TargetKind.ZHTTPREQ:
+            raise origin_error(NO_SOCKETS_IN_ONE_PACKET)
         else:
             await self._open_relay(rule, target, uri)
 
@@ -233,11 +246,31 @@ class WebSocketExchange:
                 log.info("%s: %s", backend.describe(), exc)
                 client.backend_broke_off()
 
+    async def _open_zhttp(self, rule: Rule, target: Target, uri: ClientUri) -> None:
+        """A ZeroMQ backend (ws spec §7.8)."""
+        proxy, is_trusted = self._proxy, self._is_trusted
+        handshake = make_handshake(proxy, rule, target, uri, self._client, is_tls=self._is_tls, is_trusted=is_trusted)
+        has_grip = not rule.no_grip and not is_trusted
+        backend = ZhttpSocketBackend(proxy, proxy.zhttp.streams(target), has_grip=has_grip)
+        answer = await backend.open(handshake)
+        if isinstance(answer, Rejection):
+            self._reject(answer.code, answer.reason, answer.headers, answer.body)
+            return
+        client = self._make_client(backend, rule, target, uri)
+        backend.client = client
+        try:
+            is_accepted = await self._accept(client, answer.reason, answer.headers)
+        except BaseException:
+            backend.break_off()
+            raise
+        if not is_accepted:
+            backend.break_off()
+            return
+        backend.begin()
+
     # --- answers ---------------------------------------------------------------------------------------------------
 
-    def _make_client(
-        self, backend: EchoBackend | EventsBackend | RelayBackend, rule: Rule, target: Target, uri: ClientUri
-    ) -> WebSocketClient:
+    def _make_client(self, backend: BackendSide, rule: Rule, target: Target, uri: ClientUri) -> WebSocketClient:
         terms = RouteTerms(
             key=rule.id if rule.has_explicit_id else "",
             prefix=rule.prefix,

@@ -108,10 +108,7 @@ class Session:
     def send(self, content: Content, credits: int = 0) -> None:
         """Send a later packet, if the backend has said where to."""
         if self.address is not None and not self.is_over:
-            if isinstance(content, Data):
-                self.credits -= len(content.body)
-            elif isinstance(content, Ping | Pong):
-                self.credits -= len(content.payload)
+            self.credits -= content_size(content)
             frame = encode_packet(self._service.proxy_id, self.next_place(), content, credits)
             self._service.send_to(self.address, frame)
 
@@ -179,10 +176,8 @@ class Session:
 
     def _watch_window(self, content: Content) -> None:
         """Notice when the backend sends more than it was granted; that is tolerated, within limits of the owner's."""
-        if not isinstance(content, Data):
-            return
         was_within = self._window_bytes >= 0
-        self._window_bytes -= len(content.body)
+        self._window_bytes -= content_size(content)
         if was_within and self._window_bytes < 0:
             self._service.runtime.counters.zhttp_windows_exceeded += 1
             log.info("%s: backend sends more than it was granted", self.describe())
@@ -201,3 +196,10 @@ class Session:
         self.send(Signal.CANCEL)
         self.end()
         owner.on_broken(BackendSilent(f"backend was silent for {SILENCE_S:g} seconds"))
+
+
+def content_size(content: Content) -> int:
+    """The bytes of a packet that need credits."""
+    if isinstance(content, Data):
+        return len(content.body)
+    return len(content.payload) if isinstance(content, Ping | Pong) else 0

@@ -67,7 +67,9 @@ class StreamService:
         self._sockets = sockets
 
     def close(self) -> None:
-        """Stop; the exchanges that are left hear nothing any more."""
+        """Stop; backends are told of exchanges that are not over."""
+        for session in list(self._sessions.values()):
+            session.cancel()
         self._deadline.cancel()
         if self._sockets is not None:
             self._sockets.close()
