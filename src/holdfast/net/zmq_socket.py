@@ -46,9 +46,9 @@ class ZmqContext:
         return self._context.socket(kind)
 
     def close(self) -> None:
-        """Stop the thread. All sockets must be closed."""
+        """Stop the thread, and close the sockets that are still open: it would wait for them."""
         if self._context is not None:
-            self._context.term()
+            self._context.destroy()
 
 
 class ZmqSocket:
@@ -106,7 +106,9 @@ class ZmqSocket:
                 if ipc_file_mode is not None:
                     os.chmod(path, ipc_file_mode)
                 self._files.append(_File(path, os.stat(path).st_ino))
-        except (zmq.ZMQError, OSError) as exc:
+        except zmq.ZMQError as exc:
+            raise ConfigError(f"cannot bind {spec}: {zmq.strerror(exc.errno or 0)}") from exc
+        except OSError as exc:
             raise ConfigError(f"cannot bind {spec}: {exc.strerror}") from exc
         self._schedule()
 
@@ -115,7 +117,7 @@ class ZmqSocket:
         try:
             self._socket.connect(spec)
         except zmq.ZMQError as exc:
-            raise ConfigError(f"cannot connect to {spec}: {exc.strerror}") from exc
+            raise ConfigError(f"cannot connect to {spec}: {zmq.strerror(exc.errno or 0)}") from exc
         self._schedule()
 
     def send(self, parts: Sequence[bytes]) -> bool:

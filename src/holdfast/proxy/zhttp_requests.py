@@ -120,7 +120,7 @@ class RequestService:
             return
         for place in response.places:
             question = self._questions.get(place.id)
-            if question is None:
+            if question is None or question.answer.done():
                 self._runtime.counters.zhttp_packets_unclaimed += 1
                 log.debug("%s: answer to no open request", self._name)
             else:
@@ -142,8 +142,6 @@ class _Question:
         self._deadline.set(runtime.now() + SILENCE_S)
 
     def settle(self, response: Response) -> None:
-        if self.answer.done():
-            return
         try:
             self.answer.set_result(_read_answer(response))
         except BackendError as exc:

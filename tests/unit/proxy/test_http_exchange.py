@@ -80,6 +80,7 @@ class ProxyStage:
             allow_compression=False,
             websocket_idle_s=1.0,
             farewells=unused,
+            zhttp=unused,
         )
         self.rule = make_rule(f"localhost 127.0.0.1:{self._backend.getsockname()[1]}")
 
