@@ -258,15 +258,8 @@ class WebSocketExchange:
             return
         client = self._make_client(backend, rule, target, uri)
         backend.client = client
-        try:
-            is_accepted = await self._accept(client, answer.reason, answer.headers)
-        except BaseException:
-            backend.break_off()
-            raise
-        if not is_accepted:
-            backend.break_off()
-            return
-        backend.begin()
+        if await self._accept(client, answer.reason, answer.headers, backend.break_off):
+            backend.begin()
 
     # --- answers ---------------------------------------------------------------------------------------------------
 

@@ -111,6 +111,7 @@ class Handshakes:
         registry = Registry(runtime.wheel, runtime.now)
         updates = Updates(runtime.wheel, runtime.now, runtime.loop.call_later)
         log: Any = self.log
+        unused: Any = None
         self.context = ProxyContext(
             runtime=runtime,
             routes=RouteTable(),
@@ -129,6 +130,7 @@ class Handshakes:
             allow_compression=False,
             websocket_idle_s=1800.0,
             farewells=Farewells(10, stage.counters),
+            zhttp=unused,
         )
         self.route()
 

@@ -256,6 +256,21 @@ async def test_giving_up_before_the_backend_has_said_where_it_is(tmp_path: Path)
         assert (first.owner.errors, second.owner.errors, stage.counters.zhttp_timeouts) == ([], [], 0)
 
 
+async def test_too_many_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is not waited for what their backends say."""
+    monkeypatch.setattr(zhttp_streams, "MAX_ABANDONED", 1)
+    async with zhttp_stage.zhttp_stage(tmp_path) as stage:
+        first, second, third = await exchanges(stage, 3)
+        first.session.cancel()
+        first.session.cancel()
+        second.session.cancel()
+        assert (stage.zhttp.exchange_count, stage.counters.zhttp_packets_unsent) == (2, 1)
+        first.send(0, code=200)
+        assert content_of(await first.peer.next()) == {"type": b"cancel"}
+        third.session.cancel()
+        assert (stage.zhttp.exchange_count, stage.counters.zhttp_packets_unsent) == (1, 1)
+
+
 async def test_more_than_was_granted(tmp_path: Path) -> None:
     """It is noticed once, and tolerated."""
     async with zhttp_stage.zhttp_stage(tmp_path) as stage:
