@@ -114,6 +114,21 @@ class TestMethods:
     def test_publish_refused(self, door: CommandClient, args: dict[str, Any], text: str) -> None:
         assert door.call("publish", **args) == {**BAD, "value": text.encode()}
 
+    @differs("number-types")
+    @pytest.mark.parametrize("code", [b"abc", True, 200.6])
+    def test_number_that_is_none(self, door: CommandClient, code: object) -> None:
+        text = "Invalid format: 'http-response' contains 'code' with wrong type"
+        response = {"channel": "c", "formats": {"http-response": {"body": "x", "code": code}}}
+        assert door.call("publish", items=[response]) == {**BAD, "value": text.encode()}
+
+    @differs("response-splitting")
+    @pytest.mark.parametrize(
+        "fields", [{"reason": "a\r\nb"}, {"headers": [["X-A", "a\r\nX-B: b"]]}, {"headers": [["X-A\r\nX-B", "b"]]}]
+    )
+    def test_line_ends(self, door: CommandClient, fields: dict[str, Any]) -> None:
+        response = {"channel": "c", "formats": {"http-response": {"body": "x", **fields}}}
+        assert door.call("publish", items=[response])["success"] is False
+
     def test_publish_all_or_nothing(self, stage: Stage, door: CommandClient) -> None:
         channel = fresh_channel()
         stream = stage.stream(channel)
@@ -153,7 +168,9 @@ class TestEnvelope:
         assert answer == {"id": b"\x00\xff ", **DONE}
 
     def test_other_fields(self, door: CommandClient) -> None:
-        """``from`` and unknown fields change nothing; arguments may be left out or null."""
+        """``from``, fields and arguments that nobody knows, and bytes after the request change nothing."""
+        door.send(tnet.encode({"id": "0", "method": "nonsense"}) + b"rest")
+        assert door.receive() == {"id": b"0", **NO_METHOD}
         assert door.ask({"id": "1", "from": "me", "method": "recover", "args": {"x": 1}, "y": [None]}) == DONE
 
     def test_request_socket(self, proxy: ProxyUnderTest, sockets: ZmqSockets, specs: dict[str, str]) -> None:
@@ -185,9 +202,26 @@ class TestEnvelope:
             [tnet.encode({"id": "x", "method": 5})],
             [tnet.encode({"id": "x", "method": "recover", "args": [1]})],
             [tnet.encode({"id": 5, "method": "recover"})],
+            [tnet.encode({"id": None, "method": "recover"})],
+            [tnet.encode({"id": "x", "method": None})],
+            [tnet.encode({"id": "x", "method": "recover", "args": None})],
             [tnet.encode({"id": "x", "method": "recover"}), b"another part"],
         ],
-        ids=["garbage", "empty", "T", "JSON", "list", "no method", "method", "args", "id", "parts"],
+        ids=[
+            "garbage",
+            "empty",
+            "T",
+            "JSON",
+            "list",
+            "no method",
+            "method",
+            "args",
+            "id",
+            "null id",
+            "null method",
+            "null args",
+            "parts",
+        ],
     )
     def test_unanswered(self, door: CommandClient, parts: list[bytes]) -> None:
         """The first answer that comes is that of the next call."""
@@ -223,6 +257,13 @@ class TestConnCheck:
         assert socket == script.requests[0].header("Connection-Id")
         assert door.value("conncheck", ids=[]) == []
         assert set(door.value("conncheck", ids=["nobody", held, socket])) == {held.encode(), socket.encode()}
+
+    def test_repeated_id(self, ws: WebSocketStage, door: CommandClient) -> None:
+        """Named once."""
+        _, script = ws.over_http()
+        name = script.requests[0].header("Connection-Id")
+        assert name is not None
+        assert door.value("conncheck", ids=[name, name]) == [name.encode()]
 
     def test_websocket_that_left(self, ws: WebSocketStage, door: CommandClient, stats: StatsReader) -> None:
         client, _ = ws.over_http(source="127.0.0.79")
@@ -285,9 +326,11 @@ class TestRefresh:
         client.expect_text("after")
 
     def test_nobody(self, door: CommandClient) -> None:
+        """Also when there is a channel: the id counts."""
         assert door.call("refresh", cid="nobody") == NOT_FOUND
+        assert door.call("refresh", cid="nobody", channel=fresh_channel()) == NOT_FOUND
 
-    @pytest.mark.parametrize("args", [{"x": 1}, {"cid": 5}, {"channel": 5}, {"cid": None}])
+    @pytest.mark.parametrize("args", [{"x": 1}, {"cid": 5}, {"cid": 5, "channel": "c"}, {"channel": 5}, {"cid": None}])
     def test_refused(self, door: CommandClient, args: dict[str, Any]) -> None:
         assert door.call("refresh", **args) == BAD
 

@@ -12,7 +12,7 @@ from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect
 from tests.harness.grip import Stage, fresh_channel, instruct_reply
 from tests.harness.ports import free_port
-from tests.harness.proxy import Launch, ProxyUnderTest
+from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.publish import publish_ok, response_item
 from tests.harness.ws_events import events_reply
 from tests.harness.ws_stage import WebSocketStage, control, frame_as_event
@@ -252,6 +252,21 @@ def test_refused(stage: Stage, door: ZmqSocket, parts: list[bytes], reason: str)
     assert client.read_data(4) == b"next"
     (line,) = stage.proxy.wait_log(WARNING, before + 1)[before:]
     assert line.endswith(PREFIX + reason), line
+
+
+@differs("truncated-tnetstring")
+def test_truncated(launch_once: Launch, backend: ScriptedBackend, connect: Connect, sockets: ZmqSockets) -> None:
+    """grip-105: never fatal."""
+    spec = f"tcp://127.0.0.1:{free_port()}"
+    proxy = launch_once(f"* 127.0.0.1:{backend.port}", settings={"handler": {"push_in_sub_specs": spec}})
+    channel = fresh_channel()
+    client = Stage(proxy, backend, connect).stream(channel)
+    door = sockets.connected(zmq.XPUB, spec)
+    wait_subscribed(door, channel)
+    door.send(channel.encode(), b"20:abc,")
+    send(door, channel, "next")
+    assert client.read_data(4) == b"next"
+    proxy.wait_log(WARNING + r"invalid format \(tnetstring parse failed\), skipping$")
 
 
 class TestSpecs:

@@ -199,14 +199,12 @@ class WebSocketClient:
         self._proxy.counters.websockets_malformed += 1
         if self._state is not _State.WE_CLOSED:
             self.duplex.relay(encode_close(error.code, error.text))
-        self._end()
-        self._backend.break_off()
+        self._end().break_off()
 
     def on_gone(self) -> None:
         """See `DuplexOwner`: the client left without a close frame."""
         if self._state is not _State.CLOSED:
-            self._retire()
-            self._backend.break_off()
+            self._retire().break_off()
 
     def on_drained(self) -> None:
         """See `DuplexOwner`."""
@@ -267,11 +265,11 @@ class WebSocketClient:
     def _client_closed(self, status: CloseStatus) -> None:
         """The client's close frame: the backend is told, and has the last word unless it was the first to close."""
         if self._state is _State.WE_CLOSED:
-            self._end()
+            self._end().close(status)
         else:
             self._state = _State.CLIENT_CLOSED
             self.hold.close()
-        self._backend.close(status)
+            self._backend.close(status)
 
     def backend_closed(self, status: CloseStatus) -> None:
         """The backend closes, or answers the client's close; without a code the client gets 1000 (§1.4, §2.7)."""
@@ -313,8 +311,7 @@ class WebSocketClient:
 
     def give_up(self) -> None:
         """End both sides without a close frame."""
-        self._end()
-        self._backend.break_off()
+        self._end().break_off()
 
     def _say_close(self, status: CloseStatus) -> None:
         """We are the first to close; of what the client still sends only its answer matters."""
@@ -334,18 +331,22 @@ class WebSocketClient:
     def _touch(self) -> None:
         self._deadline.set(self._proxy.runtime.now() + self._proxy.websocket_idle_s)
 
-    def _end(self) -> None:
-        """Close the connection when everything is sent."""
-        self._retire()
+    def _end(self) -> BackendSide:
+        """Close the connection when everything is sent; returns the backend, which may have to be told."""
+        backend = self._retire()
         self.duplex.close()
+        return backend
 
-    def _retire(self) -> None:
+    def _retire(self) -> BackendSide:
+        """It is over. Who knows us is forgotten, so that both go at once, and not with a collection of garbage."""
         self._state = _State.CLOSED
         self._reader = None
         self._events = None
         self._deadline.cancel()
         self.hold.close()
         self._depart()
+        backend, self._backend = self._backend, Nobody()
+        return backend
 
     def _depart(self) -> None:
         presence, self._presence = self._presence, None
@@ -365,13 +366,19 @@ class WebSocketClient:
 
 
 class Nobody:
-    """Nobody plays the backend: what the client sends is read and forgotten, and its close is answered (§2.6)."""
+    """Nobody plays the backend: what the client sends is read and forgotten, and its close is answered (§2.6).
+
+    Args:
+        client: who is answered, if anybody is left.
+    """
 
     is_whole = False
     is_blocked = False
     max_message_bytes = 0
 
-    def __init__(self, client: WebSocketClient) -> None:
+    __slots__ = ("_client",)
+
+    def __init__(self, client: WebSocketClient | None = None) -> None:
         self._client = client
 
     def take(self, event: Data | Ping | Pong) -> None:
@@ -379,7 +386,8 @@ class Nobody:
 
     def close(self, status: CloseStatus) -> None:
         """See `BackendSide`."""
-        self._client.backend_closed(NO_STATUS)
+        if self._client is not None:
+            self._client.backend_closed(NO_STATUS)
 
     def leave(self) -> None:
         """See `BackendSide`."""

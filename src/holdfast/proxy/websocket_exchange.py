@@ -23,7 +23,6 @@ from holdfast.proxy.answers import (
 )
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_requests import EventRequests, Rejection, for_target
-from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.origin import HoldOrigin, Home
 from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
 from holdfast.proxy.traffic import count_exchange
@@ -186,15 +185,15 @@ class WebSocketExchange:
 
     async def _open_over_http(self, rule: Rule, target: Target, uri: ClientUri) -> None:
         """A web server that gets events (ws spec §1.3). A client that leaves meanwhile is reported by DISCONNECT."""
-        requests = EventRequests(
+        requests = EventRequests.of(
             self._proxy,
             for_target(rule, target),
-            HeldRequest.of(self._client.head, b"", rule),
             uri,
-            self._connection_id,
-            self._client.client_address,
-            self._is_tls,
-            self._is_trusted,
+            self._client.head.headers,
+            connection_id=self._connection_id,
+            client_address=self._client.client_address,
+            is_tls=self._is_tls,
+            is_trusted=self._is_trusted,
         )
         backend = EventsBackend(self._proxy, requests, one_event=target.one_event)
         client = self._make_client(backend, rule, target, uri)

@@ -49,6 +49,10 @@ class SessionService(Protocol):
         """Send a later packet to the backend that has the exchange."""
         ...
 
+    def keep_abandoned(self, session: Session) -> bool:
+        """Whether there is room for a session that only waits for the backend's address, to tell it that it is over."""
+        ...
+
     def forget(self, session: Session) -> None:
         """The session is over."""
         ...
@@ -133,6 +137,8 @@ class Session:
         self._owner = None
         if self.address is not None:
             self.send(Signal.CANCEL)
+            self.end()
+        elif not self._service.keep_abandoned(self):
             self.end()
 
     def end(self) -> None:

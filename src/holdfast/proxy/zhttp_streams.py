@@ -27,6 +27,9 @@ TOGETHER_S = 1.0
 
 KEEP_ALIVES_PER_TURN = 2000
 
+MAX_ABANDONED = 10_000
+"""Exchanges that are over before the backend has said where it is; those of further ones are not told."""
+
 
 class StreamService:
     """The backends that connect to the three sockets of one spec.
@@ -48,6 +51,7 @@ class StreamService:
         self._sessions: dict[bytes, Session] = {}
         # by session, when its next keep-alive is due; the first one first
         self._due: dict[Session, float] = {}
+        self._abandoned: set[Session] = set()
         self._deadline = Deadline(runtime.wheel, self)
 
     def __len__(self) -> int:
@@ -97,8 +101,17 @@ class StreamService:
         if self._sockets is not None:
             self._sockets.send_to(address, frame)
 
+    def keep_abandoned(self, session: Session) -> bool:
+        """See `SessionService`."""
+        if len(self._abandoned) >= MAX_ABANDONED and session not in self._abandoned:
+            self.runtime.counters.zhttp_packets_unsent += 1
+            return False
+        self._abandoned.add(session)
+        return True
+
     def forget(self, session: Session) -> None:
         """The session is over."""
+        self._abandoned.discard(session)
         if self._sessions.pop(session.id, None) is not None:
             del self._due[session]
             if not self._sessions:

@@ -223,6 +223,7 @@ class ZhttpSocketBackend:
     def _send_close(self, status: CloseStatus) -> None:
         if not self._close_sent:
             self._close_sent = True
+            self._outbox.clear()
             self._session.send(Close(status.code, status.reason.encode()))
 
     def _retire(self) -> None:
@@ -261,7 +262,10 @@ class ZhttpSocketBackend:
             self._answer.set_exception(error)
 
     def _give_up(self) -> None:
-        """The backend is gone without a close."""
+        """The backend is gone; one that has closed need not wait for the client's answer."""
+        if self._close_received:
+            return
+        log.info("%s: backend broke off", self._session.describe())
         is_relaying = self._is_relaying
         self._retire()
         if is_relaying:

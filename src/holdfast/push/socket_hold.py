@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from holdfast.grip.item import Action, MessageFormat
+from holdfast.grip.item import Action
 from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
 from holdfast.push.intake import Intake, Phase, Queued
@@ -103,7 +103,7 @@ class SocketHold:
         self.origin = origin
         self._context = context
         self._plans = plans
-        self._session = session
+        self._session: SocketSession | None = session
         self._keep_alive: SetKeepAlive | None = None
         self._slot = 0
         self._written_at_s = 0.0
@@ -120,7 +120,8 @@ class SocketHold:
 
     def refresh(self) -> None:
         """An operator has the backend asked for news."""
-        self._session.refresh()
+        if self._session is not None:
+            self._session.refresh()
 
     def describe(self) -> str:
         """Channels, for logs."""
@@ -232,8 +233,9 @@ class SocketHold:
         if fmt.action is Action.SEND:
             self._send_item(queued, encode_message(fmt.kind, content, is_compressed=self.is_compressed))
         elif fmt.action is Action.CLOSE:
-            self._close_published(fmt)
+            self._close_session(CloseStatus(fmt.code, fmt.reason if fmt.code is not None else ""))
         elif fmt.action is Action.REFRESH:
+            assert self._session is not None
             self._session.refresh()
 
     def _send_item(self, queued: Queued, frame: bytes) -> None:
@@ -245,9 +247,11 @@ class SocketHold:
         elif taken is False:
             queued.receipt.dropped += 1
 
-    def _close_published(self, fmt: MessageFormat) -> None:
+    def _close_session(self, status: CloseStatus) -> None:
+        session = self._session
+        assert session is not None
         self.close()
-        self._session.close_published(CloseStatus(fmt.code, fmt.reason if fmt.code is not None else ""))
+        session.close_published(status)
 
     def _skip(self, queued: Queued, skipped: ItemSkipped) -> None:
         """Go on without an item; a failure closes in debug mode (ws spec §3.4)."""
@@ -255,8 +259,7 @@ class SocketHold:
         if skipped.is_failure:
             queued.receipt.dropped += 1
             if self.plan.route.is_debug:
-                self.close()
-                self._session.close_published(CloseStatus(INTERNAL_ERROR, str(skipped)))
+                self._close_session(CloseStatus(INTERNAL_ERROR, str(skipped)))
 
     # --- filters that ask the network ------------------------------------------------------------------------------
 
@@ -407,7 +410,8 @@ class SocketHold:
     # --- the end ---------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Receive nothing any more, and send nothing of what waits."""
+        """Receive nothing any more, and send nothing of what waits. Who made it is forgotten, to be free at once."""
+        self._session = None
         if not self.is_open:
             return
         self.is_open = False

@@ -178,6 +178,27 @@ async def test_shared_keep_alives(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert not peer.has_news  # nobody knows where the fifth is
 
 
+async def test_keep_alives_that_are_due_soon_go_along(tmp_path: Path) -> None:
+    """And no others."""
+    async with zhttp_stage.zhttp_stage(tmp_path) as stage:
+        service = stage.zhttp.streams(stage.target())
+        peer = await StreamPeer(stage).connected()
+        several = []
+        for pause_s in (0, 0.5, 5):
+            stage.skip(pause_s)
+            several.append(await begin(stage, peer, service))
+            several[-1].send(0, type="keep-alive", ext={"multi": True})
+            await several[-1].owner.expect(Signal.KEEP_ALIVE)
+        stage.skip(45.2 - 5.5)
+        packet = await peer.next()
+        assert packet["id"] == [{"id": exchange.first["id"], "seq": 1} for exchange in several[:2]]
+        stage.skip(4)
+        await settle()
+        assert not peer.has_news
+        stage.skip(1.5)
+        assert (await peer.next())["id"] == several[2].first["id"]
+
+
 async def test_many_keep_alives_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zhttp_streams, "KEEP_ALIVES_PER_TURN", 2)
     async with zhttp_stage.zhttp_stage(tmp_path) as stage:
@@ -233,6 +254,21 @@ async def test_giving_up_before_the_backend_has_said_where_it_is(tmp_path: Path)
         stage.skip(61)
         await stage.expect_idle()
         assert (first.owner.errors, second.owner.errors, stage.counters.zhttp_timeouts) == ([], [], 0)
+
+
+async def test_too_many_are_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is not waited for what their backends say."""
+    monkeypatch.setattr(zhttp_streams, "MAX_ABANDONED", 1)
+    async with zhttp_stage.zhttp_stage(tmp_path) as stage:
+        first, second, third = await exchanges(stage, 3)
+        first.session.cancel()
+        first.session.cancel()
+        second.session.cancel()
+        assert (stage.zhttp.exchange_count, stage.counters.zhttp_packets_unsent) == (2, 1)
+        first.send(0, code=200)
+        assert content_of(await first.peer.next()) == {"type": b"cancel"}
+        third.session.cancel()
+        assert (stage.zhttp.exchange_count, stage.counters.zhttp_packets_unsent) == (1, 1)
 
 
 async def test_more_than_was_granted(tmp_path: Path) -> None:

@@ -373,13 +373,33 @@ async def test_the_backend_closes(tmp_path: Path) -> None:
         await stage.expect_idle()
 
 
-async def test_a_client_that_does_not_answer_the_close(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fields", [{"type": "cancel"}, {"body": "x"}, None])
+async def test_a_backend_that_does_not_wait_for_the_answer(tmp_path: Path, fields: dict[str, Any] | None) -> None:
+    """It has closed, and that counts, however it goes then."""
     async with zhttp_stage.zhttp_stage(tmp_path) as stage:
-        socket = await opened(stage)
+        socket = await opened(stage, 0)
         socket.send(type="close")
         await socket.expect(NO_STATUS)
-        stage.skip(61)
-        await socket.expect(NO_STATUS, "broke off")
+        if fields is None:
+            stage.skip(61)
+        else:
+            socket.peer.send(socket.first, 9, **fields)
+        await stage.expect_idle()
+        socket.backend.close(NO_STATUS)
+        assert socket.client.told == [NO_STATUS]
+
+
+async def test_nothing_after_a_close(tmp_path: Path) -> None:
+    """Not even what waited for credits."""
+    async with zhttp_stage.zhttp_stage(tmp_path) as stage:
+        socket = await opened(stage, 0)
+        socket.backend.take(text(b"abc"))
+        socket.send(type="close")
+        await socket.expect(NO_STATUS)
+        socket.backend.close(NO_STATUS)
+        socket.send(type="credit", credits=10)
+        assert await socket.next() == {"type": b"close"}
+        await socket.expect_silence()
 
 
 async def test_leaving(tmp_path: Path) -> None:
