@@ -312,7 +312,7 @@ class HttpExchange:
         return Presence(self._counts, self._started, ConnectionType.HTTP, self._client, self._client.is_tls)
 
     def _finish(self, outcome: Outcome) -> None:
-        """The request is answered or held, or nobody waits for it any more; unless held, its connection ends with it."""
+        """The request is answered or held, or given up; the connection of one that is not held ends."""
         statistics, counts = self._proxy.holds.statistics, self._counts
         if counts is not None:
             if statistics.wants_reports:
