@@ -259,7 +259,7 @@ async def test_addresses_that_cannot_be(tmp_path: Path) -> None:
         first.bind(spec)
         with pytest.raises(ConfigError, match=r"^cannot bind tcp.*: Address already in use$"):
             stage.socket(zmq.PULL).bind(spec)
-        with pytest.raises(ConfigError, match=r"^cannot bind ipc:///dev/null/x: Not a directory$"):
+        with pytest.raises(ConfigError, match=r"^cannot bind ipc:///dev/null/x: "):
             stage.socket(zmq.PULL).bind("ipc:///dev/null/x")
         with pytest.raises(ConfigError, match=r"^cannot connect to nonsense"):
             stage.socket(zmq.PULL).connect("nonsense")
