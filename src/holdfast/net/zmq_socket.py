@@ -170,7 +170,12 @@ class ZmqSocket:
         assert self._on_message is not None
         received_bytes = 0
         for _ in range(MESSAGES_PER_TURN):
-            if self._socket.closed or self._is_paused:
+            if self._socket.closed:
+                return
+            if self._is_paused:
+                self._socket.getsockopt(
+                    zmq.EVENTS
+                )  # or the descriptor would stay readable, and we be called for nothing
                 return
             try:
                 parts = self._receive_parts()

@@ -291,3 +291,23 @@ async def test_a_name_that_is_no_file(tmp_path: Path) -> None:
         stage.socket(zmq.PULL).bind(spec, 0o600)
         stage.peer(zmq.PUSH, spec).send(b"x")
         await stage.expect(1)
+
+
+async def test_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages stay in the socket; nobody is called for them again and again."""
+    calls: list[ZmqSocket] = []
+    on_ready = ZmqSocket._on_ready
+    monkeypatch.setattr(ZmqSocket, "_on_ready", lambda socket: (calls.append(socket), on_ready(socket)))
+    async with zmq_stage(tmp_path) as stage:
+        pull, spec = stage.bound(zmq.PULL)
+        peer = stage.peer(zmq.PUSH, spec)
+        peer.send(b"one")
+        await stage.expect(1)
+        pull.pause()
+        for _ in range(3):
+            peer.send(b"more")
+        await asyncio.sleep(0.2)
+        assert len(stage.received) == 1
+        assert len(calls) < 20
+        pull.resume()
+        await stage.expect(4)
