@@ -297,7 +297,12 @@ async def test_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages stay in the socket; nobody is called for them again and again."""
     calls: list[ZmqSocket] = []
     on_ready = ZmqSocket._on_ready
-    monkeypatch.setattr(ZmqSocket, "_on_ready", lambda socket: (calls.append(socket), on_ready(socket)))
+
+    def counted(socket: ZmqSocket) -> None:
+        calls.append(socket)
+        on_ready(socket)
+
+    monkeypatch.setattr(ZmqSocket, "_on_ready", counted)
     async with zmq_stage(tmp_path) as stage:
         pull, spec = stage.bound(zmq.PULL)
         peer = stage.peer(zmq.PUSH, spec)
