@@ -72,6 +72,11 @@ class Reader:
             "PYTHONUNBUFFERED": "1",
             "HOLDFAST_RUNNER_HTTP_PORT": self._ports["7999"],
             "HOLDFAST_HANDLER_PUSH_IN_HTTP_PORT": self._ports["5561"],
+            # a configuration of Pushpin's that is installed here opens these, and other tests may, too
+            "HOLDFAST_HANDLER_PUSH_IN_SPEC": "",
+            "HOLDFAST_HANDLER_PUSH_IN_SUB_SPECS": "",
+            "HOLDFAST_HANDLER_COMMAND_SPEC": "",
+            "HOLDFAST_HANDLER_STATS_SPEC": "",
             "GRIP_URL": f"http://localhost:{self._ports['5561']}",
         }
 

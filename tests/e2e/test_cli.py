@@ -30,6 +30,11 @@ def test_route_is_a_complete_start(backend: ScriptedBackend, tmp_path: Path) -> 
         **os.environ,
         "PYTHONPATH": str(PROJECT / "src"),
         "HOLDFAST_HANDLER_PUSH_IN_HTTP_PORT": str(control),
+        # an installed configuration of Pushpin's opens these on ports that somebody may have
+        **{
+            f"HOLDFAST_HANDLER_{door}": ""
+            for door in ("PUSH_IN_SPEC", "PUSH_IN_SUB_SPECS", "COMMAND_SPEC", "STATS_SPEC")
+        },
         "HOME": str(tmp_path),
     }
     with (tmp_path / "log").open("wb") as log:
