@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from holdfast.errors import FrameError, GripError
 from holdfast.grip.ws_control import (
@@ -36,6 +36,9 @@ from holdfast.wire.websocket.frames import Opcode, encode_close
 from holdfast.wire.websocket.stream import Close, Data, Event, FrameReader, MessageReader, Ping, Pong
 
 log = logging.getLogger("holdfast.proxy.websocket")
+
+EVENTS_PER_TURN = 128
+"""Frames, or pieces of them, that one side may have relayed before everybody else has a turn."""
 
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
@@ -139,9 +142,16 @@ class WebSocketClient:
 
     def go_on(self) -> None:
         """Take from the client, as far as the backend can take it; the rest waits, first here, then in its socket."""
+        count = 0
         while self._events is not None:
             if self._is_blocked:
                 break
+            count += 1
+            if count > EVENTS_PER_TURN:
+                # Compressed, a few bytes are very many: others have their turn.
+                self.duplex.pause_reading()
+                self._proxy.runtime.loop.call_soon(self.go_on)
+                return
             try:
                 event = next(self._events, None)
             except FrameError as error:
@@ -182,14 +192,12 @@ class WebSocketClient:
         self._proxy.counters.websockets_malformed += 1
         if self._state is not _State.WE_CLOSED:
             self.duplex.relay(encode_close(error.code, error.text))
-        self._end()
-        self._backend.break_off()
+        self.give_up()
 
     def on_gone(self) -> None:
         """See `DuplexOwner`: the client left without a close frame."""
         if self._state is not _State.CLOSED:
-            self._retire()
-            self._backend.break_off()
+            self._retire().break_off()
 
     def on_drained(self) -> None:
         """See `DuplexOwner`."""
@@ -248,11 +256,13 @@ class WebSocketClient:
     def _client_closed(self, status: CloseStatus) -> None:
         """The client's close frame: the backend is told, and has the last word unless it was the first to close."""
         if self._state is _State.WE_CLOSED:
-            self._end()
+            self._end().close(status)
         else:
             self._state = _State.CLIENT_CLOSED
             self.hold.close()
-        self._backend.close(status)
+            self._backend.close(status)
+            if self._backend is _NOBODY:
+                self.backend_closed(NO_STATUS)
 
     def backend_closed(self, status: CloseStatus) -> None:
         """The backend closes, or answers the client's close; without a code the client gets 1000 (§1.4, §2.7)."""
@@ -294,8 +304,7 @@ class WebSocketClient:
 
     def give_up(self) -> None:
         """End both sides without a close frame."""
-        self._end()
-        self._backend.break_off()
+        self._end().break_off()
 
     def _say_close(self, status: CloseStatus) -> None:
         """We are the first to close; of what the client still sends only its answer matters."""
@@ -306,7 +315,7 @@ class WebSocketClient:
 
     def _leave_backend(self) -> None:
         """Let go of the backend; a client that waits for its answer to a close gets it from nobody."""
-        backend, self._backend = self._backend, Nobody(self)
+        backend, self._backend = self._backend, _NOBODY
         backend.leave()
         if self._state is _State.CLIENT_CLOSED:
             self.backend_closed(NO_STATUS)
@@ -315,35 +324,42 @@ class WebSocketClient:
     def _touch(self) -> None:
         self._deadline.set(self._proxy.runtime.now() + self._proxy.websocket_idle_s)
 
-    def _end(self) -> None:
-        """Close the connection when everything is sent."""
-        self._retire()
+    def _end(self) -> BackendSide:
+        """Close the connection when everything is sent; see `_retire`."""
+        backend = self._retire()
         self.duplex.close()
+        return backend
 
-    def _retire(self) -> None:
+    def _retire(self) -> BackendSide:
+        """It is over for the client; returns the backend, which may have to be told.
+
+        We let go of everything that refers to us: nothing of this may have to wait for a collection of garbage.
+        """
         self._state = _State.CLOSED
         self._reader = None
         self._events = None
         self._deadline.cancel()
         self.hold.close()
+        backend, self._backend = self._backend, _NOBODY
+        return backend
+
+    def discard(self) -> None:
+        """The client has left before it got its 101."""
+        self._retire()
 
 
 class Nobody:
-    """Nobody plays the backend: what the client sends is read and forgotten, and its close is answered (§2.6)."""
+    """Nobody plays the backend: what the client sends is read and forgotten; its close is answered for it (§2.6)."""
 
     is_whole = False
     is_blocked = False
     max_message_bytes = 0
-
-    def __init__(self, client: WebSocketClient) -> None:
-        self._client = client
 
     def take(self, event: Data | Ping | Pong) -> None:
         """See `BackendSide`."""
 
     def close(self, status: CloseStatus) -> None:
         """See `BackendSide`."""
-        self._client.backend_closed(NO_STATUS)
 
     def leave(self) -> None:
         """See `BackendSide`."""
@@ -356,3 +372,6 @@ class Nobody:
 
     def refresh(self) -> None:
         """See `BackendSide`."""
+
+
+_NOBODY: Final = Nobody()

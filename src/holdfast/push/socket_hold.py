@@ -103,7 +103,7 @@ class SocketHold:
         self.origin = origin
         self._context = context
         self._plans = plans
-        self._session = session
+        self._session: SocketSession | None = session
         self._keep_alive: SetKeepAlive | None = None
         self._slot = 0
         self._written_at_s = 0.0
@@ -230,6 +230,7 @@ class SocketHold:
         elif fmt.action is Action.CLOSE:
             self._close_published(fmt)
         elif fmt.action is Action.REFRESH:
+            assert self._session is not None
             self._session.refresh()
 
     def _send_item(self, queued: Queued, frame: bytes) -> None:
@@ -242,8 +243,13 @@ class SocketHold:
             queued.receipt.dropped += 1
 
     def _close_published(self, fmt: MessageFormat) -> None:
+        self._close_with(CloseStatus(fmt.code, fmt.reason if fmt.code is not None else ""))
+
+    def _close_with(self, status: CloseStatus) -> None:
+        session = self._session
+        assert session is not None
         self.close()
-        self._session.close_published(CloseStatus(fmt.code, fmt.reason if fmt.code is not None else ""))
+        session.close_published(status)
 
     def _skip(self, queued: Queued, skipped: ItemSkipped) -> None:
         """Go on without an item; a failure closes in debug mode (ws spec §3.4)."""
@@ -251,8 +257,7 @@ class SocketHold:
         if skipped.is_failure:
             queued.receipt.dropped += 1
             if self.plan.route.is_debug:
-                self.close()
-                self._session.close_published(CloseStatus(INTERNAL_ERROR, str(skipped)))
+                self._close_with(CloseStatus(INTERNAL_ERROR, str(skipped)))
 
     # --- filters that ask the network ------------------------------------------------------------------------------
 
@@ -403,9 +408,10 @@ class SocketHold:
 
     def close(self) -> None:
         """Receive nothing any more, and send nothing of what waits."""
-        if not self.is_open:
+        was_open, self.is_open = self.is_open, False
+        self._session = None  # it refers to us, and both would wait for a collection of garbage
+        if not was_open:
             return
-        self.is_open = False
         self._context.registry.remove_socket(self)
         self._disarm()
         self._keep_alive = None
