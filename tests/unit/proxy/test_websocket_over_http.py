@@ -25,7 +25,7 @@ from holdfast.grip.item import Action
 from holdfast.proxy.answers import ErrorAnswer, origin_error
 from holdfast.proxy.event_requests import MAX_META_BYTES, Rejection
 from holdfast.proxy.farewells import Farewells
-from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
 from holdfast.proxy.websocket_over_http import MAX_RESPONSE_BYTES, MAX_UNSENT_BYTES, Acceptance
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.ws_events import DISCONNECT, OPEN, Event, EventType
@@ -156,6 +156,35 @@ class TestBatches:
             await settle()
             assert client.heard == ["close 1009 message exceeds 200000 bytes"]
             assert (client.end, posts.posted) == ("closed", ["DISCONNECT"])
+
+
+class TestManyEvents:
+    @in_own_time
+    async def test_others_have_their_turn(self) -> None:
+        async with socket_world() as world:
+            client, _ = await world.over_http(events(*["x"] * (3 * EVENTS_PER_TURN)))
+            heard: list[int] = []
+
+            def look() -> None:
+                heard.append(len(client.heard))
+                if heard[-1] < 3 * EVENTS_PER_TURN:
+                    asyncio.get_running_loop().call_soon(look)
+
+            client.text("1")
+            look()
+            await settle()
+            assert sorted(set(heard))[1:] == [number * EVENTS_PER_TURN - 1 for number in (1, 2, 3)] + [
+                3 * EVENTS_PER_TURN
+            ]
+
+    @in_own_time
+    async def test_a_client_that_leaves_in_between(self) -> None:
+        async with socket_world() as world:
+            client, posts = await world.over_http(events(*["x"] * (3 * EVENTS_PER_TURN)), events())
+            client.on_write = client.leave
+            client.text("1")
+            await settle()
+            assert (posts.posted, client.heard) == (["TEXT 1", "DISCONNECT"], ["x"])
 
 
 class TestKeptBack:
