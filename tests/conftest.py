@@ -16,6 +16,7 @@ from tests.harness.grip import Stage
 from tests.harness.proxy import Launch, ProxyConfig, ProxyUnderTest
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_stage import WebSocketStage
+from tests.harness.zmq_sockets import ZmqSockets
 
 # Examples are counted, not timed: the machine that runs the tests may be busy with something else.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -77,6 +78,14 @@ def connect() -> Iterator[Connect]:
     yield open_client
     for client in clients:
         client.close()
+
+
+@pytest.fixture
+def sockets() -> Iterator[ZmqSockets]:
+    """ZeroMQ sockets that are closed when the test ends."""
+    opened = ZmqSockets()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

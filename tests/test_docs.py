@@ -1,10 +1,11 @@
-"""The documentation tells the truth: blocks of the README are executed, and links lead somewhere.
+"""The documentation tells the truth: blocks of what is listed in `EXECUTED` are executed, and links lead somewhere.
 
 A fenced block is marked in its info string. Within one `##` section, in order:
 
 - `file=NAME`: the text of a file,
 - `demo`: the command that serves the demo (`make run`, which is `holdfast demo` after an installation),
 - `serve`: a command that goes on; the next block waits until its port is open,
+- `backend`: a command that goes on, and connects to us by itself,
 - `follow`: a command that goes on reading; every `run` after it must reach it,
 - `talk`: the same, for a command that also sends what is typed, and gets it back,
 - `run`: a command that ends well.
@@ -31,8 +32,9 @@ from tests.harness.timing import eventually, scaled
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / "README.md"
 DOCUMENTS = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md"))]
-KINDS = {"demo", "serve", "follow", "talk", "run"}
-PORTS = ("7999", "5561", "8000", "8001", "8002")
+EXECUTED = [README, PROJECT / "docs" / "zeromq.md"]
+KINDS = {"demo", "serve", "backend", "follow", "talk", "run"}
+PORTS = ("7999", "5560", "5561", "8000", "8001", "8002", "10000")
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ def marked_blocks(text: str) -> Iterator[Block]:
             yield Block(section.partition("\n")[0], mark, body)
 
 
-BLOCKS = list(marked_blocks(README.read_text()))
-SECTIONS = list(dict.fromkeys(block.section for block in BLOCKS))
+BLOCKS = [(document, block) for document in EXECUTED for block in marked_blocks(document.read_text())]
+SECTIONS = list(dict.fromkeys((document, block.section) for document, block in BLOCKS))
 
 
 class Reader:
@@ -84,6 +86,8 @@ class Reader:
                 self._serve(f"holdfast demo --port {self._ports['7999']} --control-port {self._ports['5561']}")
             case ("serve", *_):
                 self._serve(text)
+            case ("backend", *_):
+                self._start(text, self.directory / f"{self._count()}.backend")
             case ("follow", *_):
                 self._follow(text)
             case ("talk", *_):
@@ -160,16 +164,19 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         yield Reader(tmp_path, resources)
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_readme_section(section: str, reader: Reader) -> None:
-    for block in BLOCKS:
-        if block.section == section:
-            reader.do(block)
+def blocks_of(document: Path, section: str) -> list[Block]:
+    return [block for where, block in BLOCKS if (where, block.section) == (document, section)]
+
+
+@pytest.mark.parametrize(("document", "section"), SECTIONS, ids=[f"{path.stem}-{name}" for path, name in SECTIONS])
+def test_section(document: Path, section: str, reader: Reader) -> None:
+    for block in blocks_of(document, section):
+        reader.do(block)
 
 
 def test_the_first_screen_is_among_them() -> None:
-    assert SECTIONS[0] == "Try it"
-    assert [block.mark for block in BLOCKS if block.section == "Try it"] == ["demo", "follow", "run"]
+    assert SECTIONS[0] == (README, "Try it")
+    assert [block.mark for block in blocks_of(README, "Try it")] == ["demo", "follow", "run"]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))

@@ -18,7 +18,7 @@ PACKAGE = "holdfast"
 SOURCE = Path(__file__).resolve().parents[1] / "src" / PACKAGE
 
 LEAVES = {"errors", "counters", "logs", "timers"}
-LAYERS = {"errors", "counters", "logs", "timers", "wire", "grip", "routing", "push", "net"}
+LAYERS = LEAVES | {"wire", "statistics", "grip", "routing", "push", "net"}
 WHOLE_SERVER = LAYERS | {"proxy", "control", "cluster", "config"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -29,9 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wire": {"errors"},
     "grip": {"errors", "wire"},
     "routing": {"errors", "wire", "grip"},
-    "push": {"errors", "wire", "grip", "counters", "timers"},
+    "statistics": {"counters", "timers", "wire"},
+    "push": {"errors", "wire", "grip", "counters", "timers", "statistics"},
     "net": LEAVES | {"wire"},
-    "config": LEAVES | {"wire", "grip", "routing", "net"},
+    "config": LEAVES | {"wire", "statistics", "grip", "routing", "net"},
     "proxy": LAYERS,
     "control": LAYERS,
     "cluster": LEAVES | {"wire", "grip", "push", "net"},
@@ -45,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 """Part -> the other parts that it may import. Each may import itself, and `holdfast.__version__`."""
 
-PURE = {"errors", "counters", "timers", "wire", "grip", "routing", "push"}
+PURE = {"errors", "counters", "timers", "wire", "statistics", "grip", "routing", "push"}
 OUTSIDE_WORLD = {
     "asyncio", "multiprocessing", "os", "random", "secrets", "select", "selectors", "signal", "socket", "ssl",
     "subprocess", "threading", "time", "uvloop", "zmq",

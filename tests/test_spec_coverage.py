@@ -27,13 +27,9 @@ def _items(checklist: str, *numbers: int | range, why: str) -> dict[Item, str]:
 
 NOT_YET: dict[Item, str] = {
     **_items("grip", 54, why="CORS and JSON-P"),
-    **_items("grip", range(105, 110), why="ZeroMQ doors and commands"),
-    **_items("grip", range(110, 114), why="statistics"),
-    **_items("routes", 76, why="zhttp and zhttpreq targets"),
     **_items("routes", 79, why="request sharing"),
     **_items("routes", range(82, 94), why="CORS and JSON-P"),
     **_items("routes", range(94, 103), why="SockJS"),
-    **_items("ws", 43, range(114, 133), why="zhttp and zhttpreq targets"),
     **_items("ws", range(101, 105), why="TLS and Unix sockets for clients"),
 }
 

@@ -208,6 +208,8 @@ def _origin_scheme(target: Target, proto: Proto) -> str:
 
 
 def _destination(target: Target, address: tuple[str, int]) -> str:
+    if target.kind is TargetKind.ZHTTP:
+        return f"{target.text} (PUSH, ROUTER, SUB at {', '.join(target.specs)})"
     if target.kind is not TargetKind.HOST:
         return target.text
     host, port = address

@@ -11,8 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from holdfast.cli_arguments import Parser, UsageError, report_usage_error
-from holdfast.control.publish_client import PublishError, parse_publish_url, publish
-from holdfast.control.publish_item import MAX_CODE, Action, PublishArguments, build_item, encode_publish_body
+from holdfast.control.publish_client import PublishError, parse_publish_url, publish, push
+from holdfast.control.publish_item import (
+    MAX_CODE,
+    Action,
+    PublishArguments,
+    build_item,
+    encode_publish_body,
+    encode_publish_frame,
+)
 from holdfast.errors import GripError
 
 DEFAULT_SPEC = "http://localhost:5561"
@@ -64,7 +71,8 @@ def make_parser(prog: str) -> Parser:
     add("--close", action="store_true", help="close streams and WebSocket connections")
     add("--no-seq", action="store_true", help="deliver at once, whatever the id of the message before it")
     add("--no-eol", action="store_true", help="add no newline to HTTP content")
-    add("--spec", metavar="URL", help=f"where to publish (default: ${SPEC_VARIABLE}, else {DEFAULT_SPEC})")
+    default = f"${SPEC_VARIABLE}, else {DEFAULT_SPEC}"
+    add("--spec", metavar="SPEC", help=f"a URL, or tcp://HOST:PORT for ZeroMQ (default: {default})")
     add("-u", "--user", metavar="USER:PASS", help="basic authentication")
     add("-B", "--bearer", metavar="TOKEN", help="bearer authentication")
     return parser
@@ -73,13 +81,19 @@ def make_parser(prog: str) -> Parser:
 def _publish(arguments: argparse.Namespace, spec: str) -> None:
     item = build_item(parse_arguments(arguments))
     authorization = _authorization(arguments.user, arguments.bearer)
-    if not spec.startswith(("http:", "https:")):
-        raise PublishError(f"cannot publish to {spec}: ZeroMQ is not supported yet, use an http or https URL")
+    is_http = spec.startswith(("http:", "https:"))
+    if not is_http and authorization is not None:
+        raise PublishError("Authentication requires https")
     try:
-        body = encode_publish_body(item)
+        message = encode_publish_body(item) if is_http else encode_publish_frame(item)
     except UnicodeEncodeError as exc:
         raise PublishError("only CONTENT may be other than UTF-8") from exc
-    publish(parse_publish_url(spec), body, authorization)
+    except ValueError as exc:
+        raise PublishError(f"patch content cannot be sent over ZeroMQ: {exc}") from exc
+    if is_http:
+        publish(parse_publish_url(spec), message, authorization)
+    else:
+        push(spec, message)
 
 
 def parse_arguments(arguments: argparse.Namespace) -> PublishArguments:

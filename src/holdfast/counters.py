@@ -43,6 +43,12 @@ class Counters:
     websocket_requests: int = 0
     websocket_retries: int = 0
     control_messages_refused: int = 0
+    zhttp_packets_refused: int = 0
+    zhttp_packets_unclaimed: int = 0
+    zhttp_packets_unsent: int = 0
+    zhttp_sequence_faults: int = 0
+    zhttp_windows_exceeded: int = 0
+    zhttp_timeouts: int = 0
     farewells_refused: int = 0
     items_received: int = 0
     items_duplicate: int = 0
@@ -95,6 +101,12 @@ HELP: dict[str, str] = {
     "websocket_requests": "Requests that carried WebSocket events to backends",
     "websocket_retries": "Such requests made again because the backend could not be reached",
     "control_messages_refused": "Control messages of WebSocket backends that were not understood, or asked too much",
+    "zhttp_packets_refused": "Messages of ZeroMQ backends that were not understood",
+    "zhttp_packets_unclaimed": "Packets of ZeroMQ backends about exchanges that are over or were never begun",
+    "zhttp_packets_unsent": "Packets to ZeroMQ backends that were lost because nobody took them",
+    "zhttp_sequence_faults": "Exchanges ended because a packet of a ZeroMQ backend was not the expected one",
+    "zhttp_windows_exceeded": "Exchanges in which a ZeroMQ backend sent more than it had been granted",
+    "zhttp_timeouts": "Exchanges ended because a ZeroMQ backend was silent for too long",
     "farewells_refused": "WebSockets whose backend was not told that they ended, because too many were being told",
     "items_received": "Published items accepted",
     "items_duplicate": "Items dropped because their id had been published before, within id_cache_ttl",

@@ -3,6 +3,7 @@
 HoldfastError
 ├── WireError        a peer sent bytes that are not valid; carries the status to answer
 ├── FrameError       a WebSocket peer sent a frame that is not valid; carries the close code
+├── PacketError      a ZeroMQ peer sent a message that is not valid; it is thrown away
 ├── GripError        a backend's instruct or a publisher's item is not valid
 ├── RouteError       a line of the routes file is not valid
 ├── ConfigError      a setting is unknown or has a bad value
@@ -11,7 +12,10 @@ HoldfastError
     ├── ConnectError     it could not be connected to (another target may be tried)
     ├── BackendTimeout   it was silent for too long
     ├── BadResponse      it closed early or sent something that is not an HTTP response
-    └── AddressRefused   the address policy does not allow to connect to it
+    ├── AddressRefused   the address policy does not allow to connect to it
+    ├── LengthRequired   it takes only requests whose length is declared
+    ├── NoBackend        nobody is connected who would take the request
+    └── BackendSilent    it took the request perhaps, and gave no sign of life
 
 The message of an exception says what was got, what was expected and, where there is one, the limit. It is meant for
 logs and for debug mode; what a client may see is decided where the answer is made.
@@ -54,6 +58,10 @@ class FrameError(HoldfastError):
         self.text = text
 
 
+class PacketError(HoldfastError):
+    """A ZeroMQ peer sent a message that is not valid. It is counted, logged and thrown away, and never answered."""
+
+
 class GripError(HoldfastError):
     """An instruct or a published item is not valid; the text is the protocol's own (grip spec §3, §4, §8)."""
 
@@ -88,3 +96,15 @@ class BadResponse(BackendError):
 
 class AddressRefused(BackendError):
     """The address policy does not allow a connection to any address of the backend."""
+
+
+class LengthRequired(BackendError):
+    """The backend takes only requests whose length is declared."""
+
+
+class NoBackend(BackendError):
+    """No ZeroMQ backend is connected that would take the request."""
+
+
+class BackendSilent(BackendError):
+    """A ZeroMQ backend gave no sign of life for longer than the limit; it may never have been there."""

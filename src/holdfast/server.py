@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 
-from holdfast.config.derive import forward_policy, route_defaults, upstream_verifier
+from holdfast.config.derive import forward_policy, route_defaults, statistics_terms, upstream_verifier
+from holdfast.config.limits import client_capacity, edge_limits
 from holdfast.config.listen import Listen
 from holdfast.config.load import Start
 from holdfast.config.settings import Settings
+from holdfast.control.commands import CommandTargets
 from holdfast.control.metrics import Gauge, MetricsDoor
 from holdfast.control.publish_http import PublishDoor
+from holdfast.control.stats import StatsDoor
+from holdfast.control.zmq_doors import DoorSpecs, ZmqDoors
 from holdfast.counters import Counters
 from holdfast.logs import RequestLog
-from holdfast.net.edge import Edge, EdgeLimits
+from holdfast.net.edge import Edge
 from holdfast.net.exchange import Service
 from holdfast.net.listener import Listener
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
+from holdfast.net.zmq_socket import ZmqContext
 from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.service import ProxyService
-from holdfast.push.channels import Registry
+from holdfast.proxy.sessions import Sessions
+from holdfast.proxy.zhttp_backends import ZhttpBackends
+from holdfast.push.channels import Channel, Registry
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import LinkClock
@@ -38,13 +46,12 @@ from holdfast.push.sequencer import Sequencer
 from holdfast.push.updates import Updates
 from holdfast.routes_source import RoutesSource
 from holdfast.routing.table import RouteTable
+from holdfast.statistics.collector import Statistics
 from holdfast.wire.http1.head import HeadLimits
 
 log = logging.getLogger("holdfast.server")
 
 METRICS_MAX_CONNECTIONS = 16
-RESERVED_FILES = 512
-"""Descriptors kept for backends, publishers and log files."""
 
 
 class Server:
@@ -61,9 +68,14 @@ class Server:
         self._settings = settings
         self._runtime = runtime = Runtime(loop, Counters())
         self._registry = Registry(runtime.wheel, runtime.now, settings.handler.subscription_linger)
+        instance = f"holdfast_{os.getpid()}"
+        self._statistics = Statistics(statistics_terms(settings, instance), runtime.counters)
+        self._statistics.channels = self._registry.channels
+        self._statistics.watch = self._watch_subscriptions
+        self._stats_door = StatsDoor(runtime, self._statistics, sender=instance, notation=settings.handler.stats_format)
         self._last_ids = LastIds()
         self._updates = Updates(runtime.wheel, runtime.now, loop.call_later)
-        self._fanout = _make_fanout(settings, runtime, self._registry)
+        self._fanout = _make_fanout(settings, runtime, self._registry, self._statistics)
         self._sequencer = Sequencer(
             self._last_ids,
             id_cache_ttl_s=settings.handler.id_cache_ttl,
@@ -82,7 +94,9 @@ class Server:
         self._plans = PlanTable(settings.handler.connection_subscription_max)
         self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
-        capacity = _client_capacity(settings.runner.client_maxconn, max_files)
+        self._zmq = ZmqContext()
+        self._zhttp = ZhttpBackends(runtime, self._zmq, _make_proxy_id())
+        capacity = client_capacity(settings.runner.client_maxconn, max_files)
         self._farewells = Farewells(capacity, runtime.counters)
         self._proxy = ProxyContext(
             runtime=runtime,
@@ -98,6 +112,7 @@ class Server:
                 self._last_ids,
                 self._updates,
                 LinkClock(),
+                self._statistics,
             ),
             plans=self._plans,
             verifier=upstream_verifier(start.loaded),
@@ -108,12 +123,14 @@ class Server:
             outbox_limits=self._outbox_limits,
             allow_compression=settings.runner.allow_compression,
             websocket_idle_s=settings.holdfast.websocket_idle_timeout,
+            sessions=Sessions(),
+            zhttp=self._zhttp,
             farewells=self._farewells,
         )
         self._updates.backends = HeldBackends(self._proxy)
-        self._registry.events.closed = self._publisher.forget_channel
-        if settings.handler.update_on_first_subscription:
-            self._registry.events.opened = self._updates.watch_first_subscription
+        self._zmq_doors = self._make_zmq_doors()
+        self._registry.events.opened = self._channel_opened
+        self._registry.events.closed = self._channel_closed
         self._routes = RoutesSource(
             start.loaded.routes_path, start.route_lines, route_defaults(start.loaded), self._apply_routes
         )
@@ -121,7 +138,7 @@ class Server:
             "clients",
             runtime,
             ProxyService(self._proxy, HeadLimits(settings.runner.client_buffer_size), settings.proxy.max_open_requests),
-            _make_limits(settings, capacity),
+            edge_limits(settings, capacity),
             self._outbox_limits,
             parking=self._parking,
         )
@@ -138,8 +155,14 @@ class Server:
         self._runtime.spawn(self._routes.watch(), "routes watcher")
         await asyncio.sleep(0)  # the watch stands before the file is read: no change can fall between
         self._routes.load()
-        await self._listen(self._clients, self._settings.runner.http_port)
+        self._zmq_doors.open()
+        if self._settings.handler.stats_spec:
+            handler = self._settings.handler
+            self._stats_door.open(self._zmq, handler.stats_spec, handler.ipc_file_mode)
+            log.info("sending statistics at %s", handler.stats_spec)
         await self._open_doors()
+        # last: who can connect here can be published to
+        await self._listen(self._clients, self._settings.runner.http_port)
 
     def reload(self) -> None:
         """Read the routes again at once."""
@@ -149,6 +172,7 @@ class Server:
         """Stop in good order: accept nobody, end what is held, let running requests finish within `stop_timeout`."""
         for listener in self._listeners:
             listener.close()
+        self._zmq_doors.close()
         self._clients.drain()
         if self._parking is not None:
             self._parking.end_holds()
@@ -163,6 +187,9 @@ class Server:
         if self._parking is not None:
             self._parking.close()
         self._pool.close()
+        self._zhttp.close()
+        self._stats_door.close()
+        self._zmq.close()
         self._runtime.close()
 
     # --- doors -----------------------------------------------------------------------------------------------------
@@ -190,9 +217,29 @@ class Server:
             await self._open_door("metrics", metrics, settings.prometheus_listen, METRICS_MAX_CONNECTIONS)
 
     async def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
-        limits = _make_limits(self._settings, max_connections)
+        limits = edge_limits(self._settings, max_connections)
         door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_clients=False)
         await self._listen(door, [listen])
+
+    def _make_zmq_doors(self) -> ZmqDoors:
+        handler = self._settings.handler
+        one_more = (handler.push_in_sub_spec,) if handler.push_in_sub_spec else ()
+        specs = DoorSpecs(
+            pull=handler.push_in_spec,
+            subs=handler.push_in_sub_specs + one_more,
+            connects_subs=handler.push_in_sub_connect,
+            command=handler.command_spec,
+            ipc_file_mode=handler.ipc_file_mode,
+        )
+        targets = CommandTargets(
+            publisher=self._publisher,
+            registry=self._registry,
+            uris=specs.uris(),
+            recover=self._recover,
+            has_connection=self._statistics.connections.exists,
+            refresh=self._refresh,
+        )
+        return ZmqDoors(specs, self._runtime, self._zmq, targets)
 
     async def _listen(self, edge: Edge, addresses: tuple[Listen, ...] | list[Listen]) -> None:
         listener = Listener(self._runtime, edge)
@@ -216,6 +263,7 @@ class Server:
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
             Gauge("farewells", "WebSockets that are over, whose backend is being told", lambda: len(self._farewells)),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
+            Gauge("zhttp_exchanges", "Exchanges with ZeroMQ backends", lambda: self._zhttp.exchange_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
         ]
 
@@ -226,19 +274,34 @@ class Server:
         for hold in self._registry.holds():
             hold.update(now_s)
 
+    def _refresh(self, connection_id: str) -> bool:
+        """Have the backend of a WebSocket asked for news; a WebSocket server need not be asked (ws spec §1.7)."""
+        return self._proxy.sessions.refresh(connection_id) or self._statistics.connections.is_websocket(connection_id)
+
+    def _watch_subscriptions(self, is_wanted: bool) -> None:
+        """It begins to matter how many subscribers channels have, or no longer does."""
+        self._registry.events.subscribed = self._statistics.subscriptions.changed if is_wanted else None
+
+    def _channel_opened(self, channel: Channel) -> None:
+        self._zmq_doors.channel_opened(channel)
+        if self._settings.handler.update_on_first_subscription:
+            self._updates.watch_first_subscription(channel)
+
+    def _channel_closed(self, name: str) -> None:
+        self._zmq_doors.channel_closed(name)
+        self._publisher.forget_channel(name)
+
     def _apply_routes(self, table: RouteTable) -> None:
         self._proxy.routes = table
+        self._zhttp.apply(table)
 
 
-def _client_capacity(wanted: int, max_files: int) -> int:
-    """How many clients can be accepted, each with a descriptor, when some must be left for everything else."""
-    possible = max(max_files - RESERVED_FILES, max_files // 2)
-    if wanted > possible:
-        log.warning("client_maxconn is %d, but with %d open files allowed only %d fit", wanted, max_files, possible)
-    return min(wanted, possible)
+def _make_proxy_id() -> bytes:
+    """What ZeroMQ backends call this process; they may serve several machines, whose process numbers are the same."""
+    return f"holdfast_{os.getpid()}_{os.urandom(4).hex()}".encode()
 
 
-def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry) -> Fanout:
+def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry, statistics: Statistics) -> Fanout:
     handler = settings.handler
     pacer = None
     if handler.message_rate is not None or handler.message_hwm is not None:
@@ -248,7 +311,14 @@ def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry) -> Fa
             block_size=handler.message_block_size,
             call_later=runtime.loop.call_later,
         )
-    return Fanout(registry, runtime.counters, now=runtime.now, schedule=runtime.loop.call_soon, pacer=pacer)
+    return Fanout(
+        registry,
+        runtime.counters,
+        now=runtime.now,
+        schedule=runtime.loop.call_soon,
+        pacer=pacer,
+        statistics=statistics,
+    )
 
 
 def _make_pool(settings: Settings, runtime: Runtime) -> BackendPool:
@@ -259,15 +329,4 @@ def _make_pool(settings: Settings, runtime: Runtime) -> BackendPool:
         timeout_s=settings.holdfast.backend_timeout,
         idle_timeout_s=settings.holdfast.backend_idle_timeout,
         max_idle=settings.holdfast.backend_max_idle,
-    )
-
-
-def _make_limits(settings: Settings, max_connections: int) -> EdgeLimits:
-    ours = settings.holdfast
-    return EdgeLimits(
-        max_connections=max_connections,
-        header_timeout_s=ours.header_timeout,
-        idle_timeout_s=ours.idle_timeout,
-        body_timeout_s=ours.body_timeout,
-        send_timeout_s=ours.send_timeout,
     )

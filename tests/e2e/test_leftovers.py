@@ -12,6 +12,10 @@ from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok
 from tests.harness.timing import eventually
+from tests.harness.websocket import WebSocketClient, close, text
+from tests.harness.ws_backend import BackendPeer, WebSocketBackend
+from tests.harness.ws_events import close_event, events_reply
+from tests.harness.ws_stage import WebSocketStage, control, ws_item
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +24,13 @@ def metrics_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def proxy(launch: Launch, backend: ScriptedBackend, metrics_port: int) -> ProxyUnderTest:
-    return launch(f"* 127.0.0.1:{backend.port}", settings={"handler": {"prometheus_port": f"127.0.0.1:{metrics_port}"}})
+def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend, metrics_port: int) -> ProxyUnderTest:
+    return launch(
+        f"* 127.0.0.1:{backend.port}",
+        f"relay 127.0.0.1:{ws_backend.port}",
+        f"events 127.0.0.1:{backend.port},over_http",
+        settings={"handler": {"prometheus_port": f"127.0.0.1:{metrics_port}"}},
+    )
 
 
 def wait_for_plans(metrics_port: int, count: int) -> None:
@@ -57,3 +66,80 @@ def test_client_that_leaves_during_a_retry(stage: Stage, metrics_port: int) -> N
         wait_for_plans(metrics_port, 0)
     finally:
         is_over.set()
+
+
+class TestWebSockets:
+    """Client, backend and hold know each other, as long as one of them speaks."""
+
+    def test_client_closes(self, ws: WebSocketStage, metrics_port: int) -> None:
+        client, peer = ws.grip(fresh_channel())
+        wait_for_plans(metrics_port, 1)
+        client.send(close(1000))
+        peer.expect(close(1000))
+        peer.send(close(1000))
+        client.expect(close(1000))
+        self.assert_gone(metrics_port, client, peer)
+
+    def test_client_vanishes(self, ws: WebSocketStage, metrics_port: int) -> None:
+        client, peer = ws.grip(fresh_channel())
+        self.assert_gone(metrics_port, client, peer)
+
+    def test_client_breaks_the_protocol(self, ws: WebSocketStage, metrics_port: int) -> None:
+        client, peer = ws.grip(fresh_channel())
+        client.send_raw(b"\xff\xff")
+        client.expect_end(1002)
+        self.assert_gone(metrics_port, client, peer)
+
+    def test_backend_closes(self, ws: WebSocketStage, metrics_port: int) -> None:
+        client, peer = ws.grip(fresh_channel())
+        peer.send(close(1000))
+        client.expect(close(1000))
+        client.send(close(1000))
+        self.assert_gone(metrics_port, client, peer)
+
+    def test_backend_vanishes(self, ws: WebSocketStage, metrics_port: int) -> None:
+        client, peer = ws.grip(fresh_channel())
+        peer.close()
+        client.assert_dropped()
+        self.assert_gone(metrics_port, client)
+
+    @pytest.mark.parametrize("is_detached", [False, True])
+    def test_publisher_closes(self, ws: WebSocketStage, metrics_port: int, is_detached: bool) -> None:
+        channel = fresh_channel()
+        client, peer = ws.grip(channel)
+        if is_detached:
+            peer.send(control("detach"))
+            peer.expect(close())
+        ws.publish(ws_item(channel, action="close", code=4000))
+        client.expect(close(4000))
+        client.send(close(4000))
+        self.assert_gone(metrics_port, client, peer)
+
+    def test_client_closes_over_http(self, ws: WebSocketStage, metrics_port: int) -> None:
+        client, script = ws.grip_over_http(fresh_channel())
+        script.then(events_reply(close_event(1000)))
+        client.send(close(1000))
+        client.expect(close(1000))
+        self.assert_gone(metrics_port, client)
+
+    def test_client_vanishes_over_http(self, ws: WebSocketStage, metrics_port: int) -> None:
+        client, script = ws.grip_over_http(fresh_channel())
+        script.then(events_reply())
+        client.connection.close()
+        script.wait_request(2)
+        self.assert_gone(metrics_port, client)
+
+    def test_backend_fails_over_http(self, ws: WebSocketStage, metrics_port: int) -> None:
+        client, script = ws.grip_over_http(fresh_channel())
+        script.then(Reply(500))
+        client.send(text("x"))
+        client.assert_dropped()
+        self.assert_gone(metrics_port, client)
+
+    @staticmethod
+    def assert_gone(metrics_port: int, client: WebSocketClient, peer: BackendPeer | None = None) -> None:
+        """Nothing is left once both connections are closed."""
+        client.connection.close()
+        if peer is not None:
+            peer.close()
+        wait_for_plans(metrics_port, 0)

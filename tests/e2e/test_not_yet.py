@@ -11,8 +11,6 @@ from tests.harness.proxy import Launch
     ("line", "option"),
     [
         ("a.com,sockjs=/s test", "sockjs"),
-        ("a.com zhttp/tcp://127.0.0.1:9", "zhttp"),
-        ("a.com zhttpreq/tcp://127.0.0.1:9", "zhttpreq"),
         ("a.com,aco test", "aco"),
     ],
 )

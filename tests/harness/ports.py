@@ -16,20 +16,34 @@ _given: set[int] = set()
 
 def free_port(host: str = "127.0.0.1") -> int:
     """Return a TCP port on ``host`` that nobody listens on and that this process has not given out before."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for _ in range(1000):
         port = _random.randrange(_LOWEST, _HIGHEST)
-        if port in _given:
-            continue
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port
+        if port not in _given and _is_free(port, host):
+            _given.add(port)
+            return port
     raise RuntimeError(f"no free port on {host}")
+
+
+def free_ports(count: int) -> int:
+    """The first of ``count`` consecutive loopback ports that are free and have not been given out before."""
+    for _ in range(1000):
+        first = _random.randrange(_LOWEST, _HIGHEST - count)
+        ports = range(first, first + count)
+        if not _given.intersection(ports) and all(_is_free(port) for port in ports):
+            _given.update(ports)
+            return first
+    raise RuntimeError(f"no {count} free ports in a row")
+
+
+def _is_free(port: int, host: str = "127.0.0.1") -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
 
 
 def is_open(port: int, host: str = "127.0.0.1") -> bool:

@@ -139,6 +139,19 @@ def test_lines_of_the_command_line(place: Place) -> None:
     assert err == ["error: <route>:1: must specify condition and at least one target"]
 
 
+def test_zeromq_targets(place: Place) -> None:
+    place.write(CONFIG, "* zhttpreq/ipc://r,ssl zhttp/tcp://127.0.0.1:10000\n")
+    code, out, _ = place.check("http://a.com/p", "ws://a.com/p")
+    assert code == 0
+    sockets = "PUSH, ROUTER, SUB at tcp://127.0.0.1:10000, tcp://127.0.0.1:10001, tcp://127.0.0.1:10002"
+    assert [line for line in out if line.startswith(("  1. ", "  2. "))] == [
+        "  1. zhttpreq/ipc://r: https://a.com/p",
+        f"  2. zhttp/tcp://127.0.0.1:10000 ({sockets}): http://a.com/p",
+        "  1. zhttpreq/ipc://r: wss://a.com/p",
+        f"  2. zhttp/tcp://127.0.0.1:10000 ({sockets}): ws://a.com/p",
+    ]
+
+
 def test_routes_need_no_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,9 +110,11 @@ def test_files_are_sent_as_they_are(tmp_path: Path, door: Door) -> None:
         (["c", "x", "--spec=http:///"], "invalid URL"),
         (["c", "x", "-u", "a:b", "-B", "t"], "only one authentication method can be specified"),
         (["c", "x", "-u", "ab"], 'user must be in the form "user:pass"'),
+        (["c", "x", "--spec=udp:"], "cannot connect to udp:: Invalid argument"),
+        (["c", "x", "--spec=tcp://127.0.0.1:1", "-u", "a:b"], "Authentication requires https"),
         (
-            ["c", "x", "--spec=tcp://localhost:5560"],
-            "cannot publish to tcp://localhost:5560: ZeroMQ is not supported yet, use an http or https URL",
+            ["c", f"[{2**64}]", "--patch", "--spec=tcp://127.0.0.1:1"],
+            "patch content cannot be sent over ZeroMQ: integer of more than 64 bits",
         ),
         (["\udcff", "x"], "only CONTENT may be other than UTF-8"),
     ],

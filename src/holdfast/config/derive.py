@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.config.load import Loaded
-from holdfast.config.settings import ProxySettings
+from holdfast.config.settings import ProxySettings, Settings
 from holdfast.errors import ConfigError, KeyMaterialError
 from holdfast.grip.signature import Key, Verifier, parse_key
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.parse import RouteDefaults
+from holdfast.statistics.collector import Terms
 
 ReadFile = Callable[[str], bytes]
 
@@ -34,6 +35,19 @@ def forward_policy(proxy: ProxySettings) -> ForwardPolicy:
         orig_headers_need_mark=frozenset(name.lower().encode() for name in proxy.orig_headers_need_mark),
         accept_pushpin_route=proxy.accept_pushpin_route,
         cdn_loop=proxy.cdn_loop.encode(),
+    )
+
+
+def statistics_terms(settings: Settings, instance: str) -> Terms:
+    """How statistics are told, by `instance`."""
+    handler, shared = settings.handler, settings.global_
+    return Terms(
+        instance=instance,
+        connection_ttl_s=shared.stats_connection_ttl,
+        subscription_ttl_s=handler.stats_subscription_ttl,
+        report_interval_s=handler.stats_report_interval,
+        tells_connections=shared.stats_connection_send,
+        block_size=handler.message_block_size,
     )
 
 

@@ -17,6 +17,7 @@ from holdfast.config.options import option
 from holdfast.net.outlets import OutboxPolicy
 from holdfast.routing.forward import SetForwardedProto
 from holdfast.routing.xff import XffRule
+from holdfast.wire.statistics import Notation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,13 @@ class GlobalSettings:
     port_offset: int = option(
         integer(0, 65535), "0", "Added to `push_in_http_port` and to the port of every `tcp://` address."
     )
+    stats_connection_ttl: int = option(
+        integer(1),
+        "120",
+        "How long what statistics say of a connection holds; it is said again before.",
+        unit="seconds",
+    )
+    stats_connection_send: bool = option(kinds.BOOLEAN, "true", "Send statistics of each single connection.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +124,31 @@ class ProxySettings:
 class HandlerSettings:
     """`[handler]`: publishing and held connections."""
 
+    ipc_file_mode: int | None = option(kinds.OCTAL, "", "Mode of the files of ipc sockets, in octal, such as 777.")
+    push_in_spec: str = option(kinds.TEXT, "", "ZeroMQ PULL socket to accept publishing at; empty for none.")
+    push_in_sub_specs: tuple[str, ...] = option(
+        kinds.TEXTS,
+        "",
+        "ZeroMQ SUB socket to accept publishing at; with `push_in_sub_connect` several to connect to.",
+    )
+    push_in_sub_spec: str = option(kinds.TEXT, "", "One more of `push_in_sub_specs`.")
+    push_in_sub_connect: bool = option(
+        kinds.BOOLEAN, "false", "Connect to `push_in_sub_specs` instead of binding the first of them."
+    )
+    command_spec: str = option(kinds.TEXT, "", "ZeroMQ ROUTER socket that executes commands; empty for none.")
+    stats_spec: str = option(kinds.TEXT, "", "ZeroMQ PUB socket that sends statistics; empty for none.")
+    stats_format: Notation = option(
+        choice(Notation), "tnetstring", "How statistics are written: `tnetstring`, or `json`."
+    )
+    stats_subscription_ttl: int = option(
+        integer(1),
+        "60",
+        "How long what statistics say of the subscribers of a channel holds; it is said again before.",
+        unit="seconds",
+    )
+    stats_report_interval: int = option(
+        integer(0), "10", "Time between two reports among the statistics; 0 for none.", unit="seconds"
+    )
     push_in_http_addr: str = option(
         kinds.TEXT, "127.0.0.1", "Address to accept publishing over HTTP at; empty for all.", absent=""
     )

@@ -15,7 +15,6 @@ from holdfast.config.options import Later, Option, Status
 INTERNAL = "a socket between the processes of Pushpin; there is one process here"
 
 _ONE_PROCESS = "there is one process here"
-_NO_LISTENER = "nothing listens there"
 
 
 def unsupported_options() -> tuple[Option, ...]:
@@ -114,45 +113,23 @@ def _later_refused() -> list[Option]:
             "Socket of a keeper of GRIP session state.",
             "there are no GRIP sessions; leave this empty",
         ),
-        refused(
-            "handler/push_in_sub_connect",
-            kinds.BOOLEAN,
-            "Connect the socket of `push_in_sub_specs` instead of binding it.",
-            "messages of that socket would be missed; leave this false",
-        ),
     ]
 
 
 def _later_doors() -> list[Option]:
-    def door(path: str, kind: Kind[Any], help: str, reason: str = _NO_LISTENER) -> Option:
-        return _option(Later.WARN_IF_SET, path, kind, help, reason)
-
-    octal_reason = "no ipc sockets are made"
-    return [
-        door("handler/push_in_spec", kinds.TEXT, "ZeroMQ PULL socket to accept publishing at."),
-        door("handler/push_in_sub_specs", kinds.TEXTS, "ZeroMQ SUB sockets to accept publishing at."),
-        door("handler/push_in_sub_spec", kinds.TEXT, "One more of `push_in_sub_specs`."),
-        door("handler/stats_spec", kinds.TEXT, "ZeroMQ PUB socket that sends statistics."),
-        door("handler/command_spec", kinds.TEXT, "ZeroMQ socket that answers commands."),
-        door("handler/ipc_file_mode", kinds.OCTAL, "Mode of the files of ipc sockets.", octal_reason),
-        door("proxy/ipc_file_mode", kinds.OCTAL, "Mode of the files of ipc sockets.", octal_reason),
-    ]
+    help, reason = "Mode of the files of ipc sockets.", "the setting of [handler] counts"
+    return [_option(Later.WARN_IF_SET, "proxy/ipc_file_mode", kinds.OCTAL, help, reason)]
 
 
 def _later_with_shipped_value() -> list[Option]:
     def fixed(path: str, kind: Kind[Any], shipped: str, help: str, reason: str, unit: str = "") -> Option:
         return _option(Later.WARN_IF_CHANGED, path, kind, help, reason, shipped=shipped, unit=unit)
 
-    no_statistics = "no statistics are sent"
+    by_handler = "the setting of [handler] counts"
     seconds, count, s = integer(0), integer(1), "seconds"
     return [
-        fixed("global/stats_connection_ttl", seconds, "120", "Lifetime of connection statistics.", no_statistics, s),
-        fixed("global/stats_connection_send", kinds.BOOLEAN, "true", "Statistics per connection.", no_statistics),
-        fixed("proxy/stats_connections_max_ttl", seconds, "60", "Interval of peak counts.", no_statistics, s),
-        fixed("proxy/stats_report_interval", seconds, "10", "Interval of reports.", no_statistics, s),
-        fixed("handler/stats_subscription_ttl", seconds, "60", "Lifetime of subscriptions.", no_statistics, s),
-        fixed("handler/stats_report_interval", seconds, "10", "Interval of reports.", no_statistics, s),
-        fixed("handler/stats_format", kinds.TEXT, "tnetstring", "Format of statistics.", no_statistics),
+        fixed("proxy/stats_connections_max_ttl", seconds, "60", "Interval of peak counts.", by_handler, s),
+        fixed("proxy/stats_report_interval", seconds, "10", "Interval of reports.", by_handler, s),
         fixed("proxy/workers", count, "1", "Processes that share the work.", _ONE_PROCESS),
         fixed(
             "proxy/sockjs_url",

@@ -1,4 +1,6 @@
-"""Publishing to a server over HTTP, as command lines do it: one request, one answer, blocking (routes spec §5).
+"""Publishing to a server, as command lines do it: one request and one answer over HTTP, or one message over ZeroMQ.
+
+Both block (routes spec §5).
 
 Invariants: credentials are only ever sent over TLS, and the certificate is checked against the system's roots.
 """
@@ -10,7 +12,8 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import ConfigError, HoldfastError
+from holdfast.net.zmq_push import push_message
 
 TIMEOUT_S = 60.0
 MAX_ANSWER_BYTES = 65536
@@ -95,6 +98,22 @@ def publish(url: PublishUrl, body: bytes, authorization: str | None = None) -> N
         raise PublishError(f"the answer is not HTTP: {exc!r}") from exc
     if status != http.client.OK:
         raise PublishError(answer.decode("utf-8", "replace").strip())
+
+
+def push(spec: str, frame: bytes) -> None:
+    """Send one message to a PULL socket, and wait until it is sent.
+
+    Compat: `pushpin-publish` waits for ever if nobody listens.
+
+    Raises:
+        PublishError: `spec` is no address, or nobody listened there for a minute.
+    """
+    try:
+        push_message(spec, frame, TIMEOUT_S)
+    except ConfigError as exc:
+        raise PublishError(str(exc)) from exc
+    except TimeoutError as exc:
+        raise PublishError(f"nobody listened at {spec} for {TIMEOUT_S:.0f} seconds") from exc
 
 
 def _check_authorization(url: PublishUrl, authorization: str) -> None:

@@ -1,6 +1,6 @@
 """The item that a publisher's command line describes, and its form on the wire (routes spec §5).
 
-Invariants: pure; content is bytes, and what is not UTF-8 goes as base64 under the `-bin` name; keys are sorted and
+Invariants: pure; content is bytes, and what is not UTF-8 is base64 under the `-bin` name in JSON; keys are sorted and
 there are no blanks, so that the same arguments give the same bytes.
 """
 
@@ -11,10 +11,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TypeAlias
 
 from holdfast.errors import GripError
+from holdfast.wire.tnetstring import Value, encode_tnetstring
 
-Json = dict[str, object]
+ItemTree: TypeAlias = dict[str, object]
+"""An item as JSON values; contents are bytes."""
 
 MAX_CODE = 999
 
@@ -52,13 +55,13 @@ class PublishArguments:
     is_unsequenced: bool = False
 
 
-def build_item(arguments: PublishArguments) -> Json:
+def build_item(arguments: PublishArguments) -> ItemTree:
     """The item as JSON values.
 
     Raises:
         GripError: a patch is not a JSON list.
     """
-    item: Json = {"channel": arguments.channel, "formats": _formats(arguments)}
+    item: ItemTree = {"channel": arguments.channel, "formats": _formats(arguments)}
     if arguments.id is not None:
         item["id"] = arguments.id
     if arguments.prev_id is not None:
@@ -70,12 +73,44 @@ def build_item(arguments: PublishArguments) -> Json:
     return item
 
 
-def encode_publish_body(item: Json) -> bytes:
-    """The body of a publishing request with one item."""
-    return json.dumps({"items": [item]}, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+def encode_publish_body(item: ItemTree) -> bytes:
+    """The body of a publishing request with one item. Raises UnicodeEncodeError."""
+    body = {"items": [_spell(item)]}
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _formats(arguments: PublishArguments) -> Json:
+def encode_publish_frame(item: ItemTree) -> bytes:
+    """The ZeroMQ message of one item. Raises UnicodeEncodeError, ValueError for numbers that it cannot carry."""
+    return encode_tnetstring(_to_value(item))
+
+
+def _spell(tree: ItemTree) -> ItemTree:
+    """JSON has no bytes: they are text where they can be, and base64 elsewhere."""
+    spelled: ItemTree = {}
+    for name, member in tree.items():
+        if isinstance(member, bytes):
+            try:
+                spelled[name] = member.decode()
+            except UnicodeDecodeError:
+                spelled[f"{name}-bin"] = base64.b64encode(member).decode()
+        else:
+            spelled[name] = _spell(member) if isinstance(member, dict) else member
+    return spelled
+
+
+def _to_value(tree: object) -> Value:
+    """TNetStrings have no text: it is UTF-8 there."""
+    if isinstance(tree, dict):
+        return {name.encode(): _to_value(tree[name]) for name in sorted(tree)}
+    if isinstance(tree, list):
+        return [_to_value(element) for element in tree]
+    if isinstance(tree, str):
+        return tree.encode()
+    assert tree is None or isinstance(tree, (bytes, int, float))
+    return tree
+
+
+def _formats(arguments: PublishArguments) -> ItemTree:
     if arguments.action is Action.HINT:
         return {name: {"action": "hint"} for name in ("http-response", "http-stream", "ws-message")}
     if arguments.action is Action.CLOSE:
@@ -83,7 +118,7 @@ def _formats(arguments: PublishArguments) -> Json:
     return _patch_formats(arguments) if arguments.is_patch else _content_formats(arguments)
 
 
-def _patch_formats(arguments: PublishArguments) -> Json:
+def _patch_formats(arguments: PublishArguments) -> ItemTree:
     try:
         patch = json.loads(arguments.content, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as exc:
@@ -97,24 +132,17 @@ def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
-def _content_formats(arguments: PublishArguments) -> Json:
+def _content_formats(arguments: PublishArguments) -> ItemTree:
     line = arguments.content + b"\n" if arguments.has_newline else arguments.content
     return {
-        "http-response": _response(arguments) | _content("body", line),
-        "http-stream": _content("content", line),
-        "ws-message": _content("content", arguments.content),
+        "http-response": _response(arguments) | {"body": line},
+        "http-stream": {"content": line},
+        "ws-message": {"content": arguments.content},
     }
 
 
-def _response(arguments: PublishArguments) -> Json:
-    response: Json = {"code": arguments.code}
+def _response(arguments: PublishArguments) -> ItemTree:
+    response: ItemTree = {"code": arguments.code}
     if arguments.headers:
         response["headers"] = [list(header) for header in arguments.headers]
     return response
-
-
-def _content(name: str, data: bytes) -> Json:
-    try:
-        return {name: data.decode()}
-    except UnicodeDecodeError:
-        return {f"{name}-bin": base64.b64encode(data).decode()}

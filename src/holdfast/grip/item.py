@@ -16,9 +16,11 @@ from holdfast.grip.fields import (
     fail_value,
     get_array,
     get_bool,
+    get_bytes,
     get_content,
     get_headers,
     get_int,
+    get_json_array,
     get_object,
     get_reason,
     get_string,
@@ -28,6 +30,7 @@ from holdfast.grip.fields import (
     parse_json,
     require_string,
 )
+from holdfast.grip.trees import ByteMap
 from holdfast.grip.values import MAX_CODE, NO_META, is_wire_safe
 from holdfast.wire.headers import Headers
 from holdfast.wire.websocket.close import MAX_CLOSE_CODE
@@ -132,6 +135,11 @@ def parse_publish_body(body: bytes) -> list[Item]:
         raise GripError("Body is not valid JSON.") from exc
     if not is_object(tree):
         raise GripError("Invalid format." if isinstance(tree, list) else "Body is not valid JSON.")
+    return parse_items(tree)
+
+
+def parse_items(tree: Tree) -> list[Item]:
+    """The items of a publish request's tree, all or none. Raises GripError like `parse_publish_body`."""
     try:
         items = get_array(tree, "object", "items")
         if items is None:
@@ -141,11 +149,17 @@ def parse_publish_body(body: bytes) -> list[Item]:
         raise GripError(f"Invalid format: {exc}") from exc
 
 
-def parse_item(tree: object) -> Item:
-    """The item of a JSON tree. Raises GripError with the protocol's text, which may be empty (grip spec §8.2)."""
+def parse_item(tree: object, channel: str = "") -> Item:
+    """The item of a tree.
+
+    Args:
+        channel: where it goes, if that is said elsewhere; the item's own channel is not looked at then.
+
+    Raises GripError with the protocol's text, which may be empty (grip spec §8.2).
+    """
     if not is_object(tree):
         raise GripError(f"{_ITEM} is not an object")
-    channel = require_string(tree, _ITEM, "channel")
+    channel = channel or require_string(tree, _ITEM, "channel")
     item_id = _get_id(tree, "id")
     prev_id = _get_id(tree, "prev-id")
     formats = _select_formats(tree)
@@ -169,8 +183,10 @@ def _get_id(tree: Tree, key: str) -> str | None:
 def _select_formats(tree: Tree) -> Tree:
     """The object that holds the formats: `formats`, or without it the item itself (the legacy spelling)."""
     formats = get_object(tree, _ITEM, "formats")
-    if formats is None and any(name in tree for name in _FORMATS):
-        return tree
+    if formats is None:
+        formats = {name: tree[name] for name in _FORMATS if name in tree}
+    if isinstance(tree, ByteMap):
+        formats = {name: member for name, member in formats.items() if member is not None}
     if not formats:
         raise GripError("no formats specified")
     return formats
@@ -186,9 +202,10 @@ def _parse_response(formats: Tree) -> ResponseFormat:
     headers = get_headers(tree, _RESPONSE)
     filters = _get_content_filters(tree, _RESPONSE)
     body = get_content(tree, _RESPONSE, "body")
-    patch = get_array(tree, _RESPONSE, "body-patch") if body is None else None
+    patch = get_json_array(tree, _RESPONSE, "body-patch") if body is None else None
     if body is None and patch is None:
-        raise GripError(f"{_RESPONSE} does not contain 'body', 'body-bin', or 'body-patch'")
+        spellings = "'body' or 'body-patch'" if isinstance(tree, ByteMap) else "'body', 'body-bin', or 'body-patch'"
+        raise GripError(f"{_RESPONSE} does not contain {spellings}")
     return ResponseFormat(action, 200 if code is None else code, reason, headers or [], body, patch, filters)
 
 
@@ -200,7 +217,8 @@ def _parse_stream(formats: Tree) -> StreamFormat:
     filters = _get_content_filters(tree, _STREAM)
     content = get_content(tree, _STREAM, "content")
     if content is None:
-        raise GripError(f"{_STREAM} does not contain 'content' or 'content-bin'")
+        spellings = "'content'" if isinstance(tree, ByteMap) else "'content' or 'content-bin'"
+        raise GripError(f"{_STREAM} does not contain {spellings}")
     return StreamFormat(action, content, filters)
 
 
@@ -214,7 +232,7 @@ def _parse_message(formats: Tree) -> MessageFormat:
         return MessageFormat(action)
     kind = _get_kind(tree)
     filters = _get_content_filters(tree, _MESSAGE)
-    content = get_content(tree, _MESSAGE, "content")
+    content = _get_message_content(tree)
     is_control = kind in (MessageKind.PING, MessageKind.PONG)
     if content is None and not is_control:
         raise GripError(f"{_MESSAGE} does not contain 'content' or 'content-bin'")
@@ -223,6 +241,12 @@ def _parse_message(formats: Tree) -> MessageFormat:
     if kind is None:
         kind = MessageKind.BINARY if "content-bin" in tree else MessageKind.TEXT
     return MessageFormat(action, kind, content or b"", content_filters=filters)
+
+
+def _get_message_content(tree: Tree) -> bytes | None:
+    """The content; that of a binary message has a name of its own in a TNetString, too."""
+    content = get_bytes(tree, _MESSAGE, "content-bin") if isinstance(tree, ByteMap) else None
+    return get_content(tree, _MESSAGE, "content") if content is None else content
 
 
 def _get_format(formats: Tree, name: str) -> Tree:

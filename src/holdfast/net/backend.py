@@ -49,6 +49,7 @@ class BackendConnection(asyncio.Protocol):
     (BackendTimeout, BadResponse) are raised to whoever waits, or to the next one who does.
 
     Attributes:
+        head_bytes: of the head of the final response.
         on_news: called once when something has arrived, or never will; it may use the connection as it likes.
     """
 
@@ -74,6 +75,7 @@ class BackendConnection(asyncio.Protocol):
         "_transport",
         "endpoint",
         "has_received",
+        "head_bytes",
         "is_reused",
         "on_idle_close",
         "on_news",
@@ -83,6 +85,7 @@ class BackendConnection(asyncio.Protocol):
         self.endpoint = endpoint
         self.is_reused = False
         self.has_received = False
+        self.head_bytes = 0
         self.on_idle_close: BackendIdleListener | None = None
         self.on_news: Callable[[], object] | None = None
         self._runtime = runtime
@@ -278,6 +281,7 @@ class BackendConnection(asyncio.Protocol):
         if parsed is None:
             return
         head, length = parsed
+        self.head_bytes = length
         rest, self._buffer = self._buffer[length:], b""
         self._is_awaiting_head = False
         self._head = head

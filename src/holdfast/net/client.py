@@ -184,7 +184,9 @@ class ClientConnection(asyncio.Protocol):
                     return
                 head, length = parsed
                 rest, self._buffer = self._buffer[length:], b""
-                self._serve(ClientExchange(self, head), rest)
+                exchange = ClientExchange(self, head)
+                exchange.head_bytes = length
+                self._serve(exchange, rest)
         finally:
             self._is_advancing = False
 

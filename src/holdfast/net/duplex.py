@@ -88,6 +88,11 @@ class Duplex(Protocol):
         """Close at once. The owner is not told of anything after this."""
         ...
 
+    @property
+    def peer_address(self) -> str:
+        """IP address of the peer; empty text for one that has none, or is gone."""
+        ...
+
     def describe(self) -> str:
         """Address and port of the peer, for logs."""
         ...
@@ -333,6 +338,11 @@ class ConnectionDuplex(asyncio.Protocol):
         """The process stops."""
         if self._owner is not None:
             self._owner.end()
+
+    @property
+    def peer_address(self) -> str:
+        """See `Duplex`."""
+        return self._peer[0] if isinstance(self._peer, tuple) else ""
 
     def describe(self) -> str:
         """See `Duplex`."""

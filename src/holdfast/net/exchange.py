@@ -48,7 +48,8 @@ class ClientExchange:
 
     Attributes:
         head: the request head.
-        body_bytes_sent: content bytes written so far, for the request log.
+        head_bytes, body_bytes: of the request, as received so far.
+        head_bytes_sent, body_bytes_sent: of the response so far; content without its framing.
         has_started: whether the response head was written.
     """
 
@@ -61,9 +62,12 @@ class ClientExchange:
         "_is_persistent",
         "_pending_bytes",
         "_waiter",
+        "body_bytes",
         "body_bytes_sent",
         "has_started",
         "head",
+        "head_bytes",
+        "head_bytes_sent",
     )
 
     def __init__(self, connection: ClientConnection, head: RequestHead, body: bytes | None = None) -> None:
@@ -72,6 +76,9 @@ class ClientExchange:
             body: the whole body, for a request that is answered a second time.
         """
         self.head = head
+        self.head_bytes = 0
+        self.body_bytes = 0
+        self.head_bytes_sent = 0
         self.body_bytes_sent = 0
         self.has_started = False
         self._connection = connection
@@ -120,6 +127,7 @@ class ClientExchange:
         if content:
             self._chunks.append(content)
             self._pending_bytes += len(content)
+            self.body_bytes += len(content)
             self._awaits_continue = False
             if self._pending_bytes > BODY_BUFFER_BYTES and not self._decoder.is_complete:
                 self._connection.pause_reading()
@@ -220,6 +228,7 @@ class ClientExchange:
         if is_bodyless or request.method == b"HEAD":
             body = b""
         self.has_started = True
+        self.head_bytes_sent = len(head)
         self.body_bytes_sent += len(body)
         connection.write(head + body)
         connection.end_exchange(is_persistent=is_persistent)
@@ -229,17 +238,17 @@ class ClientExchange:
         self._is_chunked = content_length is None and self.head.is_http11
         self._is_persistent = self.is_persistent and (self._is_chunked or content_length is not None)
         self.has_started = True
-        self._connection.write(
-            encode_response_head(
-                code,
-                reason,
-                headers,
-                is_http11=self.head.is_http11,
-                is_persistent=self._is_persistent,
-                content_length=content_length,
-                is_chunked=self._is_chunked,
-            )
+        head = encode_response_head(
+            code,
+            reason,
+            headers,
+            is_http11=self.head.is_http11,
+            is_persistent=self._is_persistent,
+            content_length=content_length,
+            is_chunked=self._is_chunked,
         )
+        self.head_bytes_sent = len(head)
+        self._connection.write(head)
 
     def write(self, content: bytes) -> None:
         """Write body bytes; wait for `drain` before the next piece."""
@@ -283,6 +292,7 @@ class ClientExchange:
             The connection as a duplex, which is not read from yet; None when the client has left.
         """
         self._connection.write(head)
+        self.head_bytes_sent = len(head)
         self.has_started = True
         await self._connection.flushed()
         return None if self._connection.is_lost else self._connection.to_duplex(owner)

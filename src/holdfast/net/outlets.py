@@ -76,6 +76,11 @@ class Outlet(Protocol):
         """Send the end of the response; the owner is not told of anything after this."""
         ...
 
+    @property
+    def client_address(self) -> str:
+        """IP address of the client, or empty text on a Unix socket."""
+        ...
+
     async def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
         """Take the client back, before anything of its response was sent, to answer its request anew.
 
@@ -152,6 +157,11 @@ class ConnectionOutlet:
     def describe(self) -> str:
         """Address and port of the client, for logs."""
         return self._connection.describe()
+
+    @property
+    def client_address(self) -> str:
+        """IP address of the client."""
+        return self._connection.peer_address
 
     async def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
         """Answer the request anew, before anything of its response was sent; None when the client has left."""

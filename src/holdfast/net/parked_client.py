@@ -89,6 +89,11 @@ class ParkedClient(ParkedSocket):
         else:
             self._arm(self._edge.limits.send_timeout_s)
 
+    @property
+    def client_address(self) -> str:
+        """IP address of the client, or empty text on a Unix socket."""
+        return self.peer_address
+
     async def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
         """Take the client out of the lot, before anything of its response was sent, to answer its request anew.
 

@@ -45,11 +45,23 @@ class ParkedSocket(abc.ABC):
     def describe(self) -> str:
         """Address and port of the peer, for logs."""
         try:
-            with socket.socket(fileno=os.dup(self._fd)) as duplicate:
-                address = duplicate.getpeername()
+            address = self._peer_name()
         except OSError:
             return "gone"
         return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix"
+
+    @property
+    def peer_address(self) -> str:
+        """IP address of the peer; empty text for one that has none, or is gone."""
+        try:
+            address = self._peer_name()
+        except OSError:
+            return ""
+        return str(address[0]) if isinstance(address, tuple) else ""
+
+    def _peer_name(self) -> object:
+        with socket.socket(fileno=os.dup(self._fd)) as duplicate:
+            return duplicate.getpeername()
 
     @abc.abstractmethod
     def on_events(self, events: int) -> None:

@@ -16,6 +16,7 @@ from holdfast.grip.instruct import (
 )
 from holdfast.grip.values import BackendResponse, HoldMode, Instruct
 from holdfast.net.exchange import ClientExchange
+from holdfast.net.outlets import Outlet
 from holdfast.proxy.answers import ACCEPT_UNAVAILABLE, TOO_LARGE_FOR_GRIP, ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import HeldRequest
@@ -26,9 +27,11 @@ from holdfast.push.outlet import Framing
 from holdfast.push.plan import HoldPlan, RouteTerms
 from holdfast.push.recovering_stream import make_stream
 from holdfast.push.response_hold import ResponseHold
+from holdfast.push.stream_hold import StreamHold
 from holdfast.routing.reference import resolve_reference
 from holdfast.routing.rules import Rule, Target
 from holdfast.routing.uri import ClientUri
+from holdfast.statistics.connections import Presence
 from holdfast.wire.http1.encode import encode_chunk, encode_response_head
 
 log = logging.getLogger("holdfast.proxy")
@@ -62,11 +65,21 @@ class Acceptor:
 
     Attributes:
         status: status of the answer, for the request log; None when the client is held.
+        presence: the client's connection, as statistics know it; None once a hold has taken it over.
     """
 
-    __slots__ = ("_client", "_proxy", "_rule", "_target", "_uri", "status")
+    __slots__ = ("_client", "_proxy", "_rule", "_target", "_uri", "presence", "status")
 
-    def __init__(self, proxy: ProxyContext, client: ClientExchange, uri: ClientUri, rule: Rule, target: Target) -> None:
+    def __init__(
+        self,
+        proxy: ProxyContext,
+        client: ClientExchange,
+        uri: ClientUri,
+        rule: Rule,
+        target: Target,
+        presence: Presence,
+    ) -> None:
+        self.presence: Presence | None = presence
         self._proxy = proxy
         self._client = client
         self._uri = uri
@@ -118,8 +131,17 @@ class Acceptor:
         hold = ResponseHold(self._proxy.holds, self._plan(instruct), self._framing(), request, ties.origin)
         outlet = await self._client.hold(hold, b"")
         if outlet is not None:
+            self._hand_over(hold, outlet)
             hold.open(outlet)
         return True
+
+    def _hand_over(self, hold: ResponseHold | StreamHold, outlet: Outlet) -> None:
+        """From now on the connection is the hold's."""
+        presence, self.presence = self.presence, None
+        if presence is not None:
+            presence.peer = outlet
+            hold.presence = presence
+            self._proxy.holds.statistics.connections.begin(presence)
 
     # --- streams ---------------------------------------------------------------------------------------------------
 
@@ -146,6 +168,8 @@ class Acceptor:
         if failure is not None:
             return await self._open_stream(instruct, ties, head, failure.debug_text)
         body = encode_chunk(response.body) if framing.is_http11 and response.body else response.body
+        self._client.head_bytes_sent = len(head)
+        self._client.body_bytes_sent = len(response.body)
         return await self._open_stream(instruct, ties, head + body, missing_link(instruct))
 
     async def _stream_body(self, reply: Reply, beginning: bytes) -> bool:
@@ -192,6 +216,7 @@ class Acceptor:
         outlet = await self._client.hold(hold, first)
         if outlet is None:
             return True
+        self._hand_over(hold, outlet)
         hold.open(outlet)
         if failure is not None:
             hold.end(f"\n\n{failure}\n" if self._rule.debug else "")

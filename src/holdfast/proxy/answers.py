@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from holdfast.errors import AddressRefused, BackendError, BackendSilent, LengthRequired
 from holdfast.wire.headers import Headers
 from holdfast.wire.reasons import reason_phrase
 
@@ -12,6 +13,9 @@ TEXT_PLAIN: Headers = [(b"Content-Type", b"text/plain")]
 ROUTE_NOT_FOUND = "Route not found"
 ORIGIN_ERROR = "Error while proxying to origin."
 ADDRESS_BLOCKED = "Error: Origin host/IP blocked."
+SERVICE_UNREACHABLE = "Error: zhttp service for route is unreachable."
+NO_SOCKETS_IN_ONE_PACKET = "WebSockets cannot be used with zhttpreq target"
+LENGTH_REQUIRED = "Must provide Content-Length header."
 TOO_LARGE_FOR_GRIP = "Request too large to accept GRIP instruct."
 EVENTS_FORBIDDEN = "Client not allowed to send WebSocket events directly."
 INTERNAL_ERROR = "Failed to process request."
@@ -51,3 +55,15 @@ class ErrorAnswer(Exception):
 def origin_error(debug_text: str | None = None) -> ErrorAnswer:
     """502 because of the backend; what happened is shown in debug mode only."""
     return ErrorAnswer(502, ORIGIN_ERROR, debug_text)
+
+
+def backend_error_answer(error: BackendError, debug_text: str | None = None) -> ErrorAnswer:
+    """The answer when a backend failed before it answered; `debug_text` where there is none for that failure."""
+    match error:
+        case LengthRequired():
+            return ErrorAnswer(411, LENGTH_REQUIRED)
+        case AddressRefused():
+            return origin_error(ADDRESS_BLOCKED)
+        case BackendSilent():
+            return origin_error(SERVICE_UNREACHABLE)
+    return origin_error(debug_text)

@@ -11,16 +11,19 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from holdfast.errors import AddressRefused, BackendError, BackendTimeout, BadResponse, ConnectError, WireError
+from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError, WireError
 from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.net.exchange import ClientGone
-from holdfast.proxy.answers import ADDRESS_BLOCKED, origin_error
+from holdfast.proxy.answers import backend_error_answer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.reply import BackendReply, Reply, WholeReply
 from holdfast.proxy.test_target import answer_test_request
+from holdfast.proxy.zhttp_reply import StreamReply
+from holdfast.proxy.zhttp_values import make_request_head
 from holdfast.routing.forward import OriginRequest, connect_address, encode_origin_head, origin_authority
 from holdfast.routing.rules import Rule, Target, TargetKind
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk
+from holdfast.wire.zhttp.packets import MAX_BODY_BYTES
 
 log = logging.getLogger("holdfast.proxy")
 
@@ -60,6 +63,7 @@ class Attempts:
         target: the target chosen last.
         body: the request body as far as it has been read, and as far as it may be needed again.
         is_body_sent: whether the backend got the whole request body.
+        head_bytes_sent, body_bytes_sent: what went to backends; content without its framing.
     """
 
     __slots__ = (
@@ -71,6 +75,8 @@ class Attempts:
         "_request",
         "_source",
         "body",
+        "body_bytes_sent",
+        "head_bytes_sent",
         "is_body_sent",
         "target",
     )
@@ -78,6 +84,8 @@ class Attempts:
     def __init__(self, proxy: ProxyContext, source: RequestBody, request: OriginRequest, prefix: bytes) -> None:
         self.target: Target | None = None
         self.body = prefix
+        self.head_bytes_sent = 0
+        self.body_bytes_sent = 0
         # Asked now: what arrives later is not in the prefix, and has to be sent after it.
         self.is_body_sent = self._is_whole = source.is_body_complete
         self._proxy = proxy
@@ -116,7 +124,8 @@ class Attempts:
         head = connection.whole_head
         if head is None:
             return None
-        reply = WholeReply(head.code, head.reason, head.headers, connection.take(), head.content_length)
+        content = connection.take()
+        reply = WholeReply(head.code, head.reason, head.headers, content, head.content_length, connection.head_bytes)
         self._begun = None
         self._proxy.pool.release(connection)
         return reply
@@ -145,10 +154,10 @@ class Attempts:
                 cause = exc
                 if self._has_streamed:
                     break
-            except (BadResponse, AddressRefused) as exc:
+            except BackendError as exc:
                 log.info("target %s: %s", target.text, exc)
                 self._proxy.counters.backend_failures += 1
-                raise origin_error(ADDRESS_BLOCKED if isinstance(exc, AddressRefused) else None) from exc
+                raise backend_error_answer(exc) from exc
         self._proxy.counters.backend_failures += 1
         tried = ", ".join(target.text for target in rule.targets)
         try:
@@ -169,6 +178,10 @@ class Attempts:
     async def _ask(self, rule: Rule, target: Target) -> Reply:
         if target.kind is TargetKind.TEST:
             return answer_test_request(self._request.path_and_query, rule.path_beg, len(self.body))
+        if target.kind is TargetKind.ZHTTPREQ:
+            return await self._ask_in_one_packet(target)
+        if target.kind is TargetKind.ZHTTP:
+            return await self._ask_in_packets(target)
         endpoint = endpoint_of(self._request, target)
         begun, self._begun = self._begun, None
         connection = begun or self._proxy.pool.take_idle(endpoint)
@@ -200,27 +213,94 @@ class Attempts:
         """Send the request, or what of it is here; the rest of its body follows in a task."""
         self._proxy.runtime.counters.backend_requests += 1
         is_whole = self._is_whole
-        length = self._source.content_length
-        if length is None and is_whole and (self._prefix or self._request.method not in _BODYLESS_METHODS):
-            length = len(self._prefix)
+        length = self._length
         is_chunked = length is None and not is_whole
         head = encode_origin_head(self._request, target, content_length=length, is_chunked=is_chunked)
         body = encode_chunk(self._prefix) if is_chunked and self._prefix else self._prefix
+        self.head_bytes_sent += len(head)
+        self.body_bytes_sent += len(self._prefix)
         connection.send_request(self._request.method, head + body)
         if not is_whole:
             self._pump = self._proxy.runtime.spawn(self._send_body(connection, is_chunked), "request body")
+
+    @property
+    def _length(self) -> int | None:
+        """The Content-Length of the request, None for none."""
+        length = self._source.content_length
+        if length is None and self._is_whole and (self._prefix or self._request.method not in _BODYLESS_METHODS):
+            return len(self._prefix)
+        return length
 
     async def _send_body(self, connection: BackendConnection, is_chunked: bool) -> None:
         """Send what follows the prefix, as fast as the backend takes it."""
         try:
             while content := await self._source.read_chunk():
-                if len(self.body) <= KEPT_BODY_BYTES:
-                    self.body += content
+                self.body_bytes_sent += len(content)
+                self._keep(content)
                 await connection.write(encode_chunk(content) if is_chunked else content)
         except ClientGone:
             return
         if is_chunked:
             await connection.write(LAST_CHUNK)
+        self.is_body_sent = True
+
+    def _keep(self, content: bytes) -> None:
+        """Keep what has been read of the body, as far as it may be needed again."""
+        if len(self.body) <= KEPT_BODY_BYTES:
+            self.body += content
+
+    # --- ZeroMQ backends -------------------------------------------------------------------------------------------
+
+    async def _ask_in_one_packet(self, target: Target) -> Reply:
+        """Read all of the body, and send it with the request (ws spec §7.6)."""
+        service = self._proxy.zhttp.requests(target)
+        await self._read_whole_body()
+        self._proxy.counters.backend_requests += 1
+        head = make_request_head(self._request, target, self._length)
+        return await service.ask(head, self._prefix)
+
+    async def _read_whole_body(self) -> None:
+        """Wait for what follows the prefix, which is the whole body then. Raises ErrorAnswer if that is too long."""
+        pieces, size = [self._prefix], len(self._prefix)
+        is_whole = self._is_whole
+        while max(size, self._source.content_length or 0) <= MAX_BODY_BYTES and not is_whole:
+            content = await self._source.read_chunk()
+            self._keep(content)
+            pieces.append(content)
+            size += len(content)
+            is_whole = not content
+        if not is_whole or size > MAX_BODY_BYTES:
+            raise origin_error(f"request body exceeds {MAX_BODY_BYTES} bytes")
+        self._prefix = b"".join(pieces)
+        self._is_whole = self.is_body_sent = True
+
+    async def _ask_in_packets(self, target: Target) -> Reply:
+        """Send what is here of the request; the rest of its body follows in a task, as the backend grants it (§7.7)."""
+        reply = StreamReply(self._proxy.zhttp.streams(target))
+        self._proxy.counters.backend_requests += 1
+        head = make_request_head(self._request, target, self._length)
+        try:
+            rest = reply.send_request(head, self._prefix, is_whole=self._is_whole)
+            if rest or not self._is_whole:
+                self._pump = self._proxy.runtime.spawn(self._send_packets(reply, rest), "request body")
+            await reply.read_head()
+        except (BackendError, asyncio.CancelledError):
+            self.stop()
+            reply.close(is_request_sent=False)
+            raise
+        return reply
+
+    async def _send_packets(self, reply: StreamReply, rest: bytes) -> None:
+        """Send what is left of the prefix, and what follows it."""
+        await reply.write(rest)
+        if not self._is_whole:
+            try:
+                while content := await self._source.read_chunk():
+                    self._keep(content)
+                    await reply.write(content)
+            except ClientGone:
+                return
+        await reply.end_body()
         self.is_body_sent = True
 
 

@@ -62,10 +62,13 @@ class HeldBackends:
         # The hold sees the narrow side of what `ClientExchange.hold` returned.
         outlet = cast(Outlet, hold.outlet)
         exchange = await outlet.reopen(request.parse(), request.body)
-        if exchange is not None:
+        if exchange is None:
+            hold.depart()
+        else:
+            presence, hold.presence = hold.presence, None
             prev_ids = hold.intake.prev_ids if hold.intake is not None else {}
             grip_last = grip_last_headers(prev_ids, hold.plan.route.prefix)
-            await HttpExchange(self._proxy, exchange, RetryTerms(request.route_id, grip_last)).run()
+            await HttpExchange(self._proxy, exchange, RetryTerms(request.route_id, grip_last, presence)).run()
 
     async def _report_gone(self, origin: HoldOrigin) -> None:
         """One POST without a body; nobody waits for what comes of it, and it is not repeated (grip spec §6.9)."""

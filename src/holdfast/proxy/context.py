@@ -15,6 +15,8 @@ from holdfast.net.parking import ParkingLot
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.farewells import Farewells
+from holdfast.proxy.sessions import Sessions
+from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.outlet import HoldContext
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.routing.forward import ForwardPolicy
@@ -34,7 +36,9 @@ class ProxyContext:
         wall_clock: seconds since 1970, for signatures.
         parking, outbox_limits: for the backends of WebSockets; no parking where there is no epoll.
         allow_compression: whether WebSocket clients may compress.
+        zhttp: the backends that connect by ZeroMQ.
         websocket_idle_s: silence both ways that ends a WebSocket.
+        sessions: the WebSockets that are spoken over HTTP.
         farewells: sessions whose client is gone.
     """
 
@@ -52,6 +56,8 @@ class ProxyContext:
     outbox_limits: OutboxLimits
     allow_compression: bool
     websocket_idle_s: float
+    sessions: Sessions
+    zhttp: ZhttpBackends
     farewells: Farewells
 
     @property

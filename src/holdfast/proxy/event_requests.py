@@ -1,6 +1,6 @@
-"""The requests of a WebSocket-over-HTTP session: made anew each time from the client's handshake (ws spec §1.2).
+"""The requests of a WebSocket-over-HTTP session: all alike, but for a few headers (ws spec §1.2).
 
-A session lasts for hours, and its request is kept as the bytes that came: a few hundred, parsed again for each use.
+A session lasts for hours, and there may be very many: the headers that all of its requests have are kept as bytes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from holdfast.errors import WireError
 from holdfast.proxy.attempts import Attempts
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.own_request import WholeBody
 from holdfast.proxy.reply import Reply
-from holdfast.routing.forward import build_origin_request
+from holdfast.routing.authority import Authority
+from holdfast.routing.forward import OriginRequest, build_origin_request, encode_headers
 from holdfast.routing.rules import Proto, Rule, Target
 from holdfast.routing.uri import ClientUri
-from holdfast.wire.headers import Header, Headers
+from holdfast.wire.headers import Headers
 from holdfast.wire.ws_events import MEDIA_TYPE
 
 MAX_REJECTION_BYTES = 100_000
@@ -32,6 +32,9 @@ _META = b"Meta-"
 _NOT_THE_CLIENTS = frozenset(
     {b"upgrade", b"accept", b"connection-id", b"content-length", b"content-type", b"sec-websocket-extensions"}
 )
+
+_HEADERS: Headers = [(b"Accept", MEDIA_TYPE), (b"Content-Type", MEDIA_TYPE)]
+_GRIP_HEADERS: Headers = [*_HEADERS, (b"Sec-WebSocket-Extensions", b"grip")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +52,59 @@ class EventRequests:
     """Makes the requests of one session.
 
     Attributes:
-        rule: with the one target that accepted.
-        handshake: of the client.
-        has_grip: the route speaks GRIP, and the client is not a GRIP proxy itself.
+        rule: with the one target that is asked.
+        connection_id: what the backend knows the session by.
+        has_grip: messages of the backend may be GRIP's: the route speaks it, and the client is no GRIP proxy itself.
+        headers: what all requests have, encoded; not the signature, which is valid for an hour.
     """
 
     proxy: ProxyContext
     rule: Rule
-    handshake: HeldRequest
-    uri: ClientUri
     connection_id: str
-    client_address: str
-    is_tls: bool
-    is_trusted: bool
+    has_grip: bool
+    path_and_query: bytes
+    authority: Authority
+    headers: bytes
 
-    @property
-    def has_grip(self) -> bool:
-        """Whether messages of the backend may be GRIP's."""
-        return not self.is_trusted and not self.rule.no_grip
+    @classmethod
+    def of(
+        cls,
+        proxy: ProxyContext,
+        rule: Rule,
+        uri: ClientUri,
+        handshake: Headers,
+        *,
+        connection_id: str,
+        client_address: str,
+        is_tls: bool,
+        is_trusted: bool,
+    ) -> EventRequests:
+        """The requests for a client whose handshake has these headers.
+
+        Raises:
+            WireError: 400, the path is not valid for the route.
+        """
+        request = build_origin_request(
+            replace(rule, sig=None),
+            uri,
+            b"POST",
+            [header for header in handshake if not _is_dropped(header[0].lower())],
+            policy=proxy.policy,
+            is_tls=is_tls,
+            is_trusted=is_trusted,
+            client_address=client_address,
+            now_s=proxy.wall_clock(),
+            proto=Proto.WS,
+        )
+        has_grip = not is_trusted and not rule.no_grip
+        headers = [
+            *request.headers,
+            (b"Connection-Id", connection_id.encode()),
+            *(_GRIP_HEADERS if has_grip else _HEADERS),
+        ]
+        return cls(
+            proxy, rule, connection_id, has_grip, request.path_and_query, request.authority, encode_headers(headers)
+        )
 
     @asynccontextmanager
     async def post(self, body: bytes, meta: Headers, replayed_bytes: int) -> AsyncIterator[Reply]:
@@ -75,26 +113,13 @@ class EventRequests:
         Raises:
             ErrorAnswer: the backend could not be connected to, or did not answer properly; caused by a BackendError.
         """
-        headers = [header for header in self.handshake.parse().headers if not _is_dropped(header[0].lower())]
-        request = build_origin_request(
-            self.rule,
-            self.uri,
-            b"POST",
-            headers,
-            policy=self.proxy.policy,
-            is_tls=self.is_tls,
-            is_trusted=self.is_trusted,
-            client_address=self.client_address,
-            now_s=self.proxy.wall_clock(),
-            proto=Proto.WS,
-        )
-        added: list[Header] = [(b"Sec-WebSocket-Extensions", b"grip")] if self.has_grip else []
-        added.append((b"Accept", MEDIA_TYPE))
-        added.append((b"Connection-Id", self.connection_id.encode()))
-        added.append((b"Content-Type", MEDIA_TYPE))
-        if replayed_bytes:
-            added.append((b"Content-Bytes-Replayed", b"%d" % replayed_bytes))
-        request = request._replace(headers=[*request.headers, *added, *meta])
+        headers: Headers = [(b"Content-Bytes-Replayed", b"%d" % replayed_bytes)] if replayed_bytes else []
+        headers += meta
+        sig = self.rule.sig
+        token = sig.token(self.proxy.wall_clock()) if sig is not None and self.has_grip else None
+        if token is not None:
+            headers.append((b"Grip-Sig", token))
+        request = OriginRequest(b"POST", self.path_and_query, self.authority, headers, self.headers)
         attempts = Attempts(self.proxy, WholeBody(), request, body)
         reply = await attempts.run(self.rule)
         try:
@@ -106,7 +131,7 @@ class EventRequests:
 
 def for_target(rule: Rule, target: Target) -> Rule:
     """The rule with this target only: a session stays where it was accepted."""
-    return replace(rule, targets=(target,))
+    return rule if len(rule.targets) == 1 else replace(rule, targets=(target,))
 
 
 def _is_dropped(lower: bytes) -> bool:

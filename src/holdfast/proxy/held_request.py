@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from holdfast.errors import WireError
 from holdfast.routing.rules import Rule
+from holdfast.statistics.connections import Presence
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.encode import encode_request_head
 from holdfast.wire.http1.head import HeadLimits, RequestHead, parse_request_head
@@ -49,10 +50,12 @@ class RetryTerms:
     Attributes:
         route_id: of the rule that took it the first time.
         grip_last: what the client has, one header per channel that states a `prev-id`.
+        presence: its connection, which goes on.
     """
 
     route_id: str
     grip_last: Headers
+    presence: Presence | None = None
 
 
 def grip_last_headers(prev_ids: Mapping[str, str], prefix: str) -> Headers:

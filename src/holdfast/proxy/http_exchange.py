@@ -23,10 +23,14 @@ from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import RetryTerms
 from holdfast.proxy.reply import Reply
+from holdfast.proxy.traffic import count_attempts, count_exchange
 from holdfast.routing.forward import OriginRequest, build_origin_request, is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule
 from holdfast.routing.uri import ClientUri, parse_client_uri
+from holdfast.statistics.connections import Presence
+from holdfast.statistics.routes import RouteCounts
 from holdfast.wire.headers import Headers, get_first
+from holdfast.wire.statistics import ConnectionType
 from holdfast.wire.ws_events import MEDIA_TYPE
 
 log = logging.getLogger("holdfast.proxy")
@@ -42,12 +46,16 @@ class HttpExchange:
     __slots__ = (
         "_attempts",
         "_client",
+        "_counts",
+        "_is_held",
         "_is_running",
         "_is_trusted",
+        "_presence",
         "_proxy",
         "_reply",
         "_retry",
         "_rule",
+        "_started",
         "_status",
         "_task",
         "_uri",
@@ -65,6 +73,12 @@ class HttpExchange:
         self._is_running = False
         self._is_trusted = False
         self._status: int | None = None
+        self._counts: RouteCounts | None = None
+        self._started = 0
+        self._is_held = False
+        self._presence: Presence | None = None
+        if retry is not None and retry.presence is not None:
+            self._go_on_as(retry.presence)
 
     # --- the usual request, by callbacks ---------------------------------------------------------------------------
 
@@ -83,7 +97,7 @@ class HttpExchange:
             if not attempts.begin(rule, self._on_news):
                 return self.run()
         except Exception as exc:
-            self._log(self._fail(exc))
+            self._finish(self._fail(exc))
             return None
         self._proxy.runtime.callbacks.add(self)
         client.entrust(self)
@@ -102,7 +116,7 @@ class HttpExchange:
             self._relay(reply)
         except Exception as exc:
             outcome = self._fail(exc)
-        self._log(outcome)
+        self._finish(outcome)
 
     def cancel(self) -> None:
         """Nobody waits any more for the answer to what `start` sent."""
@@ -112,7 +126,7 @@ class HttpExchange:
             self._proxy.runtime.callbacks.discard(self)
             assert self._attempts is not None
             self._attempts.abandon()
-            self._log(Outcome.ERROR)
+            self._finish(Outcome.ERROR)
 
     # --- every request ---------------------------------------------------------------------------------------------
 
@@ -125,7 +139,7 @@ class HttpExchange:
         except Exception as exc:
             outcome = self._fail(exc)
         finally:
-            self._log(outcome)
+            self._finish(outcome)
 
     async def _forward(self) -> Outcome:
         client = self._client
@@ -135,7 +149,7 @@ class HttpExchange:
             self._attempts = Attempts(self._proxy, client, request, prefix)
         rule, attempts = self._rule, self._attempts
         assert rule is not None
-        reply = self._reply or await attempts.run(rule)
+        self._reply = reply = self._reply or await attempts.run(rule)
         try:
             if self._is_instruct(reply):
                 return await self._accept(reply, rule, attempts)
@@ -158,6 +172,8 @@ class HttpExchange:
         self._rule = rule = self._find_rule(uri, is_tls)
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
+        if self._counts is None:
+            self._arrive(rule)
         self._is_trusted = proxy.is_trusted(head.headers)
         if rule.takes_events and not self._is_trusted and _sends_events(head.headers):
             raise ErrorAnswer(403, EVENTS_FORBIDDEN)
@@ -217,8 +233,14 @@ class HttpExchange:
     async def _accept(self, reply: Reply, rule: Rule, attempts: Attempts) -> Outcome:
         assert attempts.target is not None
         assert self._uri is not None
-        acceptor = Acceptor(self._proxy, self._client, self._uri, rule, attempts.target)
-        is_held = await acceptor.run(reply, attempts.body)
+        presence = self._presence or self._make_presence()
+        acceptor = Acceptor(self._proxy, self._client, self._uri, rule, attempts.target, presence)
+        self._presence = None
+        try:
+            is_held = await acceptor.run(reply, attempts.body)
+        finally:
+            self._presence = acceptor.presence
+            self._is_held = acceptor.presence is None
         self._status = acceptor.status
         return Outcome.ACCEPT if is_held else Outcome.RESPONSE
 
@@ -266,9 +288,50 @@ class HttpExchange:
     def _is_debug(self) -> bool:
         return self._rule.debug if self._rule is not None else self._proxy.is_debug
 
-    def _log(self, outcome: Outcome) -> None:
-        if not self._proxy.request_log.is_enabled:
+    # --- what is told of it ----------------------------------------------------------------------------------------
+
+    def _arrive(self, rule: Rule) -> None:
+        """The request has a route: count it there."""
+        statistics = self._proxy.holds.statistics
+        self._counts = counts = statistics.routes.find(rule.id if rule.has_explicit_id else "")
+        self._started = counts.begin()
+        if statistics.connections.is_wanted:
+            self._presence = self._make_presence()
+            statistics.connections.begin(self._presence)
+
+    def _go_on_as(self, presence: Presence) -> None:
+        """The request was held: its connection goes on."""
+        self._presence = presence
+        self._counts = presence.route
+        self._started = presence.started
+        presence.route.activity += 1
+        presence.peer = self._client
+
+    def _make_presence(self) -> Presence:
+        assert self._counts is not None
+        return Presence(self._counts, self._started, ConnectionType.HTTP, self._client, self._client.is_tls)
+
+    def _depart(self) -> None:
+        """The connection ends with the request, unless a hold has taken it over."""
+        statistics, counts = self._proxy.holds.statistics, self._counts
+        if counts is None:
             return
+        if statistics.wants_reports:
+            count_exchange(counts, self._client)
+            if self._attempts is not None:
+                count_attempts(counts, self._attempts, self._reply)
+        if self._presence is not None:
+            statistics.connections.end(self._presence)
+        elif not self._is_held:
+            counts.end(self._started)
+
+    def _finish(self, outcome: Outcome) -> None:
+        """The request is answered or held, or nobody waits for it any more."""
+        self._depart()
+        if self._proxy.request_log.is_enabled:
+            self._log(outcome)
+
+    def _log(self, outcome: Outcome) -> None:
         head, rule, attempts = self._client.head, self._rule, self._attempts
         self._proxy.request_log.finished(
             RequestRecord(

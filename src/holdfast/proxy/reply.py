@@ -17,6 +17,9 @@ class Reply(Protocol):
     reason: bytes
     headers: Headers
     content_length: int | None
+    head_bytes: int
+    body_bytes: int
+    """Of its head, and of its content so far."""
 
     @property
     def is_complete(self) -> bool:
@@ -39,13 +42,15 @@ class Reply(Protocol):
 class BackendReply:
     """An answer on a backend connection, which goes back to the pool when the exchange is over."""
 
-    __slots__ = ("_connection", "_pool", "code", "content_length", "headers", "reason")
+    __slots__ = ("_connection", "_pool", "body_bytes", "code", "content_length", "head_bytes", "headers", "reason")
 
     def __init__(self, connection: BackendConnection, pool: BackendPool, head: ResponseHead) -> None:
         self.code = head.code
         self.reason = head.reason
         self.headers = head.headers
         self.content_length = head.content_length
+        self.head_bytes = connection.head_bytes
+        self.body_bytes = 0
         self._connection = connection
         self._pool = pool
 
@@ -56,11 +61,15 @@ class BackendReply:
 
     async def read(self) -> bytes:
         """The next body bytes, empty at the end. Raises BackendError."""
-        return await self._connection.read()
+        content = await self._connection.read()
+        self.body_bytes += len(content)
+        return content
 
     def take(self) -> bytes:
         """The body bytes that are here."""
-        return self._connection.take()
+        content = self._connection.take()
+        self.body_bytes += len(content)
+        return content
 
     def close(self, *, is_request_sent: bool) -> None:
         """Give the connection back, or close it when the backend still waits for the rest of the request."""
@@ -77,13 +86,23 @@ class WholeReply:
         content_length: what was stated, which is not the length of the body in an answer to HEAD.
     """
 
-    __slots__ = ("_body", "code", "content_length", "headers", "reason")
+    __slots__ = ("_body", "body_bytes", "code", "content_length", "head_bytes", "headers", "reason")
 
-    def __init__(self, code: int, reason: bytes, headers: Headers, body: bytes, content_length: int | None) -> None:
+    def __init__(
+        self,
+        code: int,
+        reason: bytes,
+        headers: Headers,
+        body: bytes,
+        content_length: int | None,
+        head_bytes: int = 0,
+    ) -> None:
         self.code = code
         self.reason = reason
         self.headers = headers
         self.content_length = content_length
+        self.head_bytes = head_bytes
+        self.body_bytes = len(body)
         self._body = body
 
     @property

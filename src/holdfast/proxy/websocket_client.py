@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Iterator
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from holdfast.errors import FrameError, GripError
 from holdfast.grip.ws_control import (
@@ -29,7 +29,10 @@ from holdfast.grip.ws_control import (
 )
 from holdfast.net.duplex import Duplex
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.traffic import count_received, count_sent
 from holdfast.push.socket_hold import MAX_META_BYTES, SocketHold
+from holdfast.statistics.connections import Presence
+from holdfast.statistics.routes import TrafficCounts
 from holdfast.timers import Deadline
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
 from holdfast.wire.websocket.frames import Opcode, encode_close
@@ -101,7 +104,7 @@ class WebSocketClient:
         duplex: set by `open`.
     """
 
-    __slots__ = ("_backend", "_deadline", "_events", "_proxy", "_reader", "_state", "duplex", "hold")
+    __slots__ = ("_backend", "_deadline", "_events", "_presence", "_proxy", "_reader", "_state", "duplex", "hold")
 
     def __init__(self, proxy: ProxyContext, backend: BackendSide) -> None:
         self.hold: SocketHold
@@ -109,13 +112,25 @@ class WebSocketClient:
         self._proxy = proxy
         self._backend: BackendSide = backend
         self._state = _State.OPEN
+        self._presence: Presence | None = None
         self._reader: FrameReader | MessageReader | None = None
         self._events: Iterator[Event] | None = None
         self._deadline = Deadline(proxy.runtime.wheel, self)
 
-    def open(self, duplex: Duplex) -> None:
-        """The client has its 101: subscribe it. It is read from with the first `go_on`."""
+    @property
+    def client_address(self) -> str:
+        """IP address of the client, for statistics."""
+        return self.duplex.peer_address
+
+    def open(self, duplex: Duplex, presence: Presence) -> None:
+        """The client has its 101: subscribe it. It is read from with the first `go_on`.
+
+        Args:
+            presence: its connection, as statistics know it.
+        """
         self.duplex = duplex
+        self._presence = presence
+        presence.peer = self
         self._touch()
         self.hold.open(duplex)
         self._proxy.counters.websockets_opened += 1
@@ -184,6 +199,8 @@ class WebSocketClient:
         elif isinstance(event, Close):
             self._client_closed(event.status)
         elif self._state is _State.OPEN:
+            if isinstance(event, Data) and self._proxy.holds.statistics.wants_reports:
+                self._count(event, count_received, count_sent)
             self._backend.take(event)
 
     def _refuse(self, error: FrameError) -> None:
@@ -192,7 +209,7 @@ class WebSocketClient:
         self._proxy.counters.websockets_malformed += 1
         if self._state is not _State.WE_CLOSED:
             self.duplex.relay(encode_close(error.code, error.text))
-        self.give_up()
+        self._end().break_off()
 
     def on_gone(self) -> None:
         """See `DuplexOwner`: the client left without a close frame."""
@@ -208,6 +225,8 @@ class WebSocketClient:
     def relay(self, data: Data) -> None:
         """Send a message of the backend, or a piece of one; also one that comes before its answer to a close."""
         if self._state in _LISTENING:
+            if self._proxy.holds.statistics.wants_reports:
+                self._count(data, count_sent, count_received)
             self.hold.relay(data)
 
     def relay_control(self, event: Ping | Pong) -> None:
@@ -261,8 +280,6 @@ class WebSocketClient:
             self._state = _State.CLIENT_CLOSED
             self.hold.close()
             self._backend.close(status)
-            if self._backend is _NOBODY:
-                self.backend_closed(NO_STATUS)
 
     def backend_closed(self, status: CloseStatus) -> None:
         """The backend closes, or answers the client's close; without a code the client gets 1000 (§1.4, §2.7)."""
@@ -315,7 +332,7 @@ class WebSocketClient:
 
     def _leave_backend(self) -> None:
         """Let go of the backend; a client that waits for its answer to a close gets it from nobody."""
-        backend, self._backend = self._backend, _NOBODY
+        backend, self._backend = self._backend, Nobody(self)
         backend.leave()
         if self._state is _State.CLIENT_CLOSED:
             self.backend_closed(NO_STATUS)
@@ -325,41 +342,66 @@ class WebSocketClient:
         self._deadline.set(self._proxy.runtime.now() + self._proxy.websocket_idle_s)
 
     def _end(self) -> BackendSide:
-        """Close the connection when everything is sent; see `_retire`."""
+        """Close the connection when everything is sent; returns the backend, which may have to be told."""
         backend = self._retire()
         self.duplex.close()
         return backend
 
     def _retire(self) -> BackendSide:
-        """It is over for the client; returns the backend, which may have to be told.
-
-        We let go of everything that refers to us: nothing of this may have to wait for a collection of garbage.
-        """
+        """It is over. Who knows us is forgotten, so that both go at once, and not with a collection of garbage."""
         self._state = _State.CLOSED
         self._reader = None
         self._events = None
         self._deadline.cancel()
         self.hold.close()
-        backend, self._backend = self._backend, _NOBODY
+        self._depart()
+        backend, self._backend = self._backend, Nobody()
         return backend
 
     def discard(self) -> None:
         """The client has left before it got its 101."""
         self._retire()
 
+    def _depart(self) -> None:
+        presence, self._presence = self._presence, None
+        if presence is not None:
+            self._proxy.holds.statistics.connections.end(presence)
+
+    def _count(
+        self,
+        data: Data,
+        count_client: Callable[[TrafficCounts, Data], None],
+        count_server: Callable[[TrafficCounts, Data], None],
+    ) -> None:
+        """Count what goes from one side to the other."""
+        if self._presence is not None:
+            count_client(self._presence.route.client, data)
+            count_server(self._presence.route.server, data)
+
 
 class Nobody:
-    """Nobody plays the backend: what the client sends is read and forgotten; its close is answered for it (§2.6)."""
+    """Nobody plays the backend: what the client sends is read and forgotten, and its close is answered (§2.6).
+
+    Args:
+        client: who is answered, if anybody is left.
+    """
 
     is_whole = False
     is_blocked = False
     max_message_bytes = 0
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: WebSocketClient | None = None) -> None:
+        self._client = client
 
     def take(self, event: Data | Ping | Pong) -> None:
         """See `BackendSide`."""
 
     def close(self, status: CloseStatus) -> None:
         """See `BackendSide`."""
+        if self._client is not None:
+            self._client.backend_closed(NO_STATUS)
 
     def leave(self) -> None:
         """See `BackendSide`."""
@@ -372,6 +414,3 @@ class Nobody:
 
     def refresh(self) -> None:
         """See `BackendSide`."""
-
-
-_NOBODY: Final = Nobody()

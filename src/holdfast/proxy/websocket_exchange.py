@@ -12,24 +12,36 @@ from holdfast.errors import BackendError, ConnectError, WireError
 from holdfast.grip.ws_extension import parse_grip_extension
 from holdfast.logs import Outcome, RequestRecord
 from holdfast.net.exchange import ClientExchange, ClientGone
-from holdfast.proxy.answers import INTERNAL_ERROR, ROUTE_NOT_FOUND, TEXT_PLAIN, ErrorAnswer, origin_error
+from holdfast.proxy.answers import (
+    INTERNAL_ERROR,
+    NO_SOCKETS_IN_ONE_PACKET,
+    ROUTE_NOT_FOUND,
+    TEXT_PLAIN,
+    ErrorAnswer,
+    backend_error_answer,
+    origin_error,
+)
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_requests import EventRequests, Rejection, for_target
-from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.origin import HoldOrigin, Home
 from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
-from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.proxy.traffic import count_exchange
+from holdfast.proxy.websocket_client import BackendSide, WebSocketClient
 from holdfast.proxy.websocket_connect import connect_backend
 from holdfast.proxy.websocket_echo import EchoBackend
 from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
 from holdfast.proxy.websocket_relay import RelayBackend
+from holdfast.proxy.zhttp_websocket import ZhttpSocketBackend, make_handshake
 from holdfast.push.plan import RouteTerms
 from holdfast.push.socket_hold import SocketHold
 from holdfast.routing.forward import is_tls_by_header
 from holdfast.routing.rules import Proto, Rule, Target, TargetKind
 from holdfast.routing.uri import ClientUri, parse_client_uri
+from holdfast.statistics.connections import Presence
+from holdfast.statistics.routes import RouteCounts
 from holdfast.wire.headers import Headers, get_first, without, without_prefix
 from holdfast.wire.http1.encode import encode_response_head
+from holdfast.wire.statistics import ConnectionType
 from holdfast.wire.websocket.deflate import negotiate
 from holdfast.wire.websocket.handshake import ClientHandshake, accepting_headers, parse_handshake
 
@@ -57,9 +69,12 @@ class WebSocketExchange:
 
     __slots__ = (
         "_client",
+        "_connection_id",
+        "_counts",
         "_handshake",
         "_is_tls",
         "_is_trusted",
+        "_presence",
         "_proxy",
         "_rule",
         "_status",
@@ -78,6 +93,9 @@ class WebSocketExchange:
         self._is_tls = False
         self._is_trusted = False
         self._status: int | None = None
+        self._connection_id = str(uuid.UUID(bytes=os.urandom(16), version=4))
+        self._counts: RouteCounts | None = None
+        self._presence: Presence | None = None
         self._websocket: WebSocketClient | None = None
 
     async def run(self) -> None:
@@ -94,7 +112,7 @@ class WebSocketExchange:
                 ErrorAnswer(error.status, error.text, is_last=True) if is_ours else origin_error(error.text)
             )
         except BackendError as exc:
-            outcome = self._answer(origin_error(str(exc)))
+            outcome = self._answer(backend_error_answer(exc, str(exc)))
         except ClientGone:
             pass
         except Exception:
@@ -104,6 +122,7 @@ class WebSocketExchange:
             else:
                 outcome = self._answer(ErrorAnswer(500, INTERNAL_ERROR))
         finally:
+            self._depart()
             self._log(outcome)
 
     async def _open(self) -> None:
@@ -118,6 +137,7 @@ class WebSocketExchange:
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
         self._rule = rule
+        self._arrive(rule)
         self._is_trusted = proxy.is_trusted(head.headers)
         for number, target in enumerate(rule.targets):
             self._target = target
@@ -140,6 +160,10 @@ class WebSocketExchange:
             await self._open_echo(rule, target, uri)
         elif target.over_http:
             await self._open_over_http(rule, target, uri)
+        elif target.kind is TargetKind.ZHTTP:
+            await self._open_zhttp(rule, target, uri)
+        elif target.kind is TargetKind.ZHTTPREQ:
+            raise origin_error(NO_SOCKETS_IN_ONE_PACKET)
         else:
             await self._open_relay(rule, target, uri)
 
@@ -160,15 +184,15 @@ class WebSocketExchange:
 
     async def _open_over_http(self, rule: Rule, target: Target, uri: ClientUri) -> None:
         """A web server that gets events (ws spec §1.3). A client that leaves meanwhile is reported by DISCONNECT."""
-        requests = EventRequests(
+        requests = EventRequests.of(
             self._proxy,
             for_target(rule, target),
-            HeldRequest.of(self._client.head, b"", rule),
             uri,
-            str(uuid.UUID(bytes=os.urandom(16), version=4)),
-            self._client.client_address,
-            self._is_tls,
-            self._is_trusted,
+            self._client.head.headers,
+            connection_id=self._connection_id,
+            client_address=self._client.client_address,
+            is_tls=self._is_tls,
+            is_trusted=self._is_trusted,
         )
         backend = EventsBackend(self._proxy, requests, one_event=target.one_event)
         result = await self._ask(backend)
@@ -230,11 +254,24 @@ class WebSocketExchange:
                 log.info("%s: %s", backend.describe(), exc)
                 client.backend_broke_off()
 
+    async def _open_zhttp(self, rule: Rule, target: Target, uri: ClientUri) -> None:
+        """A ZeroMQ backend (ws spec §7.8)."""
+        proxy, is_trusted = self._proxy, self._is_trusted
+        handshake = make_handshake(proxy, rule, target, uri, self._client, is_tls=self._is_tls, is_trusted=is_trusted)
+        has_grip = not rule.no_grip and not is_trusted
+        backend = ZhttpSocketBackend(proxy, proxy.zhttp.streams(target), has_grip=has_grip)
+        answer = await backend.open(handshake)
+        if isinstance(answer, Rejection):
+            self._reject(answer.code, answer.reason, answer.headers, answer.body)
+            return
+        client = self._make_client(backend, rule, target, uri)
+        backend.client = client
+        if await self._accept(client, answer.reason, answer.headers, backend.break_off):
+            backend.begin()
+
     # --- answers ---------------------------------------------------------------------------------------------------
 
-    def _make_client(
-        self, backend: EchoBackend | EventsBackend | RelayBackend, rule: Rule, target: Target, uri: ClientUri
-    ) -> WebSocketClient:
+    def _make_client(self, backend: BackendSide, rule: Rule, target: Target, uri: ClientUri) -> WebSocketClient:
         terms = RouteTerms(
             key=rule.id if rule.has_explicit_id else "",
             prefix=rule.prefix,
@@ -283,7 +320,9 @@ class WebSocketExchange:
             return False
         self._status = 101
         self._websocket = client
-        client.open(duplex)
+        presence, self._presence = self._presence, None
+        assert presence is not None
+        client.open(duplex, presence)
         return True
 
     def _reject(self, code: int, reason: bytes, headers: Headers, body: bytes) -> None:
@@ -305,6 +344,25 @@ class WebSocketExchange:
         self._client.make_last()
         self._client.respond(answer.code, answer.reason, headers, answer.body(is_debug=is_debug))
         return Outcome.RESPONSE
+
+    # --- what is told of it ----------------------------------------------------------------------------------------
+
+    def _arrive(self, rule: Rule) -> None:
+        """The WebSocket has a route: count it there. Backends over HTTP are told its id (ws spec §1.2)."""
+        statistics, client = self._proxy.holds.statistics, self._client
+        self._counts = counts = statistics.routes.find(rule.id if rule.has_explicit_id else "")
+        connection_id = self._connection_id if any(target.over_http for target in rule.targets) else None
+        started = counts.begin()
+        self._presence = Presence(counts, started, ConnectionType.WEBSOCKET, client, self._is_tls, connection_id)
+        statistics.connections.begin(self._presence)
+
+    def _depart(self) -> None:
+        """The handshake is over; without a WebSocket its connection is, too."""
+        statistics = self._proxy.holds.statistics
+        if self._counts is not None and statistics.wants_reports:
+            count_exchange(self._counts, self._client)
+        if self._presence is not None:
+            statistics.connections.end(self._presence)
 
     def _log(self, outcome: Outcome) -> None:
         if not self._proxy.request_log.is_enabled:

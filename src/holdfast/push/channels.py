@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from holdfast.timers import Deadline, TimerWheel
+from holdfast.wire.statistics import SubscriptionMode
 
 if TYPE_CHECKING:
     from holdfast.push.delivery import Delivery
@@ -70,6 +71,11 @@ class Channel:
         self.linger: Deadline | None = None
         self.version = 0
 
+    @property
+    def lingers(self) -> bool:
+        """Whether a long poll has left and is expected back."""
+        return self.linger is not None
+
     def __len__(self) -> int:
         return len(self.responses) + len(self.streams) + len(self.sockets)
 
@@ -81,10 +87,13 @@ class ChannelEvents:
     Attributes:
         opened: a channel that got its first subscriber.
         closed: the name of a channel that is gone: its last subscriber has left, and it does not linger.
+        subscribed: a mode of a channel of which the number of subscribers has changed, or that lingers no more; None if
+            nobody wants to know.
     """
 
     opened: Callable[[Channel], None] = _ignore
     closed: Callable[[str], None] = _ignore
+    subscribed: Callable[[SubscriptionMode, Channel], None] | None = None
 
 
 class Registry:
@@ -109,35 +118,46 @@ class Registry:
         """The channel, or None when nobody is subscribed to it and it does not linger."""
         return self._channels.get(name)
 
+    def channels(self) -> list[Channel]:
+        """All of them."""
+        return list(self._channels.values())
+
     def add_response(self, hold: ResponseHold) -> None:
         """Subscribe a response hold to all channels of its plan."""
         for channel in self._join(hold, hold.plan.channels):
             channel.responses = _with(channel.responses, hold)
+            self._tell(SubscriptionMode.RESPONSE, channel)
 
     def add_stream(self, hold: StreamHold) -> None:
         """Subscribe a stream hold to all channels of its plan."""
         for channel in self._join(hold, hold.plan.channels):
             channel.streams = _with(channel.streams, hold)
+            self._tell(SubscriptionMode.STREAM, channel)
 
     def add_socket(self, hold: SocketHold) -> None:
         """Subscribe a WebSocket to all channels of its plan."""
         for channel in self._join(hold, hold.plan.channels):
             channel.sockets = _with(channel.sockets, hold)
+            self._tell(SubscriptionMode.WEBSOCKET, channel)
 
     def move_stream(self, hold: StreamHold, plan: HoldPlan) -> None:
         """Subscribe a stream hold to the channels of `plan` and to no others; its own plan is still the old one."""
         for channel in self._enter(hold, plan):
             channel.streams = _with(channel.streams, hold)
+            self._tell(SubscriptionMode.STREAM, channel)
         for channel in self._exited(hold, plan):
             _discard(channel.streams, hold)
+            self._tell(SubscriptionMode.STREAM, channel)
             self._exit(channel, hold)
 
     def move_socket(self, hold: SocketHold, plan: HoldPlan) -> None:
         """Subscribe a WebSocket to the channels of `plan` and to no others; its own plan is still the old one."""
         for channel in self._enter(hold, plan):
             channel.sockets = _with(channel.sockets, hold)
+            self._tell(SubscriptionMode.WEBSOCKET, channel)
         for channel in self._exited(hold, plan):
             _discard(channel.sockets, hold)
+            self._tell(SubscriptionMode.WEBSOCKET, channel)
             self._exit(channel, hold)
 
     def remove_response(self, hold: ResponseHold) -> None:
@@ -147,6 +167,7 @@ class Registry:
             _discard(channel.responses, hold)
             if self._linger_s:
                 self._start_linger(channel)
+            self._tell(SubscriptionMode.RESPONSE, channel)
             self._leave(channel, hold)
 
     def holds(self) -> set[ResponseHold | StreamHold]:
@@ -163,6 +184,7 @@ class Registry:
         for name in hold.plan.channels:
             channel = self._channels[name]
             _discard(channel.streams, hold)
+            self._tell(SubscriptionMode.STREAM, channel)
             self._leave(channel, hold)
 
     def remove_socket(self, hold: SocketHold) -> None:
@@ -170,6 +192,7 @@ class Registry:
         for name in hold.plan.channels:
             channel = self._channels[name]
             _discard(channel.sockets, hold)
+            self._tell(SubscriptionMode.WEBSOCKET, channel)
             self._leave(channel, hold)
 
     def _enter(self, hold: StreamHold | SocketHold, plan: HoldPlan) -> list[Channel]:
@@ -222,7 +245,12 @@ class Registry:
     def end_linger(self, channel: Channel) -> None:
         """The time of a channel without subscribers is over."""
         channel.linger = None
+        self._tell(SubscriptionMode.RESPONSE, channel)
         self._close_if_unused(channel)
+
+    def _tell(self, mode: SubscriptionMode, channel: Channel) -> None:
+        if self.events.subscribed is not None:
+            self.events.subscribed(mode, channel)
 
     def _close_if_unused(self, channel: Channel) -> None:
         if not channel and channel.linger is None:

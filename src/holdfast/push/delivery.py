@@ -16,6 +16,7 @@ from holdfast.wire.http1.encode import encode_chunk
 from holdfast.wire.websocket.frames import encode_frame
 
 if TYPE_CHECKING:
+    from holdfast.push.audience import Share
     from holdfast.push.channels import Hold
 
 log = logging.getLogger("holdfast.push")
@@ -33,17 +34,24 @@ class Receipt:
     """What became of one published item.
 
     Attributes:
-        receivers: clients that it was written to.
+        responses, streams, sockets: clients that it was written to, by mode.
         dropped: clients that lost it.
         queued: clients that get it in turn: they are asking their backend, or a filter is.
         state: what the sequencer decided.
     """
 
     channel: str
-    receivers: int = 0
+    responses: int = 0
+    streams: int = 0
+    sockets: int = 0
     dropped: int = 0
     queued: int = 0
     state: Outcome = Outcome.DELIVER
+
+    @property
+    def receivers(self) -> int:
+        """Clients that it was written to."""
+        return self.responses + self.streams + self.sockets
 
 
 class Delivery:
@@ -65,6 +73,7 @@ class Delivery:
         streams_sent, streams_lost: plain stream holds written to, and those that lost it.
         encoded: responses made in this run, for holds with equal plans.
         unreached: watched holds that have not been reached.
+        audience: whom it was for, by route, while reports are wanted.
         weight: how many small writes one write of this run is worth; known once it has begun.
     """
 
@@ -76,6 +85,7 @@ class Delivery:
         "_position",
         "_size",
         "_streamed",
+        "audience",
         "channel",
         "closes_streams",
         "encoded",
@@ -131,6 +141,7 @@ class Delivery:
         self.encoded: dict[tuple[object, ...], bytes] = {}
         self.now_s = 0.0
         self.weight = 1
+        self.audience: dict[str, Share] | None = None
         self._holds = holds
         self._has_watched = bool(unreached)
         self._position = -1
@@ -253,11 +264,11 @@ class Delivery:
     def settle(self, counters: Counters) -> None:
         """Write the results into the receipts. Runs that all plain streams shared are counted here, once."""
         for receipt in self._streamed:
-            receipt.receivers += self.streams_sent
+            receipt.streams += self.streams_sent
             receipt.dropped += self.streams_lost
             counters.deliveries += self.streams_sent
         for receipt in self._messaged:
-            receipt.receivers += self.messages_sent
+            receipt.sockets += self.messages_sent
             receipt.dropped += self.messages_lost
             counters.deliveries += self.messages_sent
         for item, receipt in self.entries:

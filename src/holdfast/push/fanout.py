@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 
 from holdfast.counters import Counters
 from holdfast.grip.item import Item
+from holdfast.push.audience import Share, audience_of, tell_attempts, tell_blocks, tell_messages
 from holdfast.push.channels import Channel, Registry
 from holdfast.push.delivery import Delivery, Receipt
 from holdfast.push.pacing import Pacer
+from holdfast.statistics.collector import Statistics
 
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
@@ -42,6 +44,7 @@ class Fanout:
         schedule: runs a callback in the next turn of the loop.
         pacer: when deliveries are limited per second (grip spec §13), who spreads them; None means no limit.
         slice_writes: writes per turn of the loop.
+        statistics: told what is published, and what becomes of it.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Fanout:
         schedule: Callable[[Callable[[], None]], object],
         pacer: Pacer | None = None,
         slice_writes: int = SLICE,
+        statistics: Statistics | None = None,
     ) -> None:
         self._registry = registry
         self._counters = counters
@@ -60,6 +64,7 @@ class Fanout:
         self._schedule = schedule
         self._pacer = pacer
         self._slice_writes = slice_writes
+        self._statistics = statistics if statistics is not None else Statistics()
         self._number = 0
         self._ready: deque[Delivery] = deque()
         self._is_scheduled = False
@@ -93,7 +98,11 @@ class Fanout:
             on_settled: called once, when the receipts are final; at once if nobody is subscribed.
         """
         deliveries: dict[Delivery, None] = {}
+        statistics = self._statistics
         for item, receipt in entries:
+            statistics.routes.unnamed.received += 1
+            if statistics.counts_blocks:
+                tell_blocks(statistics, item)
             channel = self._registry.find(item.channel)
             if channel is None:
                 log.info("publish channel=%s receivers=0", item.channel)
@@ -128,7 +137,15 @@ class Fanout:
     def _make_delivery(self, channel: Channel) -> Delivery:
         self._number += 1
         holds: list[Hold] = [*channel.responses, *channel.streams, *channel.sockets]
-        return Delivery(self._number, channel, holds, set(channel.watched))
+        delivery = Delivery(self._number, channel, holds, set(channel.watched))
+        delivery.audience = self._audience(channel)
+        return delivery
+
+    def _audience(self, channel: Channel) -> dict[str, Share] | None:
+        statistics = self._statistics
+        if not statistics.wants_reports:
+            return None
+        return audience_of(channel, has_named_routes=statistics.routes.has_names)
 
     def _wake(self) -> None:
         if not self._is_scheduled:
@@ -158,11 +175,19 @@ class Fanout:
 
     def _finish(self, delivery: Delivery) -> None:
         delivery.settle(self._counters)
+        self._tell(delivery.entries, delivery.audience)
         queue = delivery.home.deliveries
         del queue[0]
         if queue:
             self._ready.append(queue[0])
         _call_all(delivery.on_settled)
+
+    def _tell(self, entries: list[tuple[Item, Receipt]], audience: dict[str, Share] | None) -> None:
+        """Tell the statistics what became of a run."""
+        if self._statistics.wants_messages:
+            tell_messages(self._statistics, entries)
+        if audience is not None:
+            tell_attempts(self._statistics, [item for item, _ in entries], audience)
 
     def _catch_up(self, hold: Hold, delivery: Delivery) -> None:
         """Give a hold on several channels everything accepted up to `delivery` that it has not got, in order."""
@@ -182,25 +207,27 @@ class Fanout:
 
     def _pace(self, pacer: Pacer, channel: Channel, item: Item, receipt: Receipt) -> None:
         """Queue one write per hold instead of making it (grip spec §13); what does not fit is lost, and said so."""
-        holds: list[tuple[Hold, int]] = []
-        if item.http_response is not None:
-            size = len(item.http_response.body or b"")
-            holds += [(hold, size) for hold in channel.responses]
-        if item.http_stream is not None:
-            size = len(item.http_stream.content)
-            holds += [(hold, size) for hold in channel.streams]
-        if item.ws_message is not None:
-            size = len(item.ws_message.content)
-            holds += [(hold, size) for hold in channel.sockets]
         delivery = Delivery(0, channel, [], set())
         delivery.add(item, Receipt(item.channel))
         delivery.begin(self._now())
-        for hold, size in holds:
-            size = size if item.size is None else item.size
-            if pacer.submit(hold.plan.route.key, size, partial(self._deliver_late, hold, delivery)):
-                receipt.receivers += 1
-            else:
-                receipt.dropped += 1
+
+        def submit(holds: Iterable[Hold], content: bytes) -> int:
+            size = len(content) if item.size is None else item.size
+            taken = 0
+            for hold in holds:
+                if pacer.submit(hold.plan.route.key, size, partial(self._deliver_late, hold, delivery)):
+                    taken += 1
+                else:
+                    receipt.dropped += 1
+            return taken
+
+        if item.http_response is not None:
+            receipt.responses = submit(channel.responses, item.http_response.body or b"")
+        if item.http_stream is not None:
+            receipt.streams = submit(channel.streams, item.http_stream.content)
+        if item.ws_message is not None:
+            receipt.sockets = submit(channel.sockets, item.ws_message.content)
+        self._tell([(item, receipt)], self._audience(channel))
         if receipt.dropped:
             self._counters.drops_message_hwm += receipt.dropped
             log.warning(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from holdfast.counters import Counters
@@ -14,6 +14,8 @@ from holdfast.push.last_ids import LastIds
 from holdfast.push.link import LinkClock
 from holdfast.push.render import ItemSkipped
 from holdfast.push.updates import Updates
+from holdfast.statistics.collector import Statistics
+from holdfast.statistics.connections import Presence
 from holdfast.timers import TimerWheel
 
 log = logging.getLogger("holdfast.push")
@@ -86,6 +88,7 @@ class HoldContext:
         last_ids: newest id per channel.
         updates: where holds go that have to ask their backend again, or to tell it that they are gone.
         link_clock: lets streams with the same next link ask it together.
+        statistics: what is told of holds and their traffic.
     """
 
     registry: Registry
@@ -96,12 +99,27 @@ class HoldContext:
     last_ids: LastIds
     updates: Updates
     link_clock: LinkClock
+    statistics: Statistics = field(default_factory=Statistics)
 
 
 def note_overflow(counters: Counters, client: str, hold: str) -> None:
     """Count an item that a hold lost because too many wait for it."""
     counters.drops_queue_full += 1
     log.warning("client %s, %s: %d items wait already; item lost", client, hold, MAX_QUEUED)
+
+
+def note_keep_alive(presence: Presence | None, size: int) -> None:
+    """A keep-alive of `size` bytes is activity of its route."""
+    if presence is not None:
+        presence.route.activity += 1
+        presence.route.client.content_bytes_sent += size
+
+
+def note_response(presence: Presence, data: bytes) -> None:
+    """A held response goes out: its head, and what follows."""
+    head_bytes = data.index(b"\r\n\r\n") + 4
+    presence.route.client.header_bytes_sent += head_bytes
+    presence.route.client.content_bytes_sent += len(data) - head_bytes
 
 
 def note_skip(counters: Counters, client: str, hold: str, skipped: ItemSkipped) -> None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from holdfast.grip.item import Action, Item, ResponseFormat
 from holdfast.grip.values import BackendResponse
 from holdfast.push.intake import Intake, Phase, Queued, Wish
-from holdfast.push.outlet import Framing, HoldContext, Outlet, note_overflow, note_skip
+from holdfast.push.outlet import Framing, HoldContext, Outlet, note_overflow, note_response, note_skip
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, Rendering, render, response_rendering
+from holdfast.statistics.connections import Presence
 from holdfast.wire.http1.encode import encode_response_head
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ class ResponseHold:
 
     Attributes:
         is_open: None before `open`.
+        presence: the connection of the hold as statistics know it; None for one that they do not.
         intake: what a hold needs that follows ids, or has filters that ask the network; None for all others.
     """
 
-    __slots__ = ("_context", "_slot", "framing", "intake", "is_open", "origin", "outlet", "plan", "request")
+    __slots__ = ("_context", "_slot", "framing", "intake", "is_open", "origin", "outlet", "plan", "presence", "request")
 
     def __init__(
         self,
@@ -45,6 +47,7 @@ class ResponseHold:
         self.origin = origin
         self.is_open: bool | None = None
         self.outlet: Outlet
+        self.presence: Presence | None = None
         self.intake = Intake(plan.prev_ids, None) if plan.prev_ids or plan.network_filtered else None
         self._context = context
         self._slot = 0
@@ -55,6 +58,7 @@ class ResponseHold:
         If the client has missed an item already, its backend is asked again instead (grip spec §5.5).
         """
         if self.is_open is False:
+            self.depart()
             return
         self.outlet = outlet
         if self.intake is not None and self._context.last_ids.has_passed(self.intake.prev_ids):
@@ -123,7 +127,7 @@ class ResponseHold:
             self._answer(data, receipt)
 
     def _answer(self, data: bytes, receipt: Receipt) -> None:
-        receipt.receivers += 1
+        receipt.responses += 1
         self._context.counters.deliveries += 1
         self._finish(data)
 
@@ -263,12 +267,21 @@ class ResponseHold:
 
     def _finish(self, data: bytes) -> None:
         self._close()
+        if self.presence is not None and self._context.statistics.wants_reports:
+            note_response(self.presence, data)
         self.outlet.finish(data, is_reusable=self.framing.is_persistent)
         self._report_end()
 
     def _report_end(self) -> None:
+        self.depart()
         if self.origin is not None:
             self._context.updates.backends.hold_ended(self)
+
+    def depart(self) -> None:
+        """The statistics need not know the connection of the hold any more."""
+        if self.presence is not None:
+            self._context.statistics.connections.end(self.presence)
+            self.presence = None
 
     def _close(self) -> None:
         self.is_open = False

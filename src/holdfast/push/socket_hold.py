@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from holdfast.grip.item import Action, MessageFormat
+from holdfast.grip.item import Action
 from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
 from holdfast.push.intake import Intake, Phase, Queued
@@ -117,6 +117,11 @@ class SocketHold:
         self.is_open = True
         self._context.registry.add_socket(self)
         self._context.counters.holds_opened += 1
+
+    def refresh(self) -> None:
+        """An operator has the backend asked for news."""
+        if self._session is not None:
+            self._session.refresh()
 
     def describe(self) -> str:
         """Channels, for logs."""
@@ -228,7 +233,7 @@ class SocketHold:
         if fmt.action is Action.SEND:
             self._send_item(queued, encode_message(fmt.kind, content, is_compressed=self.is_compressed))
         elif fmt.action is Action.CLOSE:
-            self._close_published(fmt)
+            self._close_session(CloseStatus(fmt.code, fmt.reason if fmt.code is not None else ""))
         elif fmt.action is Action.REFRESH:
             assert self._session is not None
             self._session.refresh()
@@ -236,16 +241,13 @@ class SocketHold:
     def _send_item(self, queued: Queued, frame: bytes) -> None:
         taken = self._write(frame)
         if taken:
-            queued.receipt.receivers += 1
+            queued.receipt.sockets += 1
             self._context.counters.deliveries += 1
             self._written_at_s = self._context.now()
         elif taken is False:
             queued.receipt.dropped += 1
 
-    def _close_published(self, fmt: MessageFormat) -> None:
-        self._close_with(CloseStatus(fmt.code, fmt.reason if fmt.code is not None else ""))
-
-    def _close_with(self, status: CloseStatus) -> None:
+    def _close_session(self, status: CloseStatus) -> None:
         session = self._session
         assert session is not None
         self.close()
@@ -257,7 +259,7 @@ class SocketHold:
         if skipped.is_failure:
             queued.receipt.dropped += 1
             if self.plan.route.is_debug:
-                self._close_with(CloseStatus(INTERNAL_ERROR, str(skipped)))
+                self._close_session(CloseStatus(INTERNAL_ERROR, str(skipped)))
 
     # --- filters that ask the network ------------------------------------------------------------------------------
 
@@ -370,6 +372,7 @@ class SocketHold:
         frame = encode_message(message.kind, message.content, is_compressed=self.is_compressed)
         if self._waiting is None or frame not in self._waiting:
             self._context.counters.keep_alives_sent += 1
+            self._context.statistics.routes.find(self.plan.route.key).activity += 1
             self._send_own(frame)
 
     def send_delayed(self, order: SendDelayed) -> None:
@@ -407,11 +410,11 @@ class SocketHold:
     # --- the end ---------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Receive nothing any more, and send nothing of what waits."""
-        was_open, self.is_open = self.is_open, False
-        self._session = None  # it refers to us, and both would wait for a collection of garbage
-        if not was_open:
+        """Receive nothing any more, and send nothing of what waits. Who made it is forgotten, to be free at once."""
+        self._session = None
+        if not self.is_open:
             return
+        self.is_open = False
         self._context.registry.remove_socket(self)
         self._disarm()
         self._keep_alive = None

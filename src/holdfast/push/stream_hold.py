@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from holdfast.grip.item import Action
 from holdfast.push.intake import Queued
-from holdfast.push.outlet import Framing, HoldContext, Outlet, note_skip
+from holdfast.push.outlet import Framing, HoldContext, Outlet, note_keep_alive, note_skip
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, render, stream_rendering
+from holdfast.statistics.connections import Presence
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class StreamHold:
     Attributes:
         is_open: None before `open`.
         is_order_watched: whether its order across channels is watched; once it has had several, or has changed them.
+        presence: the connection of the hold as statistics know it; None for one that they do not.
         written_at_s: when something was written last, or what counts as that for the keep-alive.
     """
 
@@ -42,6 +44,7 @@ class StreamHold:
         "origin",
         "outlet",
         "plan",
+        "presence",
         "written_at_s",
     )
 
@@ -51,6 +54,7 @@ class StreamHold:
         self.is_open: bool | None = None
         self.outlet: Outlet
         self.written_at_s = 0.0
+        self.presence: Presence | None = None
         self.origin = origin
         self.is_order_watched = len(plan.channels) > 1
         self._context = context
@@ -59,6 +63,7 @@ class StreamHold:
     def open(self, outlet: Outlet) -> None:
         """The initial response has been written: subscribe, and start the timers. Not if it met with no client."""
         if self.is_open is False:
+            self._depart()
             return
         self.outlet = outlet
         self.is_open = True
@@ -122,7 +127,7 @@ class StreamHold:
     def _append(self, content: bytes, receipt: Receipt) -> bool:
         taken = self.outlet.write(encode_chunk(content) if self.framing.is_http11 else content)
         if taken:
-            receipt.receivers += 1
+            receipt.streams += 1
             self._context.counters.deliveries += 1
         elif taken is False:
             receipt.dropped += 1
@@ -165,6 +170,7 @@ class StreamHold:
             data = self.plan.keep_alive_chunk if self.framing.is_http11 else keep_alive.data
             if data:
                 self._context.counters.keep_alives_sent += 1
+                note_keep_alive(self.presence, len(keep_alive.data))
                 self.outlet.write(data)
         self.written_at_s = now_s
         if self.is_open:
@@ -213,5 +219,12 @@ class StreamHold:
         self.is_open = False
         self._context.registry.remove_stream(self)
         self._disarm()
+        self._depart()
         if self.origin is not None:
             self._context.updates.backends.hold_ended(self)
+
+    def _depart(self) -> None:
+        """The statistics need not know the hold any more."""
+        if self.presence is not None:
+            self._context.statistics.connections.end(self.presence)
+            self.presence = None

@@ -27,6 +27,7 @@ __all__ = [
     "XffRule",
     "build_origin_request",
     "connect_address",
+    "encode_headers",
     "encode_origin_head",
     "is_tls_by_header",
     "origin_authority",
@@ -64,8 +65,6 @@ _PREFIX_LETTERS = b"ge"  # what the prefixes begin with; most names do not, and 
 _NO_MARK = (_MARK,)
 _NO_GRIP = (_GRIP, _GRIP_CGI)
 _NO_GRIP_NO_MARK = (_GRIP, _GRIP_CGI, _MARK)
-
-_END_OF_HEAD = (b"", b"")  # two more line ends, once joined
 
 _HTTP_PORT = 80
 _HTTPS_PORT = 443
@@ -115,12 +114,14 @@ class OriginRequest(NamedTuple):
     Attributes:
         authority: host and port of the URI, unless a target overrides it.
         headers: without Host and framing, which depend on target and body.
+        encoded: further headers, as `encode_headers` made them for many requests.
     """
 
     method: bytes
     path_and_query: bytes
     authority: Authority
     headers: Headers
+    encoded: bytes = b""
 
 
 def is_tls_by_header(headers: Headers, policy: ForwardPolicy) -> bool:
@@ -207,12 +208,26 @@ def encode_origin_head(
         lines.append(b"Content-Length: %d" % content_length)
     elif is_chunked:
         lines += (b"Connection: Transfer-Encoding", b"Transfer-Encoding: chunked")
-    lines += _END_OF_HEAD
-    head = b"\r\n".join(lines)
+    return b"%b%b\r\n" % (_join_lines(lines), request.encoded)
+
+
+def encode_headers(headers: Headers) -> bytes:
+    """Headers for `OriginRequest.encoded`.
+
+    Raises:
+        WireError: 400, one of them contains a line break.
+    """
+    return _join_lines([*map(b": ".join, headers)])
+
+
+def _join_lines(lines: list[bytes]) -> bytes:
+    """The lines, each with its end."""
+    lines.append(b"")
+    joined = b"\r\n".join(lines)
     # The parser refuses such input long before; this makes it certain, at the price of a look at every byte.
-    if len(head.splitlines()) != len(lines) - 1:
+    if len(joined.splitlines()) != len(lines) - 1:
         raise WireError(400, "Failed to parse request: invalid header value")
-    return head
+    return joined
 
 
 def origin_authority(request: OriginRequest, target: Target) -> Authority:

@@ -14,7 +14,7 @@ from holdfast.errors import KeyMaterialError, RouteError
 from holdfast.grip.signature import Key, Signer, parse_key
 from holdfast.routing.conditions import parse_rule
 from holdfast.routing.lines import Section, parse_line
-from holdfast.routing.rules import Proto, Rule, Target, TargetKind
+from holdfast.routing.rules import Proto, Rule
 from holdfast.routing.table import RouteTable
 
 # Valid, but without effect in this version: a line that uses one of these is refused.
@@ -36,10 +36,8 @@ UNSUPPORTED_TARGET_PROPS = frozenset(
     {
         "client_cert",
         "client_key",
-        "ipc_file_mode",
     }
 )
-UNSUPPORTED_TARGET_KINDS = frozenset({TargetKind.ZHTTP, TargetKind.ZHTTPREQ})
 
 # The file name that lines from the command line are reported under.
 COMMAND_LINE_NAME = "<route>"
@@ -128,7 +126,7 @@ class _Reader:
                 return
             _refuse_undecodable(sections)
             rule = parse_rule(sections, f"{self._name}:{number}", is_debug=self._defaults.debug)
-            _refuse_unsupported(sections, rule.targets)
+            _refuse_unsupported(sections)
         except RouteError as exc:
             self._report(number, str(exc), ProblemKind.REFUSED)
             return
@@ -176,12 +174,10 @@ def _refuse_undecodable(sections: list[Section]) -> None:
         raise RouteError("not valid UTF-8") from exc
 
 
-def _refuse_unsupported(sections: list[Section], targets: tuple[Target, ...]) -> None:
+def _refuse_unsupported(sections: list[Section]) -> None:
     """Raise RouteError for the first option that this version has no machinery for."""
     _refuse_props(sections[0], UNSUPPORTED_CONDITION_PROPS)
-    for section, target in zip(sections[1:], targets, strict=True):
-        if target.kind in UNSUPPORTED_TARGET_KINDS:
-            raise RouteError(f"target {target.kind.value}/ is not supported yet")
+    for section in sections[1:]:
         _refuse_props(section, UNSUPPORTED_TARGET_PROPS)
 
 

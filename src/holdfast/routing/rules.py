@@ -41,6 +41,8 @@ class Target:
         port: 1-65535 for `HOST`, else 0.
         host_override: replaces host and port of the URI for this target only.
         subs: channels that everything answered by this target is subscribed to.
+        specs: ZeroMQ addresses that backends connect to: one for `ZHTTPREQ`; for `ZHTTP` those of PUSH, ROUTER and SUB.
+        ipc_file_mode: permissions of the files of those that are `ipc:`, None for the system's default.
     """
 
     kind: TargetKind
@@ -55,6 +57,8 @@ class Target:
     subs: tuple[str, ...] = ()
     over_http: bool = False
     one_event: bool = False
+    specs: tuple[str, ...] = ()
+    ipc_file_mode: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,25 @@ literals, so nothing is folded twice.
 
 from __future__ import annotations
 
+import re
+import string
 from collections.abc import Collection
 
 Header = tuple[bytes, bytes]
 Headers = list[Header]
+
+_TOKEN_BYTES = (string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~").encode()
+_LINE_BREAKERS = re.compile(rb"[\r\n\0]")
+
+
+def is_token(name: bytes) -> bool:
+    """Whether `name` can be the name of a field (RFC 9110 §5.6.2)."""
+    return bool(name) and not name.translate(None, _TOKEN_BYTES)
+
+
+def is_one_line(value: bytes) -> bool:
+    """Whether `value` can stand in a line of a head without ending it: it holds no CR, LF or NUL (RFC 9110 §5.5)."""
+    return _LINE_BREAKERS.search(value) is None
 
 
 def get_first(headers: Headers, lower: bytes) -> bytes | None:

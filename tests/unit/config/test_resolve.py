@@ -130,33 +130,22 @@ def test_a_moved_port_must_still_be_one() -> None:
 
 def test_the_port_offset_moves_control_ports_only() -> None:
     """routes-106."""
-    settings, notes = resolved(
+    settings, _ = resolved(
         f"[global]\nport_offset=10\n{PORT}[handler]\npush_in_http_addr=127.0.0.1\npush_in_http_port=5561\n"
         "push_in_spec=tcp://127.0.0.1:5560\n"
     )
     assert settings.publish_listen == Listen("127.0.0.1", 5571)
     assert settings.runner.http_port == (Listen("0.0.0.0", 80),)
-    assert "tcp://127.0.0.1:5570" in warnings_of(notes)[0]
+    assert settings.handler.push_in_spec == "tcp://127.0.0.1:5570"
 
 
 @pytest.mark.parametrize(
     ("setting", "note"),
     [
-        pytest.param("push_in_spec=", None, id="door that is closed"),
+        pytest.param("[proxy]\nstats_report_interval=10", None, id="the shipped value holds anyway"),
         pytest.param(
-            "push_in_spec=tcp://a:1",
-            "f:4: handler/push_in_spec: tcp://a:1 is not supported yet: nothing listens there",
-            id="door that is open",
-        ),
-        pytest.param(
-            "push_in_sub_specs=tcp://a:1, tcp://b:2",
-            "f:4: handler/push_in_sub_specs: tcp://a:1,tcp://b:2 is not supported yet: nothing listens there",
-            id="doors",
-        ),
-        pytest.param("stats_format=tnetstring", None, id="the shipped value holds anyway"),
-        pytest.param(
-            "stats_format=json",
-            "f:4: handler/stats_format: json has no effect yet: no statistics are sent",
+            "[proxy]\nstats_report_interval=5",
+            "f:5: proxy/stats_report_interval: 5 has no effect yet: the setting of [handler] counts",
             id="another value",
         ),
         pytest.param("share_all=false", None, id="refused only when on"),

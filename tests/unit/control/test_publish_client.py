@@ -1,4 +1,4 @@
-"""Publishing over HTTP from a command line (routes spec §5), against a scripted server on loopback."""
+"""Publishing from a command line (routes spec §5), against a scripted server on loopback."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+import zmq
 
-from holdfast.control.publish_client import PublishError, PublishUrl, parse_publish_url, publish
+from holdfast.control import publish_client
+from holdfast.control.publish_client import PublishError, PublishUrl, parse_publish_url, publish, push
 
 
 class ScriptedServer:
@@ -123,3 +125,18 @@ def test_bad_urls(spec: str) -> None:
 def test_parameters_of_a_url_are_refused_rather_than_forgotten() -> None:
     with pytest.raises(PublishError, match="parameters such as iss and key are not understood"):
         parse_publish_url("http://h?iss=a&key=b")
+
+
+def test_a_message_is_pushed() -> None:
+    """routes-114, grip-115: one message, and it is sent when the call returns."""
+    with zmq.Context() as context, context.socket(zmq.PULL) as pull:
+        port = pull.bind_to_random_port("tcp://127.0.0.1")
+        push(f"tcp://127.0.0.1:{port}", b"frame")
+        assert pull.poll(5000)
+        assert pull.recv_multipart() == [b"frame"]
+
+
+def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish_client, "TIMEOUT_S", 0.1)
+    with pytest.raises(PublishError, match=r"^nobody listened at ipc://nobody for 0 seconds$"):
+        push("ipc://nobody", b"frame")

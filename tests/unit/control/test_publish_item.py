@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
+import tnetstring
 
-from holdfast.control.publish_item import Action, Json, PublishArguments, build_item, encode_publish_body
+from holdfast.control.publish_item import (
+    Action,
+    ItemTree,
+    PublishArguments,
+    build_item,
+    encode_publish_body,
+    encode_publish_frame,
+)
 from holdfast.errors import GripError
 from holdfast.grip.item import parse_publish_body
+from holdfast.grip.item_frame import parse_item_frame
 
 HELLO = (
     b'{"items":[{"channel":"chan","formats":{"http-response":{"body":"hello\\n","code":200},'
@@ -81,8 +90,9 @@ def test_the_body_is_exactly_that_of_pushpin_publish() -> None:
         ),
     ],
 )
-def test_items(arguments: PublishArguments, expected: Json) -> None:
-    assert build_item(arguments) == {"channel": "c"} | expected
+def test_items(arguments: PublishArguments, expected: ItemTree) -> None:
+    (item,) = json.loads(encode_publish_body(build_item(arguments)))["items"]
+    assert item == {"channel": "c"} | expected
 
 
 @pytest.mark.parametrize(
@@ -110,4 +120,42 @@ def test_text_is_not_escaped() -> None:
 def test_the_publish_door_understands_it(action: Action) -> None:
     arguments = PublishArguments(channel="c", action=action, content=b"x", id="1", headers=(("A", "b"),))
     (item,) = parse_publish_body(encode_publish_body(build_item(arguments)))
+    assert (item.channel, item.id) == ("c", "1")
+
+
+def test_frame() -> None:
+    """routes-114: one item as a TNetString map, whose contents are the bytes themselves."""
+    item = build_item(
+        PublishArguments(channel="ü", content=b"\xff", headers=(("A", "é"),), id="1", is_unsequenced=True)
+    )
+    assert tnetstring.loads(encode_publish_frame(item)) == {
+        b"channel": "ü".encode(),
+        b"formats": {
+            b"http-response": {b"body": b"\xff\n", b"code": 200, b"headers": [[b"A", "é".encode()]]},
+            b"http-stream": {b"content": b"\xff\n"},
+            b"ws-message": {b"content": b"\xff"},
+        },
+        b"id": b"1",
+        b"no-seq": True,
+    }
+
+
+def test_frame_of_a_patch() -> None:
+    patch = b'[{"op": "add", "path": "/a", "value": [1, 2.5, null, {"b": "c"}]}]'
+    frame = encode_publish_frame(build_item(PublishArguments(channel="c", content=patch, is_patch=True)))
+    assert tnetstring.loads(frame)[b"formats"][b"http-response"][b"body-patch"] == [
+        {b"op": b"add", b"path": b"/a", b"value": [1, 2.5, None, {b"b": b"c"}]}
+    ]
+
+
+def test_frame_with_a_number_that_it_cannot_carry() -> None:
+    item = build_item(PublishArguments(channel="c", content=b"[%d]" % 2**64, is_patch=True))
+    with pytest.raises(ValueError, match="64 bits"):
+        encode_publish_frame(item)
+
+
+@pytest.mark.parametrize("action", Action)
+def test_the_pull_door_understands_it(action: Action) -> None:
+    arguments = PublishArguments(channel="c", action=action, content=b"x", id="1", headers=(("A", "b"),))
+    item = parse_item_frame(encode_publish_frame(build_item(arguments)))
     assert (item.channel, item.id) == ("c", "1")

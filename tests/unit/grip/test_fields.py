@@ -15,18 +15,22 @@ from holdfast.grip.fields import (
     encode_text,
     get_array,
     get_bool,
+    get_bytes,
     get_content,
     get_headers,
     get_int,
+    get_json_array,
     get_object,
     get_reason,
     get_string,
     get_string_map,
     get_strings,
+    has_member,
     is_object,
     parse_json,
     require_string,
 )
+from holdfast.grip.trees import ByteMap
 from holdfast.wire.headers import Headers
 
 GETTERS: list[tuple[str, Callable[[Tree, str, str], object], list[object]]] = [
@@ -231,3 +235,70 @@ def test_headers_that_split_the_response(value: object) -> None:
     """grip-44"""
     with pytest.raises(GripError, match=r"^thing contains 'headers' with invalid value$"):
         get_headers({"headers": value}, "thing")
+
+
+def bytes_of(value: object) -> ByteMap:
+    """A TNetString's map with this value under `key`."""
+    return ByteMap({"key": value})
+
+
+def test_strings_of_a_tnetstring() -> None:
+    assert get_string(bytes_of(b"\xc3\xa9"), "thing", "key") == "é"
+    assert get_string(bytes_of(None), "thing", "key") is None
+    assert get_string(ByteMap(), "thing", "key") is None
+    assert require_string(bytes_of(b""), "thing", "key") == ""
+    assert get_strings(bytes_of([b"a", b"b"]), "thing", "key", "no") == ("a", "b")
+    assert get_string_map(bytes_of(ByteMap({"a": b"1"})), "thing", "key") == {"a": "1"}
+
+
+def test_null_where_no_string_or_object_may_be() -> None:
+    assert get_object(bytes_of(None), "thing", "key") is None
+    assert get_string_map(bytes_of(None), "thing", "key") is None
+    for getter in (require_string, get_bool, get_int, get_array, get_bytes):
+        with pytest.raises(GripError, match=r"^thing contains 'key' with wrong type$"):
+            getter(bytes_of(None), "thing", "key")
+
+
+@pytest.mark.parametrize(("tree", "has"), [({}, False), ({"key": None}, True), (bytes_of(None), False)])
+def test_members(tree: Tree, has: bool) -> None:
+    assert has_member(tree, "key") is has
+
+
+def test_strings_that_are_no_text() -> None:
+    for getter in (get_string, require_string):
+        with pytest.raises(GripError, match=r"^thing contains 'key' with invalid value$"):
+            getter(bytes_of(b"\xff"), "thing", "key")
+    with pytest.raises(GripError, match=r"^no$"):
+        get_strings(bytes_of([b"\xff"]), "thing", "key", "no")
+    with pytest.raises(GripError, match=r"^'key' contains 'a' with wrong type$"):
+        get_string_map(bytes_of(ByteMap({"a": b"\xff"})), "thing", "key")
+
+
+@pytest.mark.parametrize("value", [b"5", b" 5 ", 5, 5.0])
+def test_integers_of_a_tnetstring(value: object) -> None:
+    assert get_int(bytes_of(value), "thing", "key") == 5
+
+
+def test_contents_of_a_tnetstring() -> None:
+    assert get_content(bytes_of(b"\xff"), "thing", "key") == b"\xff"
+    assert get_content(ByteMap({"key-bin": b"AAE="}), "thing", "key") is None
+    with pytest.raises(GripError, match=r"^thing contains 'key' with wrong type$"):
+        get_content(bytes_of(5), "thing", "key")
+
+
+def test_json_arrays() -> None:
+    assert get_json_array({}, "thing", "key") is None
+    assert get_json_array({"key": ["a", None]}, "thing", "key") == ["a", None]
+    assert get_json_array(bytes_of([b"a", ByteMap({"b": [b"c"]})]), "thing", "key") == ["a", {"b": ["c"]}]
+    with pytest.raises(GripError, match=r"^thing contains 'key' with invalid value$"):
+        get_json_array(bytes_of([[b"\xff"]]), "thing", "key")
+
+
+def test_reason_and_headers_of_a_tnetstring_are_bytes() -> None:
+    assert get_reason(ByteMap({"reason": b"\xe9"}), "thing") == b"\xe9"
+    assert get_reason(ByteMap({"reason": None}), "thing") is None
+    assert get_headers(ByteMap({"headers": ByteMap({"X": b"\xe9"})}), "thing") == [(b"X", b"\xe9")]
+    assert get_headers(ByteMap({"headers": [[b"X", b"\xe9"]]}), "thing") == [(b"X", b"\xe9")]
+    for fields in (ByteMap({"X": b"a\r"}), [[b"X", b"\0"]], [[b"X:", b"a"]], [[b"", b"a"]], ByteMap({"\ufffd": b""})):
+        with pytest.raises(GripError, match=r"^thing contains 'headers' with invalid value$"):
+            get_headers(ByteMap({"headers": fields}), "thing")

@@ -16,8 +16,11 @@ from holdfast.grip.item import (
     ResponseFormat,
     StreamFormat,
     parse_item,
+    parse_items,
     parse_publish_body,
 )
+from holdfast.grip.trees import make_tree
+from holdfast.wire.tnetstring import Map
 
 SEND = Action.SEND
 STREAM = {"http-stream": {"content": "x"}}
@@ -322,6 +325,46 @@ def test_items_in_order() -> None:
     items = [{"channel": str(number), **STREAM} for number in range(20)]
     parsed = parse_publish_body(json.dumps({"items": items}).encode())
     assert [item.channel for item in parsed] == [str(number) for number in range(20)]
+
+
+@pytest.mark.spec("grip-106")
+def test_tree_of_a_tnetstring() -> None:
+    formats: Map = {
+        b"http-response": {b"body": b"\xff"},
+        b"http-stream": {b"content": b"\xfe"},
+        b"ws-message": {b"content-bin": b"\xfd"},
+    }
+    item = parse_item(make_tree({b"channel": b"c", b"formats": {**formats, b"unknown": None}}))
+    assert item.http_response == ResponseFormat(SEND, body=b"\xff")
+    assert item.http_stream == StreamFormat(SEND, b"\xfe")
+    assert item.ws_message == MessageFormat(SEND, MessageKind.BINARY, b"\xfd")
+
+
+TNETSTRING_ERRORS: list[tuple[Map, str]] = [
+    ({b"http-stream": None}, "no formats specified"),
+    ({b"http-stream": {}}, "'http-stream' does not contain 'content'"),
+    ({b"http-response": {}}, "'http-response' does not contain 'body' or 'body-patch'"),
+    ({b"ws-message": {}}, "'ws-message' does not contain 'content' or 'content-bin'"),
+]
+
+
+@pytest.mark.parametrize(("formats", "text"), TNETSTRING_ERRORS)
+def test_errors_in_a_tnetstring(formats: Map, text: str) -> None:
+    with pytest.raises(GripError) as caught:
+        parse_item(make_tree({b"channel": b"c", **formats}))
+    assert str(caught.value) == text
+
+
+def test_channel_that_is_said_elsewhere() -> None:
+    assert parse_item(STREAM, "x").channel == "x"
+    assert parse_item({"channel": 5, **STREAM}, "x").channel == "x"
+    assert parse_item({"channel": "c", **STREAM}, "").channel == "c"
+
+
+def test_items_of_a_tree() -> None:
+    assert [item.channel for item in parse_items({"items": [{"channel": "c", **STREAM}]})] == ["c"]
+    with pytest.raises(GripError, match=r"^Invalid format: object does not contain 'items'$"):
+        parse_items({})
 
 
 def test_empty_list() -> None:

@@ -24,6 +24,7 @@ from holdfast.proxy.network_filter import NetworkFilters
 from holdfast.proxy.next_link import NextLinks
 from holdfast.proxy.origin import HoldOrigin, Home, LinkTarget
 from holdfast.proxy.own_request import OwnRequest, OwnRequests
+from holdfast.proxy.sessions import Sessions
 from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
 from holdfast.push.fanout import Fanout
@@ -111,6 +112,8 @@ class Answer:
     delay_s: float = 0.0
     reason: bytes = b"OK"
     content_length: int | None = None
+    head_bytes: int = 0
+    body_bytes: int = 0
     is_complete: bool = False
     is_closed: bool = False
 
@@ -197,6 +200,8 @@ def make_context(
         request_log=unused,
         is_debug=False,
         allow_compression=False,
+        sessions=Sessions(),
+        zhttp=unused,
         websocket_idle_s=1800,
         farewells=Farewells(1000, runtime.counters),
         wall_clock=lambda: 0.0,

@@ -25,7 +25,9 @@ from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.push.plan import RouteTerms
 from holdfast.push.socket_hold import SocketHold
+from holdfast.statistics.connections import Presence
 from holdfast.wire.headers import Headers
+from holdfast.wire.statistics import ConnectionType
 from holdfast.wire.websocket.close import CloseStatus, encode_close_payload
 from holdfast.wire.websocket.frames import Opcode, encode_frame, encode_masked_frame
 from holdfast.wire.websocket.stream import Close, Data, Event, FrameReader, Ping
@@ -59,6 +61,10 @@ class FakeDuplex:
         self._unread: list[bytes] = []
 
     # --- for the owner
+
+    @property
+    def peer_address(self) -> str:
+        return "192.0.2.1"
 
     def write(self, data: bytes) -> bool | None:
         if self._owner is None:
@@ -194,6 +200,8 @@ def unreachable() -> ErrorAnswer:
 class ScriptedPosts:
     """Gives the answers of a script; notes what was posted, with which meta, and when."""
 
+    connection_id = "id"
+
     def __init__(self, *script: Answer | Exception, has_grip: bool) -> None:
         self.has_grip = has_grip
         self.script = list(script)
@@ -260,7 +268,8 @@ class SocketWorld(ProxyWorld):
         """Give the client its 101."""
         duplex = FakeDuplex(client, is_client=True)
         self._ends.append(duplex)
-        client.open(duplex)
+        counts = self.context.statistics.routes.unnamed
+        client.open(duplex, Presence(counts, counts.begin(), ConnectionType.WEBSOCKET, client, is_tls=False))
         return duplex
 
     def relay(self, prefix: bytes | None = None) -> tuple[FakeDuplex, FakeDuplex]:
@@ -312,6 +321,7 @@ class SocketWorld(ProxyWorld):
             posts.script += [events() for _ in range(5)]
         await asyncio.sleep(700)
         assert len(self.proxy.farewells) == 0
+        assert self.context.statistics.routes.unnamed.connections == 0
         assert not any(posts.open for posts in self._posts)
         assert len(self.proxy.plans) == 0, "a hold waits for a collection of garbage"
         await super().close()

@@ -15,7 +15,6 @@ from holdfast.net.backend import Endpoint
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.answers import ErrorAnswer
 from holdfast.proxy.event_requests import MAX_META_BYTES, EventRequests, for_target, read_limited, set_meta
-from holdfast.proxy.held_request import HeldRequest
 from holdfast.routing.uri import parse_client_uri
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.head import HeadLimits, ResponseHead, parse_request_head
@@ -97,15 +96,15 @@ async def post(
     rule = make_rule(line)
     parsed = parse_request_head(HANDSHAKE, HeadLimits())
     assert parsed is not None
-    requests = EventRequests(
+    requests = EventRequests.of(
         make_context(runtime, pool=fake),
         for_target(rule, rule.targets[0]),
-        HeldRequest.of(parsed[0], b"", rule),
         parse_client_uri(b"/chat?room=1", b"example.com", is_tls=is_tls),
-        CONNECTION_ID,
-        "192.0.2.1",
-        is_tls,
-        is_trusted,
+        parsed[0].headers,
+        connection_id=CONNECTION_ID,
+        client_address="192.0.2.1",
+        is_tls=is_tls,
+        is_trusted=is_trusted,
     )
     try:
         async with requests.post(body, meta or [], replayed_bytes) as reply:
@@ -184,6 +183,11 @@ async def test_backend_that_is_not_there() -> None:
 def test_one_target_of_a_rule() -> None:
     rule = make_rule("* a:1 b:2")
     assert for_target(rule, rule.targets[1]).targets == (rule.targets[1],)
+
+
+def test_a_rule_with_one_target_is_not_copied() -> None:
+    rule = make_rule("* a:1")
+    assert for_target(rule, rule.targets[0]) is rule
 
 
 @pytest.mark.parametrize(

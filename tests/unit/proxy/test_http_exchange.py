@@ -16,6 +16,8 @@ from holdfast.net.exchange import ClientExchange
 from holdfast.net.pool import BackendPool
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
+from holdfast.proxy.sessions import Sessions
+from holdfast.push.outlet import HoldContext
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.rules import Rule
 from holdfast.routing.table import RouteTable
@@ -63,13 +65,14 @@ class ProxyStage:
             max_idle=5,
         )
         unused: Any = None
+        self.holds = HoldContext(unused, unused, unused, unused, unused, unused, unused, unused)
         log: Any = self.log
         self._context = ProxyContext(
             runtime=stage.runtime,
             routes=RouteTable(),
             policy=ForwardPolicy(),
             pool=pool,
-            holds=unused,
+            holds=self.holds,
             plans=unused,
             verifier=None,
             request_log=log,
@@ -79,6 +82,8 @@ class ProxyStage:
             outbox_limits=unused,
             allow_compression=False,
             websocket_idle_s=1.0,
+            sessions=Sessions(),
+            zhttp=unused,
             farewells=unused,
         )
         self.rule = make_rule(f"localhost 127.0.0.1:{self._backend.getsockname()[1]}")

@@ -21,6 +21,7 @@ from holdfast.net.exchange import ClientExchange
 from holdfast.net.pool import BackendPool
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.farewells import Farewells
+from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.websocket_exchange import MAX_HEADERS, WebSocketExchange
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.push.channels import Registry
@@ -111,6 +112,7 @@ class Handshakes:
         registry = Registry(runtime.wheel, runtime.now)
         updates = Updates(runtime.wheel, runtime.now, runtime.loop.call_later)
         log: Any = self.log
+        unused: Any = None
         self.context = ProxyContext(
             runtime=runtime,
             routes=RouteTable(),
@@ -129,6 +131,8 @@ class Handshakes:
             allow_compression=False,
             websocket_idle_s=1800.0,
             farewells=Farewells(10, stage.counters),
+            sessions=Sessions(),
+            zhttp=unused,
         )
         self.route()
 

@@ -28,6 +28,7 @@ from holdfast.push.sequencer import Sequencer
 from holdfast.push.socket_hold import SocketHold
 from holdfast.push.stream_hold import StreamHold
 from holdfast.push.updates import Updates
+from holdfast.statistics.collector import Statistics, Terms
 from holdfast.timers import TimerWheel
 from holdfast.wire.websocket.close import CloseStatus
 from holdfast.wire.websocket.stream import Data, FrameReader, MessageReader, Ping, Pong
@@ -370,6 +371,7 @@ class World:
         self.turns: list[Callable[[], None]] = []
         self.calls: list[tuple[float, Callable[[], None]]] = []
         self.counters = Counters()
+        self.statistics = Statistics(Terms(block_size=block_size), self.counters)
         self.backends = FakeBackends()
         self.wheel = TimerWheel(0.1)
         self.registry = Registry(self.wheel, self.now, linger_s)
@@ -388,6 +390,7 @@ class World:
             self.last_ids,
             self.updates,
             self.link_clock,
+            self.statistics,
         )
         is_paced = rate is not None or hwm is not None
         self.fanout = Fanout(
@@ -397,6 +400,7 @@ class World:
             schedule=self.turns.append,
             pacer=Pacer(rate=rate, hwm=hwm, block_size=block_size, call_later=self.call_later) if is_paced else None,
             slice_writes=slice_writes,
+            statistics=self.statistics,
         )
         self.sequencer = Sequencer(
             self.last_ids, id_cache_ttl_s=id_cache_ttl_s, message_wait_s=message_wait_s, counters=self.counters

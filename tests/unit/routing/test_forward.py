@@ -21,6 +21,7 @@ from holdfast.routing.forward import (
     SetForwardedProto,
     build_origin_request,
     connect_address,
+    encode_headers,
     encode_origin_head,
     is_tls_by_header,
     origin_authority,
@@ -408,6 +409,23 @@ def test_no_line_break_gets_into_a_head(bad: bytes, place: str) -> None:
     with pytest.raises(WireError) as caught:
         encode_origin_head(request, make_rule("* h:80").targets[0], content_length=None, is_chunked=False)
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("bad", [b"\r", b"\n", b"\r\n", b"\n\r"])
+@pytest.mark.parametrize("place", ["name", "value"])
+def test_no_line_break_gets_into_encoded_headers(bad: bytes, place: str) -> None:
+    with pytest.raises(WireError) as caught:
+        encode_headers([(b"A" + bad * (place == "name"), b"1" + bad * (place == "value"))])
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "lines"), [([], ""), ([(b"A", b"1")], "A: 1\r\n"), ([(b"A", b""), (b"B", b"2")], "A: \r\nB: 2\r\n")]
+)
+def test_headers_that_are_encoded_already(headers: Headers, lines: str) -> None:
+    request = OriginRequest(b"GET", b"/", Authority("h", None), [(b"C", b"3")], encode_headers(headers))
+    head = encode_origin_head(request, make_rule("* h:80").targets[0], content_length=7, is_chunked=False)
+    assert head.decode() == f"GET / HTTP/1.1\r\nHost: h\r\nC: 3\r\nContent-Length: 7\r\n{lines}\r\n"
 
 
 NAMES = st.sampled_from(

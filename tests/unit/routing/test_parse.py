@@ -54,9 +54,9 @@ BAD_LINES = [
     pytest.param("a.com,proto=x h:80", "proto must be set to 'http' or 'ws'", id="proto"),
     pytest.param("a.com,jsonp_mode=x h:80", "jsonp_mode must be set to 'basic' or 'extended'", id="validated-first"),
     pytest.param("a.com,aco h:0", "target invalid port", id="target-validated-first"),
-    pytest.param("a.com zhttp/x", "zhttp target must name an address such as tcp://HOST:PORT", id="zhttp-spec"),
-    pytest.param("a.com zhttp/tcp://127.0.0.1:1", "target zhttp/ is not supported yet", id="zhttp"),
-    pytest.param("a.com h:80 zhttpreq/ipc://x", "target zhttpreq/ is not supported yet", id="zhttpreq"),
+    pytest.param(
+        "a.com zhttp/x", "zhttp target must name an address such as tcp://HOST:PORT or ipc://FILE", id="zhttp-spec"
+    ),
 ]
 
 

@@ -25,15 +25,28 @@ def test_host_targets(value: str, host: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"),
+    ("value", "kind", "specs"),
     [
-        ("test", TargetKind.TEST),
-        ("zhttp/tcp://127.0.0.1:10000", TargetKind.ZHTTP),
-        ("zhttpreq/ipc://x", TargetKind.ZHTTPREQ),
+        ("test", TargetKind.TEST, ()),
+        ("zhttpreq/tcp://127.0.0.1:10000", TargetKind.ZHTTPREQ, ("tcp://127.0.0.1:10000",)),
+        ("zhttpreq/tcp://*:65535", TargetKind.ZHTTPREQ, ("tcp://*:65535",)),
+        ("zhttpreq/ipc://x", TargetKind.ZHTTPREQ, ("ipc://x",)),
+        ("zhttp/tcp://h:9999", TargetKind.ZHTTP, ("tcp://h:9999", "tcp://h:10000", "tcp://h:10001")),
+        ("zhttp/tcp://[::1]:1", TargetKind.ZHTTP, ("tcp://[::1]:1", "tcp://[::1]:2", "tcp://[::1]:3")),
+        ("zhttp/ipc:///run/x", TargetKind.ZHTTP, ("ipc:///run/x-out", "ipc:///run/x-out-stream", "ipc:///run/x-in")),
     ],
 )
-def test_other_targets(value: str, kind: TargetKind) -> None:
-    assert parse_target(Section(value, ())) == Target(kind, value)
+def test_other_targets(value: str, kind: TargetKind, specs: tuple[str, ...]) -> None:
+    assert parse_target(Section(value, ())) == Target(kind, value, specs=specs)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [("600", 0o600), ("0660", 0o660), ("7", 7), ("", None), ("8", None), ("rw", None), ("-1", None), ("1777", None)],
+)
+def test_file_mode(text: str, mode: int | None) -> None:
+    """A bad one does not count (routes spec §1.5)."""
+    assert parse_target(Section("zhttpreq/ipc://x", (("ipc_file_mode", text),))).ipc_file_mode == mode
 
 
 @pytest.mark.parametrize(
@@ -55,8 +68,14 @@ def test_other_targets(value: str, kind: TargetKind) -> None:
         ("::1:80", "target invalid port"),
         ("[::1]:x", "target invalid port"),
         ("ws/h:80x", "target invalid port"),
-        ("zhttp/x:80", "zhttp target must name an address such as tcp://HOST:PORT"),
-        ("zhttpreq/", "zhttpreq target must name an address such as tcp://HOST:PORT"),
+        ("zhttp/x:80", "zhttp target must name an address such as tcp://HOST:PORT or ipc://FILE"),
+        ("zhttpreq/", "zhttpreq target must name an address such as tcp://HOST:PORT or ipc://FILE"),
+        ("zhttpreq/ipc://", "zhttpreq target must name an address such as tcp://HOST:PORT or ipc://FILE"),
+        ("zhttpreq/udp://h:80", "zhttpreq target must name an address such as tcp://HOST:PORT or ipc://FILE"),
+        ("zhttpreq/tcp://h", "zhttpreq target must name an address such as tcp://HOST:PORT or ipc://FILE"),
+        ("zhttpreq/tcp://h:0", "target invalid port"),
+        ("zhttpreq/tcp://h:65536", "target invalid port"),
+        ("zhttp/tcp://h:65534", "target invalid port"),
     ],
 )
 def test_bad_targets(value: str, text: str) -> None:

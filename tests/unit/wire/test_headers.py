@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.wire.headers import Headers, get_all, get_first, split_commas, without, without_prefix
+from holdfast.wire.headers import (
+    Headers,
+    get_all,
+    get_first,
+    is_one_line,
+    is_token,
+    split_commas,
+    without,
+    without_prefix,
+)
 
 FIELDS: Headers = [(b"A", b"1"), (b"grip-HOLD", b"stream"), (b"a", b"2"), (b"B", b""), (b"Gripe", b"x")]
 
@@ -49,3 +58,23 @@ def test_copies_are_made() -> None:
 )
 def test_split_commas(values: list[bytes], expected: list[bytes]) -> None:
     assert split_commas(values) == expected
+
+
+@pytest.mark.parametrize("name", [b"X", b"Content-Type", b"0!#$%&'*+-.^_`|~z"])
+def test_tokens(name: bytes) -> None:
+    assert is_token(name)
+
+
+@pytest.mark.parametrize("name", [b"", b"X:", b"X Y", b"X\r\n", b"\xc3\xa9", b"a\0", b"(a)", b"a,b"])
+def test_what_is_no_token(name: bytes) -> None:
+    assert not is_token(name)
+
+
+@pytest.mark.parametrize("value", [b"", b"a b\tc", b"\xff\x01"])
+def test_one_line(value: bytes) -> None:
+    assert is_one_line(value)
+
+
+@pytest.mark.parametrize("value", [b"\r", b"a\nb", b"\0"])
+def test_more_than_one_line(value: bytes) -> None:
+    assert not is_one_line(value)

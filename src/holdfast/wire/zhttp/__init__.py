@@ -1,0 +1,1 @@
+"""ZHTTP, by which backends speak HTTP and WebSocket over ZeroMQ (ws spec §7)."""

@@ -1,0 +1,24 @@
+"""WebSockets over HTTP by their connection id."""
+
+from __future__ import annotations
+
+from holdfast.proxy.sessions import Sessions
+
+
+class _Session:
+    def __init__(self) -> None:
+        self.refreshed = 0
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+
+def test_sessions() -> None:
+    sessions, session = Sessions(), _Session()
+    sessions.add("id", session)
+    assert ("id" in sessions, "other" in sessions) == (True, False)
+    assert (sessions.refresh("id"), sessions.refresh("other"), session.refreshed) == (True, False, 1)
+    sessions.discard("id")
+    sessions.discard("id")
+    assert "id" not in sessions
+    assert not sessions.refresh("id")
