@@ -73,6 +73,8 @@ REFUSED = Figure("Requests for a hold refused, worst run", summary=Summary.WORST
 REQUEST_RATE = Figure("Proxied requests, 50 connections", "requests/s")
 REQUEST_CPU = Figure("CPU per proxied request", "µs")
 REQUEST_LATENCY = Figure("Proxied request, 99th percentile", "ms")
+PUSH_RATE = Figure("Published through ZeroMQ PULL, one item a message, to one stream", "items/s")
+PUSH_CPU = Figure("CPU per item through PULL", "µs")
 
 
 def delivery_cpu(clients: int, burst: int, held: Held = Held.STREAM) -> Figure:
@@ -228,6 +230,7 @@ GOALS: tuple[Goal, ...] = (
     Goal(memory(5000, Held.RELAYED), None, 6.0, is_most=True),
     Goal(REQUEST_RATE, Kind.PUSHPIN, 6.0, is_most=False),
     Goal(round_trip_rate(Held.OVER_HTTP), Kind.PUSHPIN, 5.0, is_most=False),
+    Goal(PUSH_RATE, None, 20_000.0, is_most=False),
     *(Goal(recovery_requests(5000, cause), None, 10.0, is_most=True) for cause in Cause),
     *(Goal(bystander_latency(5000, cause, "p99"), None, 50.0, is_most=True) for cause in Cause),
     Goal(LOST, None, 0.0, is_most=True),

@@ -23,6 +23,7 @@ from benchmarks import machine, report
 from benchmarks.figures import Figure, Held, Results
 from benchmarks.loads import Holding, Load, LoadFailedError, Polls, Publishing, Recovery, Requests, RoundTrips
 from benchmarks.processes import ServerFailedError
+from benchmarks.pushing import Pushing
 from benchmarks.servers import PROJECT, Kind, missing_program, started, version_of
 
 DOCUMENT = PROJECT / "docs" / "performance.md"
@@ -112,6 +113,7 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
             Holding(1000, (Publishing(10, 1), Publishing(2, 20)), Held.OVER_HTTP),
             RoundTrips(Held.OVER_HTTP, messages=5000, seconds=2),
             Recovery(1000, rounds=2, seconds=1),
+            Pushing(2000),
         ]
     many = frozenset({Kind.HOLDFAST, Kind.PUSHPIN} if options.many_pushpin else {Kind.HOLDFAST})
     return [
@@ -126,6 +128,7 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.RELAYED, only=many),
         RoundTrips(Held.OVER_HTTP, messages=20_000, seconds=3),
         RoundTrips(Held.RELAYED, messages=20_000, seconds=2),
+        Pushing(60_000),
         Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.LINKED_STREAM, only=many),
         Recovery(5000, rounds=5, seconds=3, only=frozenset(Kind) if is_first else many),
     ]

@@ -50,6 +50,7 @@ sig_key=changeme
 [handler]
 push_in_http_addr=127.0.0.1
 push_in_http_port={control_port}
+push_in_spec={push_spec}
 update_on_first_subscription=false
 """
 
@@ -140,6 +141,7 @@ class Server:
         port: where clients connect.
         control_port: where publishes go; 0 if it takes none.
         origin_port: where the origin can be asked directly; 0 if there is none.
+        push_spec: where ZeroMQ publishers connect; empty if it takes none.
         running: the server's process (not the origin's, unless the origin is what is measured).
     """
 
@@ -148,6 +150,7 @@ class Server:
     control_port: int
     origin_port: int
     running: Running
+    push_spec: str = ""
 
 
 def missing_program(kind: Kind) -> str | None:
@@ -215,6 +218,7 @@ def _nginx_proxy(directory: Path, origin_port: int) -> Iterator[Server]:
 def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Server]:
     port, control_port = free_port(), free_port()
     is_pushpin = kind is Kind.PUSHPIN
+    push_spec = f"ipc://{directory}/push"
     (directory / "routes").write_text(_GRIP_ROUTES.format(origin_port=origin_port))
     config_file = directory / "pushpin.conf"
     config_file.write_text(
@@ -225,6 +229,7 @@ def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Serve
             pushpin_proxy=_PUSHPIN_PROXY if is_pushpin else "",
             port=port,
             control_port=control_port,
+            push_spec=push_spec,
             max_clients=_MAX_CLIENTS,
         )
     )
@@ -233,7 +238,7 @@ def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Serve
     command = [*program, "--config", str(config_file)]
     with running(command, directory / f"{kind}.log", [port, control_port], environment) as process:
         _wait_until_answering(port, "/stream?channel=ready")
-        yield Server(kind, port, control_port, origin_port, process)
+        yield Server(kind, port, control_port, origin_port, process, push_spec)
 
 
 def _wait_until_answering(port: int, path: str) -> None:

@@ -12,7 +12,6 @@ from holdfast.config.derive import forward_policy, route_defaults, statistics_te
 from holdfast.config.limits import client_capacity, edge_limits
 from holdfast.config.listen import Listen
 from holdfast.config.load import Start
-from holdfast.config.settings import Settings
 from holdfast.control.commands import CommandTargets
 from holdfast.control.metrics import Gauge, MetricsDoor
 from holdfast.control.publish_http import PublishDoor
@@ -25,9 +24,9 @@ from holdfast.net.exchange import Service
 from holdfast.net.listener import Listener
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot, can_park
-from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.net.zmq_socket import ZmqContext
+from holdfast.parts import make_fanout, make_pool, make_proxy_id
 from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.farewells import Farewells
@@ -35,11 +34,9 @@ from holdfast.proxy.service import ProxyService
 from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.channels import Channel, Registry
-from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import LinkClock
 from holdfast.push.outlet import HoldContext
-from holdfast.push.pacing import Pacer
 from holdfast.push.plan import PlanTable
 from holdfast.push.publisher import Publisher
 from holdfast.push.sequencer import Sequencer
@@ -75,7 +72,7 @@ class Server:
         self._stats_door = StatsDoor(runtime, self._statistics, sender=instance, notation=settings.handler.stats_format)
         self._last_ids = LastIds()
         self._updates = Updates(runtime.wheel, runtime.now, loop.call_later)
-        self._fanout = _make_fanout(settings, runtime, self._registry, self._statistics)
+        self._fanout = make_fanout(settings, runtime, self._registry, self._statistics)
         self._sequencer = Sequencer(
             self._last_ids,
             id_cache_ttl_s=settings.handler.id_cache_ttl,
@@ -90,12 +87,12 @@ class Server:
             wheel=runtime.wheel,
             now=runtime.now,
         )
-        self._pool = _make_pool(settings, runtime)
+        self._pool = make_pool(settings, runtime)
         self._plans = PlanTable(settings.handler.connection_subscription_max)
         self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
         self._zmq = ZmqContext()
-        self._zhttp = ZhttpBackends(runtime, self._zmq, _make_proxy_id())
+        self._zhttp = ZhttpBackends(runtime, self._zmq, make_proxy_id())
         capacity = client_capacity(settings.runner.client_maxconn, max_files)
         self._farewells = Farewells(capacity, runtime.counters)
         self._proxy = ProxyContext(
@@ -294,39 +291,3 @@ class Server:
     def _apply_routes(self, table: RouteTable) -> None:
         self._proxy.routes = table
         self._zhttp.apply(table)
-
-
-def _make_proxy_id() -> bytes:
-    """What ZeroMQ backends call this process; they may serve several machines, whose process numbers are the same."""
-    return f"holdfast_{os.getpid()}_{os.urandom(4).hex()}".encode()
-
-
-def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry, statistics: Statistics) -> Fanout:
-    handler = settings.handler
-    pacer = None
-    if handler.message_rate is not None or handler.message_hwm is not None:
-        pacer = Pacer(
-            rate=handler.message_rate,
-            hwm=handler.message_hwm,
-            block_size=handler.message_block_size,
-            call_later=runtime.loop.call_later,
-        )
-    return Fanout(
-        registry,
-        runtime.counters,
-        now=runtime.now,
-        schedule=runtime.loop.call_soon,
-        pacer=pacer,
-        statistics=statistics,
-    )
-
-
-def _make_pool(settings: Settings, runtime: Runtime) -> BackendPool:
-    return BackendPool(
-        runtime,
-        limits=HeadLimits(settings.runner.client_buffer_size),
-        connect_timeout_s=settings.holdfast.backend_connect_timeout,
-        timeout_s=settings.holdfast.backend_timeout,
-        idle_timeout_s=settings.holdfast.backend_idle_timeout,
-        max_idle=settings.holdfast.backend_max_idle,
-    )

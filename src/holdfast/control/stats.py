@@ -6,7 +6,7 @@ To its subscribers an XPUB is a PUB. It tells us what they subscribe to, so that
 from __future__ import annotations
 
 from holdfast.net.runtime import Runtime
-from holdfast.net.zmq_doors import open_xpub
+from holdfast.net.zmq_doors import Door, open_door
 from holdfast.net.zmq_socket import ZmqContext, ZmqSocket
 from holdfast.statistics.collector import PacketType, Statistics
 from holdfast.wire.statistics import Notation, Packet, encode_statistics
@@ -28,7 +28,7 @@ class StatsDoor:
 
     def open(self, context: ZmqContext, spec: str, ipc_file_mode: int | None = None) -> None:
         """Listen at `spec`, and send from now on. Raises ConfigError."""
-        self._socket = open_xpub(self._runtime, context, self._on_subscription, spec, ipc_file_mode)
+        self._socket = open_door(Door.STATISTICS, self._runtime, context, self._on_subscription, spec, ipc_file_mode)
         self._statistics.send = self._send
         self._statistics.start(self._runtime.wheel, self._runtime.now())
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from holdfast.control.commands import CommandDoor, CommandTargets
 from holdfast.control.publish_zmq import PublishFrames, Topics
 from holdfast.net.runtime import Runtime
-from holdfast.net.zmq_doors import connect_sub, open_pull, open_router, open_sub
+from holdfast.net.zmq_doors import Door, connect_sub, open_door
 from holdfast.net.zmq_socket import ZmqContext, ZmqSocket
 from holdfast.push.channels import Channel
 from holdfast.wire.tnetstring import Map
@@ -54,13 +54,17 @@ class ZmqDoors:
         specs = self._specs
         if specs.pull:
             pull = self._frames("pull", has_topics=False)
-            pull.socket = open_pull(self._runtime, self._context, pull.receive, specs.pull, specs.ipc_file_mode)
+            pull.socket = open_door(
+                Door.PULL, self._runtime, self._context, pull.receive, specs.pull, specs.ipc_file_mode
+            )
             self._opened(pull.socket, "publishers (PULL)", specs.pull)
         if specs.subs:
             self._open_sub(self._frames("sub", has_topics=True))
         if specs.command:
             door = CommandDoor(self._targets)
-            door.socket = open_router(self._runtime, self._context, door.receive, specs.command, specs.ipc_file_mode)
+            door.socket = open_door(
+                Door.COMMANDS, self._runtime, self._context, door.receive, specs.command, specs.ipc_file_mode
+            )
             self._opened(door.socket, "commands", specs.command)
 
     def close(self) -> None:
@@ -86,7 +90,7 @@ class ZmqDoors:
             log.info("receiving what is published at %s", ", ".join(specs.subs))
         else:
             spec = specs.subs[0]
-            frames.socket = open_sub(self._runtime, self._context, frames.receive, spec, specs.ipc_file_mode)
+            frames.socket = open_door(Door.SUB, self._runtime, self._context, frames.receive, spec, specs.ipc_file_mode)
             self._opened(frames.socket, "publishers (SUB)", spec)
         self._topics = Topics(frames.socket)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
 
 import zmq
@@ -21,38 +22,21 @@ KEEPALIVE_INTERVAL_S = 5
 OnMessage = Callable[[list[bytes]], None]
 
 
-def open_pull(
-    runtime: Runtime, context: ZmqContext, on_message: OnMessage, spec: str, ipc_file_mode: int | None
+class Door(enum.Enum):
+    """The sockets that are bound: type and high-water mark."""
+
+    PULL = (zmq.PULL, PUBLISH_HWM)
+    SUB = (zmq.SUB, PUBLISH_HWM)  # not subscribed to anything
+    COMMANDS = (zmq.ROUTER, COMMANDS_HWM)
+    STATISTICS = (zmq.XPUB, STATISTICS_HWM)  # to its subscribers a PUB; what they subscribe to are its messages
+
+
+def open_door(
+    door: Door, runtime: Runtime, context: ZmqContext, on_message: OnMessage, spec: str, ipc_file_mode: int | None
 ) -> ZmqSocket:
-    """A bound PULL socket. Raises ConfigError."""
-    socket = ZmqSocket(runtime, context, zmq.PULL, hwm=PUBLISH_HWM, on_message=on_message)
-    socket.bind(spec, ipc_file_mode)
-    return socket
-
-
-def open_router(
-    runtime: Runtime, context: ZmqContext, on_message: OnMessage, spec: str, ipc_file_mode: int | None
-) -> ZmqSocket:
-    """A bound ROUTER socket. Raises ConfigError."""
-    socket = ZmqSocket(runtime, context, zmq.ROUTER, hwm=COMMANDS_HWM, on_message=on_message)
-    socket.bind(spec, ipc_file_mode)
-    return socket
-
-
-def open_xpub(
-    runtime: Runtime, context: ZmqContext, on_message: OnMessage, spec: str, ipc_file_mode: int | None
-) -> ZmqSocket:
-    """A bound XPUB socket, to its subscribers a PUB; what they subscribe to are its messages. Raises ConfigError."""
-    socket = ZmqSocket(runtime, context, zmq.XPUB, hwm=STATISTICS_HWM, on_message=on_message)
-    socket.bind(spec, ipc_file_mode)
-    return socket
-
-
-def open_sub(
-    runtime: Runtime, context: ZmqContext, on_message: OnMessage, spec: str, ipc_file_mode: int | None
-) -> ZmqSocket:
-    """A bound SUB socket that is not subscribed to anything. Raises ConfigError."""
-    socket = ZmqSocket(runtime, context, zmq.SUB, hwm=PUBLISH_HWM, on_message=on_message)
+    """The socket of a door, bound. Raises ConfigError."""
+    kind, hwm = door.value
+    socket = ZmqSocket(runtime, context, kind, hwm=hwm, on_message=on_message)
     socket.bind(spec, ipc_file_mode)
     return socket
 

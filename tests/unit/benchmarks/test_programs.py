@@ -13,6 +13,7 @@ from benchmarks import figures
 from benchmarks.figures import Cause, Held
 from benchmarks.loads import Holding, LoadFailedError, Publishing, Recovery, Requests, RoundTrips
 from benchmarks.machine import missing_build_tool
+from benchmarks.pushing import Pushing
 from benchmarks.run import build_programs
 from benchmarks.servers import Kind, Server, started
 from tests.harness.ports import free_port
@@ -88,6 +89,13 @@ def test_all_kinds_of_clients_are_held(holdfast: Server, held: Held) -> None:
 def test_messages_are_answered(holdfast: Server, held: Held) -> None:
     measured = RoundTrips(held, messages=500, seconds=5).measure(holdfast)
     assert measured[figures.round_trip_rate(held)] > 0
+
+
+def test_items_are_pushed(holdfast: Server) -> None:
+    measured = Pushing(500).measure(holdfast)
+    assert measured[figures.LOST] == 0
+    assert measured[figures.PUSH_RATE] > 0
+    assert measured[figures.PUSH_CPU] >= 0
 
 
 def test_streams_recover(holdfast: Server) -> None:

@@ -6,6 +6,7 @@ import pytest
 from benchmarks import figures
 from benchmarks.figures import Cause, Held
 from benchmarks.loads import Holding, Load, Polls, Recovery, Requests, RoundTrips
+from benchmarks.pushing import Pushing
 from benchmarks.run import parse_options, plan_loads
 from benchmarks.servers import Kind
 
@@ -48,6 +49,8 @@ def test_the_default_plan_measures_what_the_goals_ask_for() -> None:
                 measured.add(figures.REQUEST_RATE)
             case RoundTrips():
                 measured.add(figures.round_trip_rate(load.held))
+            case Pushing():
+                measured.add(figures.PUSH_RATE)
             case Recovery():
                 measured |= {figures.recovery_requests(load.clients, cause) for cause in Cause}
                 measured |= {figures.bystander_latency(load.clients, cause, "p99") for cause in Cause}
@@ -57,7 +60,7 @@ def test_the_default_plan_measures_what_the_goals_ask_for() -> None:
 
 def test_a_quick_run_has_something_of_everything() -> None:
     plan = plan_loads(parse_options(["--quick"]), is_first=True)
-    assert {type(load) for load in plan} == {Holding, Polls, Requests, RoundTrips, Recovery}
+    assert {type(load) for load in plan} == {Holding, Polls, Requests, RoundTrips, Recovery, Pushing}
 
 
 @pytest.mark.parametrize("held", [Held.STREAM, Held.OVER_HTTP])
@@ -91,6 +94,7 @@ GRIP_PROXIES = {Kind.HOLDFAST, Kind.PUSHPIN}
         pytest.param(Requests(10, 1), set(Kind) - {Kind.FLOOR}, id="requests"),
         pytest.param(RoundTrips(Held.RELAYED, 10, 1), GRIP_PROXIES, id="round-trips"),
         pytest.param(Recovery(10, 1, 1), GRIP_PROXIES, id="recovery"),
+        pytest.param(Pushing(10), GRIP_PROXIES, id="pushing"),
     ],
 )
 def test_which_servers_a_load_fits(load: Load, expected: set[Kind]) -> None:

@@ -42,7 +42,7 @@ class TestDoor:
     @pytest.fixture
     def socket(self, monkeypatch: pytest.MonkeyPatch) -> FakeZmqSocket:
         socket = FakeZmqSocket()
-        monkeypatch.setattr(stats, "open_xpub", lambda *_: socket)
+        monkeypatch.setattr(stats, "open_door", lambda *_: socket)
         return socket
 
     def test_a_subscriber_comes_and_goes(self, socket: FakeZmqSocket) -> None:
