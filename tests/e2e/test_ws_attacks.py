@@ -214,7 +214,7 @@ class TestClients:
         while size() < 150 * MB and time.monotonic() < deadline and (is_read or others.longest_s == 0):
             others.ask()
         assert size() >= 150 * MB or not is_read
-        assert others.longest_s < scaled(1)
+        assert others.longest_s < scaled(3)
         assert watch.peak_memory() < 150 * MB
 
     def test_bomb_for_a_web_server(self, watch: Watch, ws: WebSocketStage) -> None:
@@ -321,7 +321,7 @@ class TestBackends:
         client.send_text("again")
         for _ in range(50):
             others.ask()
-        assert others.longest_s < scaled(1.5)
+        assert others.longest_s < scaled(3)
         client.skip_to(text("done"))
         assert watch.peak_memory() < 200 * MB
 
