@@ -84,7 +84,7 @@ class CommandDoor:
             case Recover():
                 targets.recover()
             case CheckConnections(ids):
-                return [each.encode() for each in ids if targets.has_connection(each)]
+                return [each.encode() for each in dict.fromkeys(ids) if targets.has_connection(each)]
             case RefreshConnection(session):
                 if not targets.refresh(session):
                     raise CommandError(Condition.ITEM_NOT_FOUND)

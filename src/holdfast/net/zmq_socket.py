@@ -97,13 +97,15 @@ class ZmqSocket:
         self._socket.setsockopt(option, value)
 
     def bind(self, spec: str, ipc_file_mode: int | None = None) -> None:
-        """Listen. Raises ConfigError."""
+        """Listen; the directory of an ipc address is made if there is none. Raises ConfigError."""
         try:
             if "[" in spec:
                 self._socket.setsockopt(zmq.IPV6, 1)
+            path = spec.removeprefix("ipc://") if spec.startswith("ipc://") and not spec.startswith("ipc://@") else None
+            if path is not None:
+                os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             self._socket.bind(spec)
-            if spec.startswith("ipc://"):
-                path = spec.removeprefix("ipc://")
+            if path is not None:
                 if ipc_file_mode is not None:
                     os.chmod(path, ipc_file_mode)
                 self._files.append(_File(path, os.stat(path).st_ino))

@@ -311,23 +311,18 @@ class HttpExchange:
         assert self._counts is not None
         return Presence(self._counts, self._started, ConnectionType.HTTP, self._client, self._client.is_tls)
 
-    def _depart(self) -> None:
-        """The connection ends with the request, unless a hold has taken it over."""
-        statistics, counts = self._proxy.holds.statistics, self._counts
-        if counts is None:
-            return
-        if statistics.wants_reports:
-            count_exchange(counts, self._client)
-            if self._attempts is not None:
-                count_attempts(counts, self._attempts, self._reply)
-        if self._presence is not None:
-            statistics.connections.end(self._presence)
-        elif not self._is_held:
-            counts.end(self._started)
-
     def _finish(self, outcome: Outcome) -> None:
-        """The request is answered or held, or nobody waits for it any more."""
-        self._depart()
+        """The request is answered or held, or given up; the connection of one that is not held ends."""
+        statistics, counts = self._proxy.holds.statistics, self._counts
+        if counts is not None:
+            if statistics.wants_reports:
+                count_exchange(counts, self._client)
+                if self._attempts is not None:
+                    count_attempts(counts, self._attempts, self._reply)
+            if self._presence is not None:
+                statistics.connections.end(self._presence)
+            elif not self._is_held:
+                counts.end(self._started)
         if self._proxy.request_log.is_enabled:
             self._log(outcome)
 

@@ -259,8 +259,8 @@ async def test_addresses_that_cannot_be(tmp_path: Path) -> None:
         first.bind(spec)
         with pytest.raises(ConfigError, match=r"^cannot bind tcp.*: Address already in use$"):
             stage.socket(zmq.PULL).bind(spec)
-        with pytest.raises(ConfigError, match=r"^cannot bind ipc:///none/x"):
-            stage.socket(zmq.PULL).bind("ipc:///none/x")
+        with pytest.raises(ConfigError, match=r"^cannot bind ipc:///dev/null/x: Not a directory$"):
+            stage.socket(zmq.PULL).bind("ipc:///dev/null/x")
         with pytest.raises(ConfigError, match=r"^cannot connect to nonsense"):
             stage.socket(zmq.PULL).connect("nonsense")
 
@@ -276,3 +276,18 @@ async def test_connecting(tmp_path: Path) -> None:
 
 async def test_a_context_that_was_not_needed() -> None:
     ZmqContext().close()
+
+
+async def test_the_directory_is_made(tmp_path: Path) -> None:
+    async with zmq_stage(tmp_path) as stage:
+        stage.socket(zmq.PULL).bind(f"ipc://{tmp_path}/run/holdfast/door")
+        assert (tmp_path / "run" / "holdfast" / "door").exists()
+
+
+async def test_a_name_that_is_no_file(tmp_path: Path) -> None:
+    """What Linux calls an abstract socket."""
+    async with zmq_stage(tmp_path) as stage:
+        spec = f"ipc://@holdfast-{os.getpid()}"
+        stage.socket(zmq.PULL).bind(spec, 0o600)
+        stage.peer(zmq.PUSH, spec).send(b"x")
+        await stage.expect(1)

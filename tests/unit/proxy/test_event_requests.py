@@ -48,6 +48,7 @@ class FakeConnection:
     has_received = True
     head_bytes = 0
     is_response_complete = True
+    head_bytes = 0
 
     def __init__(self) -> None:
         self.sent = b""

@@ -9,6 +9,7 @@ from tests.unit.push.helpers import HTTP10, World, answer, both, close, hint, ke
 
 from holdfast.grip.item import Action, Item, MessageFormat, ResponseFormat, StreamFormat
 from holdfast.push.audience import Share, audience_of
+from holdfast.push.channels import Channel
 from holdfast.push.plan import RouteTerms
 from holdfast.statistics.collector import PacketType
 from holdfast.statistics.connections import Presence
@@ -235,25 +236,24 @@ class TestConnections:
 class TestSubscriptions:
     def test_who_watches_is_told_of_every_change(self) -> None:
         world = World(linger_s=10)
-        seen: list[tuple[str, str, int]] = []
+        seen: list[str] = []
 
-        def watch(mode: SubscriptionMode, channel: object) -> None:
-            found = world.registry.find("c")
-            seen.append((mode.value, "c", len(found) if found is not None else 0))
+        def watch(mode: SubscriptionMode, channel: Channel) -> None:
+            seen.append(f"{mode.value} lingers" if channel.lingers else mode.value)
 
         world.registry.events.subscribed = watch
         stream = world.stream("c")
         poll = world.poll("c")
         socket = world.socket("c")
-        assert [mode for mode, _, _ in seen] == ["stream", "response", "ws"]
+        assert seen == ["stream", "response", "ws"]
         seen.clear()
         stream.hold.end()
         socket.hold.unsubscribe("c")
         poll.hold.end()
-        assert [mode for mode, _, _ in seen] == ["stream", "ws", "response"]
+        assert seen == ["stream", "ws", "response lingers"]
         seen.clear()
         world.pass_time(11)
-        assert [mode for mode, _, _ in seen] == ["response"]
+        assert seen == ["response"]
 
     def test_channels_that_are_there(self) -> None:
         world = World()
