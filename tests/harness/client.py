@@ -72,6 +72,11 @@ class RawConnection:
         return self._socket.fileno()
 
     @property
+    def raw(self) -> socket.socket:
+        """The socket itself, for what no method does."""
+        return self._socket
+
+    @property
     def local_address(self) -> tuple[str, int]:
         """Address and port of our end."""
         name = self._socket.getsockname()

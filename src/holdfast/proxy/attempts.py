@@ -160,7 +160,10 @@ class Attempts:
                 raise backend_error_answer(exc) from exc
         self._proxy.counters.backend_failures += 1
         tried = ", ".join(target.text for target in rule.targets)
-        raise origin_error(f"Unable to connect to any targets. Tried: {tried}") from cause
+        try:
+            raise origin_error(f"Unable to connect to any targets. Tried: {tried}") from cause
+        finally:
+            del cause  # it refers to this frame, and both would wait for a collection of garbage
 
     def stop(self) -> None:
         """Stop sending the request body."""

@@ -40,6 +40,9 @@ from holdfast.wire.websocket.stream import Close, Data, Event, FrameReader, Mess
 
 log = logging.getLogger("holdfast.proxy.websocket")
 
+EVENTS_PER_TURN = 128
+"""Frames, or pieces of them, that one side may have relayed before everybody else has a turn."""
+
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
 
@@ -154,9 +157,16 @@ class WebSocketClient:
 
     def go_on(self) -> None:
         """Take from the client, as far as the backend can take it; the rest waits, first here, then in its socket."""
+        count = 0
         while self._events is not None:
             if self._is_blocked:
                 break
+            count += 1
+            if count > EVENTS_PER_TURN:
+                # Compressed, a few bytes are very many: others have their turn.
+                self.duplex.pause_reading()
+                self._proxy.runtime.loop.call_soon(self.go_on)
+                return
             try:
                 event = next(self._events, None)
             except FrameError as error:
@@ -347,6 +357,10 @@ class WebSocketClient:
         self._depart()
         backend, self._backend = self._backend, Nobody()
         return backend
+
+    def discard(self) -> None:
+        """The client has left before it got its 101."""
+        self._retire()
 
     def _depart(self) -> None:
         presence, self._presence = self._presence, None

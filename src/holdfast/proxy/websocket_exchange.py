@@ -176,8 +176,7 @@ class WebSocketExchange:
             self._reject(404, b"Not Found", TEXT_PLAIN, NO_SUCH_RESOURCE)
             return
         backend = EchoBackend()
-        client = self._make_client(backend, rule, target, uri)
-        backend.client = client
+        client = backend.client = self._make_client(backend, rule, target, uri)
         if await self._accept(client, b"", [], lambda: None):
             for channel in channels:
                 client.hold.subscribe(channel, ())
@@ -196,8 +195,6 @@ class WebSocketExchange:
             is_trusted=self._is_trusted,
         )
         backend = EventsBackend(self._proxy, requests, one_event=target.one_event)
-        client = self._make_client(backend, rule, target, uri)
-        backend.client = client
         result = await self._ask(backend)
         while result is None:
             await asyncio.sleep(backend.interval_s)
@@ -205,6 +202,7 @@ class WebSocketExchange:
         if isinstance(result, Rejection):
             self._reject(result.code, result.reason, result.headers, result.body)
             return
+        client = backend.client = self._make_client(backend, rule, target, uri)
         headers = without_prefix(without(result.headers, _OF_EVENTS), b"set-meta-")
         if await self._accept(client, b"", headers, backend.break_off):
             backend.begin(result.events)
@@ -248,8 +246,7 @@ class WebSocketExchange:
                 [value for name, value in answer.headers if name.lower() == b"sec-websocket-extensions"]
             )
         backend = RelayBackend(target.text, prefix)
-        client = self._make_client(backend, rule, target, uri)
-        backend.client = client
+        client = backend.client = self._make_client(backend, rule, target, uri)
         if await self._accept(client, answer.reason, answer.headers, answer.connection.abort):
             try:
                 backend.begin(answer.to_duplex(backend))
@@ -317,6 +314,7 @@ class WebSocketExchange:
             duplex = await self._client.upgrade(head, client)
         finally:
             if duplex is None:
+                client.discard()
                 give_up()
         if duplex is None:
             return False

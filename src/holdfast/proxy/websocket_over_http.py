@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_queue import MAX_BYTES, EventQueue, Offer
 from holdfast.proxy.event_requests import MAX_REJECTION_BYTES, EventRequests, Rejection, read_limited, set_meta
 from holdfast.proxy.reply import Reply
-from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
 from holdfast.timers import Deadline
 from holdfast.wire.headers import Headers, get_first
 from holdfast.wire.params import parse_int
@@ -152,11 +153,7 @@ class EventsBackend:
         """The client has its 101: act on what came with the acceptance, and read from the client."""
         self._proxy.sessions.add(self._requests.connection_id, self)
         self._restart_clock()
-        try:
-            self._act(events)
-        except WireError as exc:
-            self._fail(exc.text)
-        self.client.go_on()
+        self._begin_requests(events)
 
     # --- from the client -------------------------------------------------------------------------------------------
 
@@ -233,8 +230,8 @@ class EventsBackend:
         if self._task is None and self._state is not _State.OPENING and self._has_reason:
             self._begin_requests()
 
-    def _begin_requests(self) -> None:
-        self._task = self._proxy.runtime.spawn(self._run(), "WebSocket events")
+    def _begin_requests(self, events: Iterable[Event] | None = None) -> None:
+        self._task = self._proxy.runtime.spawn(self._run(events), "WebSocket events")
 
     @property
     def _has_reason(self) -> bool:
@@ -250,9 +247,12 @@ class EventsBackend:
     def _has_news(self) -> bool:
         return self._queue is not None and self._queue.has_news
 
-    async def _run(self) -> None:
-        """Make requests until there is no reason for another."""
+    async def _run(self, events: Iterable[Event] | None) -> None:
+        """Act on what came with the acceptance, if that is new; make requests until there is no reason for another."""
         try:
+            if events is not None:
+                await self._act(events)
+                self.client.go_on()
             while self._has_reason:
                 self._wants_request = False
                 await self._exchange()
@@ -261,7 +261,7 @@ class EventsBackend:
         except (ErrorAnswer, BackendError, WireError) as exc:
             self._fail(str(exc))
         except Exception:
-            log.exception("a request of a %s failed", self.client.describe())
+            log.exception("the requests of connection %s failed", self._requests.connection_id)
             self._fail("internal error")
         finally:
             self._task = None
@@ -280,7 +280,7 @@ class EventsBackend:
         if self._state is _State.LEAVING:
             return
         self._restart_clock()
-        self._act(events)
+        await self._act(events)
         if self._state is _State.CLOSING and not self._has_news and not self._interval_s:
             raise WireError(502, "backend did not answer the close")
         self.client.go_on()
@@ -319,9 +319,11 @@ class EventsBackend:
 
     # --- from the backend ------------------------------------------------------------------------------------------
 
-    def _act(self, events: list[Event]) -> None:
+    async def _act(self, events: Iterable[Event]) -> None:
         """Give the client what the backend says, until it is left; a CLOSE is its last word. Raises WireError."""
-        for event in events:
+        for number, event in enumerate(events, 1):
+            if number % EVENTS_PER_TURN == 0:
+                await asyncio.sleep(0)
             if self._state not in _LISTENING:
                 return
             if event.type in _OPCODES:

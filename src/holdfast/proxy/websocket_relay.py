@@ -5,6 +5,7 @@ With the `grip` extension, messages of the backend are orders, or carry the pref
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from holdfast.errors import FrameError
 from holdfast.grip.ws_extension import ControlText, MessageSorter
 from holdfast.net.duplex import Duplex
-from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus, encode_close_payload
 from holdfast.wire.websocket.frames import Opcode, encode_masked_frame
 from holdfast.wire.websocket.stream import Close, Data, Event, FrameReader, Ping, Pong
@@ -124,10 +125,14 @@ class RelayBackend:
         """See `DuplexOwner`: the client's side sees to it."""
 
     def _go_on(self) -> None:
-        """Take from the backend, as far as the client can take it."""
+        """Take from the backend, as far as the client can take it, and not too much in one turn."""
+        count = 0
         while self._events is not None:
-            if self.client.duplex.is_blocked:
+            count += 1
+            if self.client.duplex.is_blocked or count > EVENTS_PER_TURN:
                 self.duplex.pause_reading()
+                if not self.client.duplex.is_blocked:
+                    asyncio.get_running_loop().call_soon(self._go_on)
                 return
             try:
                 event = next(self._events, None)

@@ -121,7 +121,10 @@ class Answer:
         while self.pieces:
             piece = self.pieces.pop(0)
             if isinstance(piece, Exception):
-                raise piece
+                try:
+                    raise piece
+                finally:
+                    del piece  # it refers to this frame
             if isinstance(piece, bytes):
                 return piece
             await asyncio.sleep(piece)

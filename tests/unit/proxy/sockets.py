@@ -6,6 +6,7 @@ Clients, backends, holds, registry and timers are real. Time passes only when ev
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -227,6 +228,7 @@ class ScriptedPosts:
             yield answer
         finally:
             self.open -= 1
+            del answer  # what is raised refers to this frame
 
 
 def describe_body(body: bytes) -> str:
@@ -321,6 +323,7 @@ class SocketWorld(ProxyWorld):
         assert len(self.proxy.farewells) == 0
         assert self.context.statistics.routes.unnamed.connections == 0
         assert not any(posts.open for posts in self._posts)
+        assert len(self.proxy.plans) == 0, "a hold waits for a collection of garbage"
         await super().close()
 
 
@@ -340,5 +343,9 @@ def order(kind: str, **fields: Any) -> str:
 async def socket_world(*, jitter: float = 0.0) -> AsyncIterator[SocketWorld]:
     """A world at whose end nothing may be left."""
     world = SocketWorld(jitter=jitter)
-    yield world
-    await world.close()
+    gc.disable()
+    try:
+        yield world
+        await world.close()
+    finally:
+        gc.enable()

@@ -46,6 +46,7 @@ class FakeConnection:
     """Notes what is sent, and answers with nothing."""
 
     has_received = True
+    head_bytes = 0
     is_response_complete = True
     head_bytes = 0
 

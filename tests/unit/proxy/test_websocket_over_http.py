@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from tests.unit.proxy.helpers import Answer, in_own_time, settle
@@ -25,7 +25,7 @@ from holdfast.grip.item import Action
 from holdfast.proxy.answers import ErrorAnswer, origin_error
 from holdfast.proxy.event_requests import MAX_META_BYTES, Rejection
 from holdfast.proxy.farewells import Farewells
-from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
 from holdfast.proxy.websocket_over_http import MAX_RESPONSE_BYTES, MAX_UNSENT_BYTES, Acceptance
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.ws_events import DISCONNECT, OPEN, Event, EventType
@@ -49,7 +49,6 @@ class TestOpening:
     async def test_rejected(self) -> None:
         async with socket_world() as world:
             backend, _ = world.make_events_backend(Answer(403, [(b"X", b"1")], [b"n", b"o" * 150_000], reason=b"No"))
-            world.make_client(backend)
             answer = await backend.open()
             assert answer == Rejection(403, b"No", [(b"X", b"1")], b"n" + b"o" * 99_999)
 
@@ -57,7 +56,6 @@ class TestOpening:
     async def test_undecided(self) -> None:
         async with socket_world() as world:
             backend, posts = world.make_events_backend(events(interval="3"), opening(interval="30"))
-            world.make_client(backend)
             assert await backend.open() is None
             assert backend.interval_s == 20
             assert isinstance(await backend.open(), Acceptance)
@@ -80,7 +78,6 @@ class TestOpening:
         async def run() -> None:
             async with socket_world() as world:
                 backend, _ = world.make_events_backend(answer)
-                world.make_client(backend)
                 with pytest.raises(error):
                     await backend.open()
                 backend.break_off()
@@ -91,7 +88,6 @@ class TestOpening:
     async def test_a_client_that_left_meanwhile(self) -> None:
         async with socket_world() as world:
             backend, posts = world.make_events_backend(opening(), events())
-            world.make_client(backend)
             await backend.open()
             backend.break_off()
             await settle()
@@ -160,6 +156,35 @@ class TestBatches:
             await settle()
             assert client.heard == ["close 1009 message exceeds 200000 bytes"]
             assert (client.end, posts.posted) == ("closed", ["DISCONNECT"])
+
+
+class TestManyEvents:
+    @in_own_time
+    async def test_others_have_their_turn(self) -> None:
+        async with socket_world() as world:
+            client, _ = await world.over_http(events(*["x"] * (3 * EVENTS_PER_TURN)))
+            heard: list[int] = []
+
+            def look() -> None:
+                heard.append(len(client.heard))
+                if heard[-1] < 3 * EVENTS_PER_TURN:
+                    asyncio.get_running_loop().call_soon(look)
+
+            client.text("1")
+            look()
+            await settle()
+            assert sorted(set(heard))[1:] == [number * EVENTS_PER_TURN - 1 for number in (1, 2, 3)] + [
+                3 * EVENTS_PER_TURN
+            ]
+
+    @in_own_time
+    async def test_a_client_that_leaves_in_between(self) -> None:
+        async with socket_world() as world:
+            client, posts = await world.over_http(events(*["x"] * (3 * EVENTS_PER_TURN)), events())
+            client.on_write = client.leave
+            client.text("1")
+            await settle()
+            assert (posts.posted, client.heard) == (["TEXT 1", "DISCONNECT"], ["x"])
 
 
 class TestKeptBack:
@@ -232,12 +257,12 @@ class TestRetries:
             assert [round(at_s, 1) for at_s in posts.times] == [0, 1.9, 4.8, 9.7, 18.6, 35.5]
             assert (client.heard, client.end, round(client.ended_s, 1)) == ([], "closed", 35.5)
 
-    @pytest.mark.parametrize("failure", [origin_error("silent"), BadResponse("cut")])
-    def test_not_for_what_may_have_arrived(self, failure: Exception) -> None:
+    @pytest.mark.parametrize("make_failure", [origin_error, BadResponse])
+    def test_not_for_what_may_have_arrived(self, make_failure: Callable[[], Exception]) -> None:
         @in_own_time
         async def run() -> None:
             async with socket_world() as world:
-                client, posts = await world.over_http(failure)
+                client, posts = await world.over_http(make_failure())
                 client.text("1")
                 await settle()
                 assert (posts.posted, client.end) == (["TEXT 1"], "closed")

@@ -10,6 +10,7 @@ from tests.unit.proxy.helpers import in_own_time, settle
 from tests.unit.proxy.sockets import FakeDuplex, order, socket_world
 from tests.unit.push.helpers import message
 
+from holdfast.proxy.websocket_client import EVENTS_PER_TURN
 from holdfast.push.socket_hold import MAX_QUEUED_WRITES, MAX_WAITING_BYTES
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import PIECE_BYTES
@@ -138,6 +139,42 @@ class TestBackpressure:
             client.is_blocked = True
             backend.say(*(backend.frame(PING) for _ in range(1000)))
             assert (client.heard, backend.is_reading) == ([], False)
+
+
+class TestTurns:
+    """One side has no more than a turn: what it has sent in one piece may be very many frames, or inflate."""
+
+    @pytest.mark.parametrize("is_from_client", [True, False])
+    def test_everybody_has_one(self, is_from_client: bool) -> None:
+        @in_own_time
+        async def run() -> None:
+            async with socket_world() as world:
+                ends = world.relay()
+                end, other = ends if is_from_client else reversed(ends)
+                end.say(*(end.frame(PING) for _ in range(2 * EVENTS_PER_TURN + 1)))
+                for turn in (1, 2):
+                    assert len(other.heard) == turn * EVENTS_PER_TURN
+                    assert not end.is_reading
+                    await asyncio.sleep(0)
+                await settle()
+                assert len(other.heard) == 2 * EVENTS_PER_TURN + 1
+                assert end.is_reading
+
+        run()
+
+    @pytest.mark.parametrize("is_from_client", [True, False])
+    def test_the_end_comes_in_between(self, is_from_client: bool) -> None:
+        @in_own_time
+        async def run() -> None:
+            async with socket_world() as world:
+                ends = world.relay()
+                end, other = ends if is_from_client else reversed(ends)
+                end.say(*(end.frame(PING) for _ in range(2 * EVENTS_PER_TURN)))
+                other.leave()
+                await settle()
+                assert (len(other.heard), end.end is not None) == (EVENTS_PER_TURN, True)
+
+        run()
 
 
 class TestGrip:
