@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.harness.backend import ScriptedBackend
 from tests.harness.grip import fresh_channel
-from tests.harness.proxy import Launch, ProxyUnderTest
+from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.websocket import Frame, Opcode, WebSocketClient, binary, fragments, ping, pong, text
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_events import events_reply, opening
@@ -203,6 +203,7 @@ class TestDelayed:
         peer.close()
         client.assert_dropped()
 
+    @differs("ws-publish-between-fragments")
     @pytest.mark.spec("ws-66")
     def test_keep_alive_during_a_message(self, ws: WebSocketStage) -> None:
         """Comes once, after the message."""
