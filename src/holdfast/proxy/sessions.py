@@ -19,9 +19,6 @@ class Sessions:
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
 
-    def __contains__(self, connection_id: object) -> bool:
-        return connection_id in self._sessions
-
     def add(self, connection_id: str, session: Session) -> None:
         """It is accepted."""
         self._sessions[connection_id] = session
