@@ -14,6 +14,7 @@ class Counters:
     """Totals since the start of the process. Field names are the metric names; docs are in `HELP`."""
 
     connections_accepted: int = 0
+    accept_failures: int = 0
     client_timeouts: int = 0
     requests_received: int = 0
     requests_malformed: int = 0
@@ -72,6 +73,7 @@ class Counters:
 
 HELP: dict[str, str] = {
     "connections_accepted": "Client connections accepted",
+    "accept_failures": "Times that no client could be accepted, for want of descriptors or memory",
     "client_timeouts": "Client connections closed because they were silent or too slow",
     "requests_received": "Requests received from clients",
     "requests_malformed": "Requests refused because they were not valid HTTP",

@@ -157,9 +157,9 @@ class Server:
             handler = self._settings.handler
             self._stats_door.open(self._zmq, handler.stats_spec, handler.ipc_file_mode)
             log.info("sending statistics at %s", handler.stats_spec)
-        await self._open_doors()
+        self._open_doors()
         # last: who can connect here can be published to
-        await self._listen(self._clients, self._settings.runner.http_port)
+        self._listen(self._clients, self._settings.runner.http_port)
 
     def reload(self) -> None:
         """Read the routes again at once."""
@@ -191,7 +191,7 @@ class Server:
 
     # --- doors -----------------------------------------------------------------------------------------------------
 
-    async def _open_doors(self) -> None:
+    def _open_doors(self) -> None:
         settings, counters = self._settings, self._runtime.counters
         if settings.publish_listen is not None:
             door = PublishDoor(
@@ -201,9 +201,7 @@ class Server:
                 HeadLimits(settings.handler.push_in_http_max_headers_size),
                 settings.handler.push_in_http_max_body_size,
             )
-            await self._open_door(
-                "publishers", door, settings.publish_listen, settings.holdfast.publish_max_connections
-            )
+            self._open_door("publishers", door, settings.publish_listen, settings.holdfast.publish_max_connections)
         if settings.prometheus_listen is not None:
             metrics = MetricsDoor(
                 counters,
@@ -211,12 +209,12 @@ class Server:
                 settings.metrics_prefix,
                 connection_minutes=lambda: self._clients.connection_minutes,
             )
-            await self._open_door("metrics", metrics, settings.prometheus_listen, METRICS_MAX_CONNECTIONS)
+            self._open_door("metrics", metrics, settings.prometheus_listen, METRICS_MAX_CONNECTIONS)
 
-    async def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
+    def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = edge_limits(self._settings, max_connections)
         door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_clients=False)
-        await self._listen(door, [listen])
+        self._listen(door, [listen])
 
     def _make_zmq_doors(self) -> ZmqDoors:
         handler = self._settings.handler
@@ -238,11 +236,11 @@ class Server:
         )
         return ZmqDoors(specs, self._runtime, self._zmq, targets)
 
-    async def _listen(self, edge: Edge, addresses: tuple[Listen, ...] | list[Listen]) -> None:
+    def _listen(self, edge: Edge, addresses: tuple[Listen, ...] | list[Listen]) -> None:
         listener = Listener(self._runtime, edge)
         self._listeners.append(listener)
         for host, port in addresses:
-            await listener.listen(host, port)
+            listener.listen(host, port)
             log.info("listening for %s on %s", edge.name, Listen(host, port))
 
     def _gauges(self) -> list[Gauge]:

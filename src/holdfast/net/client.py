@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-import socket
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -17,6 +16,7 @@ from holdfast.errors import WireError
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.runtime import Cancellable
+from holdfast.net.socket_transport import SocketTransport
 from holdfast.timers import Deadline
 from holdfast.wire.http1.encode import encode_response_head
 from holdfast.wire.http1.head import RequestHead, parse_request_head
@@ -38,7 +38,7 @@ class _State(enum.Enum):
     WAITING = "waiting for a request"
     SERVING = "serving a request"
     LINGERING = "discarding input after the last response"
-    PARKED = "handed to the parking lot"
+    PARKED = "left to the parking lot, or to a duplex"
     CLOSED = "closed"
 
 
@@ -92,7 +92,7 @@ class ClientConnection(asyncio.Protocol):
         self._exchange: ClientExchange | None = None
         self.work: Cancellable | None = None
         self._outlet: ConnectionOutlet | None = None
-        self._transport: asyncio.Transport
+        self._transport: asyncio.Transport | SocketTransport
         self._is_reading = True
         self._is_advancing = False
         self._is_head_started = False
@@ -103,14 +103,13 @@ class ClientConnection(asyncio.Protocol):
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+    def connection_made(self, transport: asyncio.BaseTransport | SocketTransport) -> None:
+        self._transport = cast("asyncio.Transport | SocketTransport", transport)
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self.peer_address, self.peer_port = peer[0], peer[1]
         self.edge.connections.add(self)
         if self._is_new:
-            prepare_client_socket(transport.get_extra_info("socket"))
             self.started = self.edge.opened()
         if self._state is not _SERVING:
             self._set_deadline(self.edge.limits.idle_timeout_s)
@@ -334,31 +333,34 @@ class ClientConnection(asyncio.Protocol):
             self._transport.set_write_buffer_limits(0)
             await self.drain()
 
-    def detach(self) -> tuple[socket.socket, bytes]:
-        """Give up the socket for parking: a duplicate descriptor, and the bytes read beyond the request.
+    @property
+    def can_park(self) -> bool:
+        """Whether its client can be served from the parking lot alone."""
+        return isinstance(self._transport, SocketTransport)
 
-        The transport must have been flushed. After this the connection object is dead and is not told of anything.
+    def let_go(self) -> tuple[SocketTransport, bytes]:
+        """Leave the client to somebody else: its flushed transport, and the bytes read beyond the request.
+
+        After this the connection object is dead and is not told of anything.
         """
-        duplicate = self._transport.get_extra_info("socket").dup()
-        self._state = _PARKED
-        self._leave_edge()
-        self._exchange = None
-        self.work = None
-        self._transport.abort()
-        return duplicate, self._buffer
+        assert isinstance(self._transport, SocketTransport)
+        self._leave_client()
+        return self._transport, self._buffer
 
     def to_duplex(self, owner: DuplexOwner) -> Duplex:
         """Give the connection up as a duplex; it counts as open until that is closed. It must have been flushed."""
         edge = self.edge
-        if edge.parking is not None and not edge.is_tls:
-            sock, early = self.detach()
-            return edge.parking.park_duplex(sock, early, owner, partial(edge.closed, self.started))
+        if edge.parking is not None and self.can_park:
+            return edge.parking.park_client_duplex(self, owner, partial(edge.closed, self.started))
+        self._leave_client()
         early, self._buffer = self._buffer, b""
+        return edge.keep_duplex(cast(asyncio.Transport, self._transport), early, owner, self.started)
+
+    def _leave_client(self) -> None:
         self._state = _PARKED
         self._leave_edge()
         self._exchange = None
         self.work = None
-        return edge.keep_duplex(self._transport, early, owner, self.started)
 
     def reopen(self, head: RequestHead, body: bytes) -> ClientExchange:
         """Serve a request that came earlier once more, in the task that calls this."""
@@ -442,10 +444,3 @@ class ClientConnection(asyncio.Protocol):
         else:
             self.edge.runtime.counters.client_timeouts += 1
             self._refuse_body(WireError(408, f"No request body bytes for {self.edge.limits.body_timeout_s:g} seconds."))
-
-
-def prepare_client_socket(sock: socket.socket) -> None:
-    """Options of an accepted TCP socket: no Nagle delay, and dead peers are noticed by the system."""
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -7,10 +7,8 @@ keeps its transport where it cannot be parked (TLS, systems without epoll). Noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import select
-import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -203,11 +201,11 @@ class ParkedDuplex(ParkedSocket):
         elif self._owner is not None:
             self._owner.on_data(data)
 
-    # --- inside ----------------------------------------------------------------------------------------------------
-
-    def _mask(self) -> int:
-        # The peer's leaving is seen by reading: what it has sent before comes first.
+    def mask(self) -> int:
+        """See `ParkedSocket`. The peer's leaving is seen by reading: what it has sent before comes first."""
         return select.EPOLLIN if self._is_reading else 0
+
+    # --- inside ----------------------------------------------------------------------------------------------------
 
     def _on_drained(self) -> None:
         self._relayed_bytes = 0
@@ -231,11 +229,6 @@ class ParkedDuplex(ParkedSocket):
         owner, self._owner = self._owner, None
         if owner is not None:
             owner.on_gone()
-
-    def _shut_down(self) -> None:
-        """Send the end of the stream; the socket may be broken already."""
-        with socket.socket(fileno=os.dup(self._fd)) as duplicate, contextlib.suppress(OSError):
-            duplicate.shutdown(socket.SHUT_WR)
 
 
 class ConnectionDuplex(asyncio.Protocol):

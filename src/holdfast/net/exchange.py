@@ -278,7 +278,7 @@ class ClientExchange:
             return None
         self.has_started = True
         edge = self._connection.edge
-        if edge.parking is not None and not edge.is_tls:
+        if edge.parking is not None and self._connection.can_park:
             return edge.parking.park(self._connection, owner, first)
         outlet = ConnectionOutlet(self._connection, owner, edge.outbox_limits)
         self._connection.keep_as_outlet(outlet)

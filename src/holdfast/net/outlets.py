@@ -81,7 +81,7 @@ class Outlet(Protocol):
         """IP address of the client, or empty text on a Unix socket."""
         ...
 
-    async def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
+    def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
         """Take the client back, before anything of its response was sent, to answer its request anew.
 
         Returns:
@@ -163,7 +163,7 @@ class ConnectionOutlet:
         """IP address of the client."""
         return self._connection.peer_address
 
-    async def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
+    def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
         """Answer the request anew, before anything of its response was sent; None when the client has left."""
         self._owner = None
         return None if self._connection.is_lost else self._connection.reopen(head, body)

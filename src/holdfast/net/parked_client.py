@@ -10,7 +10,6 @@ from __future__ import annotations
 import enum
 import os
 import select
-import socket
 from typing import TYPE_CHECKING
 
 from holdfast.net.client import ClientConnection
@@ -94,7 +93,7 @@ class ParkedClient(ParkedSocket):
         """IP address of the client, or empty text on a Unix socket."""
         return self.peer_address
 
-    async def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
+    def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
         """Take the client out of the lot, before anything of its response was sent, to answer its request anew.
 
         Returns:
@@ -103,12 +102,12 @@ class ParkedClient(ParkedSocket):
         self._owner = None
         if self._state is not _State.HELD:
             return None
-        sock = socket.socket(fileno=self._release())
+        fd = self._release()
         connection = ClientConnection(self._edge, is_new=False, early=self._early)
         connection.started = self._started
         exchange = connection.reopen(head, body)
-        is_here = await self._lot.adopt(connection, sock)
-        return exchange if is_here else None
+        self._lot.wake(fd, connection)
+        return exchange
 
     def end_hold(self) -> None:
         """The process stops: end what is held in good order, and close who is between requests."""
@@ -139,11 +138,11 @@ class ParkedClient(ParkedSocket):
             self._edge.runtime.counters.client_timeouts += 1
         self._leave()
 
-    # --- inside ----------------------------------------------------------------------------------------------------
-
-    def _mask(self) -> int:
-        """Input that has to wait is not listened to, or it would be reported for ever."""
+    def mask(self) -> int:
+        """See `ParkedSocket`. Input that has to wait is not listened to, or it would be reported for ever."""
         return select.EPOLLRDHUP if self._has_unread and self._state is not _State.IDLE else LISTEN
+
+    # --- inside ----------------------------------------------------------------------------------------------------
 
     def _on_progress(self) -> None:
         if self._state is _State.ENDING:
@@ -175,8 +174,10 @@ class ParkedClient(ParkedSocket):
 
     def _wake(self) -> None:
         """Turn back into an ordinary connection, which reads what the client has sent."""
-        fd = self._release()
-        self._lot.wake(self._edge, fd, self._early, self._started, is_last=not self._is_reusable)
+        fd, is_last = self._release(), not self._is_reusable
+        connection = ClientConnection(self._edge, is_new=False, early=b"" if is_last else self._early, is_last=is_last)
+        connection.started = self._started
+        self._lot.wake(fd, connection)
 
     def _reject(self, pending_bytes: int) -> bool:
         assert self._owner is not None

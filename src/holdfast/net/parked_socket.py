@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 import select
 import socket
@@ -72,7 +73,7 @@ class ParkedSocket(abc.ABC):
         """The process stops: end in good order what is going on."""
 
     @abc.abstractmethod
-    def _mask(self) -> int:
+    def mask(self) -> int:
         """The events that matter now, apart from room for more output."""
 
     @abc.abstractmethod
@@ -123,10 +124,15 @@ class ParkedSocket(abc.ABC):
 
     def _watch(self) -> None:
         """Tell epoll what matters now."""
-        mask = self._mask()
+        mask = self.mask()
         if self._outbox is not None:
             mask |= select.EPOLLOUT
         self._lot.watch(self._fd, mask)
+
+    def _shut_down(self) -> None:
+        """Send the end of the stream; the socket may be broken already."""
+        with socket.socket(fileno=os.dup(self._fd)) as duplicate, contextlib.suppress(OSError):
+            duplicate.shutdown(socket.SHUT_WR)
 
     def _forget(self) -> int:
         """Leave the lot; returns the descriptor, which is still open."""

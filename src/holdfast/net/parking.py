@@ -1,23 +1,25 @@
 """The parking lot: sockets as bare descriptors in one epoll set, served when their peers speak, leave or have room.
 
-A parked socket is a descriptor and a small record: no transport, no task. Writes go straight to the socket; an outbox
-exists only while the peer is slow. Held clients are parked (`parked_client`), and WebSockets of both sides (`duplex`).
+A socket in it is a descriptor and a small record: no transport of the loop, no task. What the record is depends on what
+the socket is used for: a connection that is awake (`socket_transport`), a held client (`parked_client`), a WebSocket of
+either side (`duplex`). Writes go straight to the socket; an outbox exists only while the peer is slow.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import select
 import socket
 from collections.abc import Callable
 
 from holdfast.net.client import ClientConnection
 from holdfast.net.duplex import DuplexOwner, ParkedDuplex
-from holdfast.net.edge import Edge
 from holdfast.net.outlets import OutboxLimits, OutletOwner
 from holdfast.net.parked_client import ParkedClient
-from holdfast.net.parked_socket import LISTEN, ParkedSocket
+from holdfast.net.parked_socket import ParkedSocket
 from holdfast.net.runtime import Runtime
+from holdfast.net.socket_transport import SocketTransport
 
 log = logging.getLogger("holdfast.net.parking")
 
@@ -39,21 +41,61 @@ class ParkingLot:
         self._is_ending = False
         self._epoll = select.epoll()
         self._sockets: dict[int, ParkedSocket] = {}
+        self._awake = 0
         runtime.loop.add_reader(self._epoll.fileno(), self._on_ready)
 
     def __len__(self) -> int:
-        return len(self._sockets)
+        """Sockets that are parked; those of connections that are awake are not."""
+        return len(self._sockets) - self._awake
+
+    # --- awake -----------------------------------------------------------------------------------------------------
+
+    def connect(self, sock: socket.socket, peer: object, connection: ClientConnection) -> None:
+        """Let a connection serve a socket that was accepted."""
+        self._serve(sock.detach(), peer, connection)
+
+    def wake(self, fd: int, connection: ClientConnection) -> None:
+        """Let a connection serve a descriptor that has left the lot."""
+        with socket.socket(fileno=os.dup(fd)) as duplicate:
+            try:
+                peer = duplicate.getpeername()
+            except OSError:
+                peer = None
+        self._serve(fd, peer, connection)
+
+    def _serve(self, fd: int, peer: object, connection: ClientConnection) -> None:
+        transport = SocketTransport(self, fd, peer, connection)
+        self.admit(fd, transport)
+        connection.connection_made(transport)
+
+    def admit(self, fd: int, transport: SocketTransport) -> None:
+        """Have a transport told what happens to its descriptor."""
+        self._awake += 1
+        self._sockets[fd] = transport
+        self._epoll.register(fd, transport.mask())
+
+    # --- parked ----------------------------------------------------------------------------------------------------
 
     def park(self, connection: ClientConnection, owner: OutletOwner, first: bytes) -> ParkedClient | None:
-        """Take a flushed connection into the lot and send `first`, the beginning of its response.
+        """Go on with a flushed connection as a held client, and send `first`, the beginning of its response.
 
         None when the client turns out to have left; the owner has been told then.
         """
-        sock, early = connection.detach()
-        fd = sock.detach()
+        transport, early = connection.let_go()
+        mask, fd = transport.mask(), transport.release()
         client = ParkedClient(self, connection.edge, fd, early, owner, connection.started)
-        self._add(fd, client, LISTEN)
+        self._replace(fd, client, mask)
         return client if client.write_first(first) else None
+
+    def park_client_duplex(
+        self, connection: ClientConnection, owner: DuplexOwner, on_closed: Callable[[], None]
+    ) -> ParkedDuplex:
+        """Go on with a flushed connection as a duplex; the rest as `park_duplex`."""
+        transport, early = connection.let_go()
+        mask, fd = transport.mask(), transport.release()
+        duplex = ParkedDuplex(self, fd, early, owner, on_closed)
+        self._replace(fd, duplex, mask)
+        return duplex
 
     def park_duplex(
         self, sock: socket.socket, early: bytes, owner: DuplexOwner, on_closed: Callable[[], None]
@@ -66,12 +108,19 @@ class ParkingLot:
         """
         fd = sock.detach()
         duplex = ParkedDuplex(self, fd, early, owner, on_closed)
-        self._add(fd, duplex, 0)
+        self._epoll.register(fd, duplex.mask())
+        self._enter(fd, duplex)
         return duplex
 
-    def _add(self, fd: int, parked: ParkedSocket, mask: int) -> None:
+    def _replace(self, fd: int, parked: ParkedSocket, mask: int) -> None:
+        """Put another record in the place of a transport, whose mask was `mask`."""
+        self._awake -= 1
+        if parked.mask() != mask:
+            self._epoll.modify(fd, parked.mask())
+        self._enter(fd, parked)
+
+    def _enter(self, fd: int, parked: ParkedSocket) -> None:
         self._sockets[fd] = parked
-        self._epoll.register(fd, mask)
         if self._is_ending:
             # Not now: whoever parks it has something to do first.
             self.runtime.loop.call_soon(self._act, _end, parked)
@@ -82,14 +131,8 @@ class ParkingLot:
 
     def forget(self, fd: int) -> None:
         """Take `fd` out of the lot; whoever asks for it closes it or passes it on."""
-        del self._sockets[fd]
+        self._awake -= isinstance(self._sockets.pop(fd), SocketTransport)
         self._epoll.unregister(fd)
-
-    def wake(self, edge: Edge, fd: int, early: bytes, started: int, *, is_last: bool) -> None:
-        """Make an ordinary connection of a descriptor that has left the lot."""
-        connection = ClientConnection(edge, is_new=False, early=b"" if is_last else early, is_last=is_last)
-        connection.started = started
-        self.runtime.spawn(self._wake(connection, socket.socket(fileno=fd)), "wake")
 
     def end_holds(self) -> None:
         """End everything that is held in good order, for an orderly stop, and what is parked after this as well."""
@@ -110,19 +153,6 @@ class ParkingLot:
             act(parked)
         except Exception:
             log.exception("ending the parked socket of %s failed", parked.describe())
-
-    async def adopt(self, connection: ClientConnection, sock: socket.socket) -> bool:
-        """Give a socket that has left the lot to a connection; returns whether it could still be used."""
-        try:
-            await self.runtime.loop.connect_accepted_socket(lambda: connection, sock)
-        except OSError:
-            sock.close()
-            connection.edge.closed(connection.started)
-            return False
-        return True
-
-    async def _wake(self, connection: ClientConnection, sock: socket.socket) -> None:
-        await self.adopt(connection, sock)
 
     def _on_ready(self) -> None:
         for fd, events in self._epoll.poll(0, EVENTS_PER_TURN):

@@ -61,7 +61,7 @@ class HeldBackends:
         assert isinstance(request, HeldRequest)
         # The hold sees the narrow side of what `ClientExchange.hold` returned.
         outlet = cast(Outlet, hold.outlet)
-        exchange = await outlet.reopen(request.parse(), request.body)
+        exchange = outlet.reopen(request.parse(), request.body)
         if exchange is None:
             hold.depart()
         else:

@@ -222,7 +222,7 @@ async def staged(
 ) -> AsyncIterator[Stage]:
     """A stage; at the end every client leaves, and nothing may remain of them."""
     stage = Stage(answer, limits, outbox, has_parking=has_parking)
-    await stage.listener.listen("127.0.0.1", 0)
+    stage.listener.listen("127.0.0.1", 0)
     try:
         yield stage
         for peer in stage.peers:

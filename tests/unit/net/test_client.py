@@ -492,10 +492,13 @@ async def test_small_packets_are_sent_at_once() -> None:
         peer = await stage.ask(get())
         await peer.expect(ok(b"/"))
         connection = stage.connection
-        sock = connection.detach()[0]
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        sock.close()
+        assert stage.lot is not None
+        transport, _ = connection.let_go()
+        fd = transport.release()
+        stage.lot.forget(fd)
+        with socket.socket(fileno=fd) as sock:
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         stage.edge.closed(connection.started)
 
 

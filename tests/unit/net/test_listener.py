@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
 import socket
 from dataclasses import replace
@@ -7,6 +9,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.net.helpers import LIMITS, echo, eventually, get, ok, settle, staged
 
+import holdfast.net.listener as listener_module
 from holdfast.errors import ConfigError
 from holdfast.net.listener import Listener
 
@@ -43,7 +46,7 @@ async def test_several_may_come_and_go_at_once() -> None:
 
 async def test_several_addresses_share_one_limit() -> None:
     async with staged(echo, limits=replace(LIMITS, max_connections=1)) as stage:
-        await stage.listener.listen("127.0.0.1", 0)
+        stage.listener.listen("127.0.0.1", 0)
         addresses = stage.listener.addresses
         assert len({port for _, port in addresses}) == 2
         first = await stage.ask(get())
@@ -76,9 +79,62 @@ async def test_nobody_is_accepted_after_the_end() -> None:
 async def test_an_address_in_use(host: str, place: str) -> None:
     async with staged(echo) as stage:
         listener = Listener(stage.runtime, stage.edge)
-        await listener.listen(host, 0)
+        listener.listen(host, 0)
         port = listener.addresses[0][1]
         with pytest.raises(ConfigError) as caught:
-            await listener.listen(host, port)
+            listener.listen(host, port)
         assert str(caught.value).startswith(f"cannot listen on {place}:{port}: ")
         listener.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+async def test_a_system_that_can_give_no_more_is_asked_again_later(
+    number: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who knocks meanwhile waits; the loop is not kept busy."""
+    caplog.set_level(logging.ERROR, "holdfast.net.edge")
+    monkeypatch.setattr(listener_module, "RETRY_S", 0.05)
+    calls = 0
+
+    def fail(_: socket.socket) -> None:
+        nonlocal calls
+        calls += 1
+        raise OSError(number, "no more")
+
+    async with staged(echo) as stage:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket.socket, "accept", fail)
+            peer = await stage.ask(get(b"/waits"))
+            await eventually(lambda: stage.counters.accept_failures == 2, "asked again")
+            assert calls == 2
+        await peer.expect(ok(b"/waits"))
+        assert caplog.messages == ["test: cannot accept: no more; new ones wait"] * 2
+
+
+async def test_a_client_that_has_left_before_it_was_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: socket.socket) -> None:
+        monkeypatch.undo()
+        raise OSError(errno.ECONNABORTED, "left")
+
+    async with staged(echo) as stage:
+        monkeypatch.setattr(socket.socket, "accept", fail)
+        peer = await stage.ask(get())
+        await peer.expect(ok(b"/"))
+        assert stage.counters.accept_failures == 0
+
+
+async def test_an_end_while_nobody_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither starts to accept again."""
+
+    def fail(_: socket.socket) -> None:
+        raise OSError(errno.EMFILE, "no more")
+
+    async with staged(echo) as stage:
+        with monkeypatch.context() as patch:
+            patch.setattr(listener_module, "RETRY_S", 0.02)
+            patch.setattr(socket.socket, "accept", fail)
+            await stage.ask(get())
+            await eventually(lambda: stage.counters.accept_failures, "failed")
+            stage.listener.close()
+        await asyncio.sleep(0.05)
+        assert stage.counters.connections_accepted == 0

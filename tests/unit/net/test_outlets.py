@@ -210,7 +210,7 @@ AGAIN = RequestHead(b"GET", b"/again", True, [])
 
 async def test_a_client_is_taken_back_and_answered_anew() -> None:
     async with held(first=b"", pipelined=get(b"/2")) as it:
-        exchange = await it.outlet.reopen(AGAIN, b"")
+        exchange = it.outlet.reopen(AGAIN, b"")
         assert exchange is not None
         assert (exchange.head, exchange.is_body_complete) == (AGAIN, True)
         exchange.respond(200, b"OK", [], b"anew")
@@ -223,7 +223,7 @@ async def test_a_client_is_taken_back_and_answered_anew() -> None:
 async def test_the_body_is_there_again() -> None:
     async with held(first=b"") as it:
         head = RequestHead(b"POST", b"/again", True, [], content_length=4)
-        exchange = await it.outlet.reopen(head, b"body")
+        exchange = it.outlet.reopen(head, b"body")
         assert exchange is not None
         assert exchange.take() == b"body"
         exchange.respond(200, b"OK", [], b"x")
@@ -245,7 +245,7 @@ async def test_a_client_that_is_taken_back_may_be_held_again() -> None:
 
 async def hold_anew(it: Held, outlet: Outlet) -> None:
     """What asking again does when the new answer is held, too."""
-    exchange = await outlet.reopen(AGAIN, b"")
+    exchange = outlet.reopen(AGAIN, b"")
     assert exchange is not None
     await it.owner.hold(exchange, b"")
 
@@ -255,6 +255,6 @@ async def test_a_client_that_has_left_is_not_taken_back(how: str) -> None:
     async with held(first=b"") as it:
         getattr(it.peer, how)()
         await eventually(lambda: it.owner.gone, "told")
-        assert await it.outlet.reopen(AGAIN, b"") is None
+        assert it.outlet.reopen(AGAIN, b"") is None
         await it.stage.expect_empty()
         assert it.owner.gone == 1

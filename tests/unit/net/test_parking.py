@@ -488,7 +488,7 @@ AGAIN = RequestHead(b"GET", b"/again", True, [])
 
 async def test_a_client_is_taken_back_and_answered_anew() -> None:
     async with held(first=b"", pipelined=get(b"/2")) as it:
-        exchange = await it.client.reopen(AGAIN, b"")
+        exchange = it.client.reopen(AGAIN, b"")
         assert exchange is not None
         assert (exchange.head, exchange.is_body_complete) == (AGAIN, True)
         exchange.respond(200, b"OK", [], b"anew")
@@ -501,7 +501,7 @@ async def test_a_client_is_taken_back_and_answered_anew() -> None:
 async def test_the_body_is_there_again() -> None:
     async with held(first=b"") as it:
         head = RequestHead(b"POST", b"/again", True, [], content_length=4)
-        exchange = await it.client.reopen(head, b"body")
+        exchange = it.client.reopen(head, b"body")
         assert exchange is not None
         assert exchange.take() == b"body"
         exchange.respond(200, b"OK", [], b"x")
@@ -523,7 +523,7 @@ async def test_a_client_that_is_taken_back_may_be_held_again() -> None:
 
 async def hold_anew(it: Held, outlet: Outlet) -> None:
     """What asking again does when the new answer is held, too."""
-    exchange = await outlet.reopen(AGAIN, b"")
+    exchange = outlet.reopen(AGAIN, b"")
     assert exchange is not None
     await it.owner.hold(exchange, b"")
 
@@ -533,29 +533,6 @@ async def test_a_client_that_has_left_is_not_taken_back(how: str) -> None:
     async with held(first=b"") as it:
         getattr(it.peer, how)()
         await eventually(lambda: it.owner.gone, "told")
-        assert await it.client.reopen(AGAIN, b"") is None
+        assert it.client.reopen(AGAIN, b"") is None
         await it.stage.expect_empty()
         assert it.owner.gone == 1
-
-
-async def test_a_socket_that_cannot_be_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client counts as gone, and its socket is closed."""
-    async with held(first=b"") as it:
-
-        async def fail(*_: object) -> None:
-            raise OSError
-
-        assert it.stage.lot is not None
-        monkeypatch.setattr(it.stage.lot, "runtime", _Unable(fail))
-        assert await it.client.reopen(AGAIN, b"") is None
-        monkeypatch.undo()
-        await it.peer.expect_end()
-        await it.stage.expect_empty()
-
-
-class _Unable:
-    """A runtime whose loop takes no sockets."""
-
-    def __init__(self, fail: object) -> None:
-        self.loop = self
-        self.connect_accepted_socket = fail

@@ -45,7 +45,7 @@ class Reopened:
 
     requests: list[tuple[bytes, bytes]] = field(default_factory=list)
 
-    async def reopen(self, head: RequestHead, body: bytes) -> None:
+    def reopen(self, head: RequestHead, body: bytes) -> None:
         self.requests.append((head.target, body))
 
 

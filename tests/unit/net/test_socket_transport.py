@@ -1,0 +1,223 @@
+"""The transport over a bare descriptor: the rules of asyncio's, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from tests.unit.net.helpers import HUGE, OUTBOX, Peer, eventually, settle
+
+from holdfast.counters import Counters
+from holdfast.net.parking import ParkingLot, can_park
+from holdfast.net.runtime import Runtime
+from holdfast.net.socket_transport import HIGH_WATER_BYTES, SocketTransport
+
+pytestmark = pytest.mark.skipif(not can_park(), reason="this system has no epoll")
+
+
+class Protocol:
+    """Writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.told: list[str] = []
+        self.fails = False
+
+    def data_received(self, data: bytes) -> None:
+        if self.fails:
+            raise RuntimeError
+        self.received += data
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append("lost")
+
+
+@dataclass
+class Line:
+    """A connection, seen from both ends."""
+
+    lot: ParkingLot
+    transport: SocketTransport
+    protocol: Protocol
+    peer: Peer
+
+    async def expect_lost(self) -> None:
+        await eventually(lambda: self.protocol.told[-1:] == ["lost"], "lost")
+        assert self.protocol.told.count("lost") == 1
+        assert self.transport.is_closing() and not self.transport.is_parked and not len(self.lot)
+
+    def fill(self) -> None:
+        """Write more than the system takes."""
+        self.transport.write(b"x" * HUGE)
+        assert 0 < self.transport.get_write_buffer_size() < HUGE
+
+
+@asynccontextmanager
+async def line() -> AsyncIterator[Line]:
+    runtime = Runtime(asyncio.get_running_loop(), Counters())
+    lot = ParkingLot(runtime, OUTBOX)
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    protocol, peer = Protocol(), Peer(theirs)
+    fd = ours.detach()
+    transport = SocketTransport(lot, fd, "somebody", protocol)
+    lot.admit(fd, transport)
+    try:
+        yield Line(lot, transport, protocol, peer)
+    finally:
+        theirs.close()
+        lot.close()
+        await settle()
+        runtime.close()
+
+
+async def test_bytes_both_ways() -> None:
+    async with line() as it:
+        it.transport.write(b"to the peer")
+        await it.peer.expect(b"to the peer")
+        await it.peer.send(b"from it")
+        await eventually(lambda: it.protocol.received == b"from it", "received")
+        assert it.transport.get_extra_info("peername") == "somebody"
+        assert it.transport.get_extra_info("socket") is None
+        assert it.transport.can_write_eof() and not it.protocol.told
+
+
+async def test_it_is_not_counted_as_parked() -> None:
+    async with line() as it:
+        assert len(it.lot) == 0
+
+
+async def test_the_peer_ends_its_stream() -> None:
+    async with line() as it:
+        await it.peer.send(b"last words")
+        it.peer.sock.shutdown(socket.SHUT_WR)
+        await it.expect_lost()
+        assert it.protocol.received == b"last words"
+        await it.peer.expect_end()
+
+
+async def test_a_reset() -> None:
+    async with line() as it:
+        it.transport.write(b"never read")
+        it.peer.close()
+        await it.expect_lost()
+
+
+async def test_what_was_queued_is_sent_before_it_closes() -> None:
+    async with line() as it:
+        it.fill()
+        it.transport.close()
+        it.transport.close()
+        it.transport.write(b"too late")
+        await settle()
+        assert it.transport.is_parked and it.transport.is_closing()
+        assert await it.peer.drain() == HUGE
+        await it.expect_lost()
+
+
+async def test_an_end_after_what_was_queued() -> None:
+    """Our side of the stream ends; the peer may still speak."""
+    async with line() as it:
+        it.fill()
+        it.transport.write_eof()
+        assert await it.peer.drain() == HUGE
+        await it.peer.send(b"still here")
+        await eventually(lambda: it.protocol.received == b"still here", "received")
+        it.transport.close()
+        await it.expect_lost()
+
+
+async def test_abort_forgets_what_was_queued() -> None:
+    async with line() as it:
+        it.fill()
+        it.transport.abort()
+        it.transport.abort()
+        assert "lost" not in it.protocol.told  # in a later turn
+        assert await it.peer.drain() < HUGE
+        await it.expect_lost()
+        it.transport.write_eof()
+        it.transport.resume_reading()
+
+
+async def test_writing_is_paused_while_the_peer_is_slow() -> None:
+    async with line() as it:
+        it.fill()
+        assert it.protocol.told == ["pause"]
+        it.transport.write(b"more")
+        assert it.protocol.told == ["pause"]
+        remaining = HUGE + 4
+        while it.transport.get_write_buffer_size() > HIGH_WATER_BYTES // 4:
+            assert it.protocol.told == ["pause"]
+            remaining -= len(await it.peer.read(100_000))
+            await settle()
+        assert it.protocol.told == ["pause", "resume"]
+        assert len(await it.peer.read(remaining)) == remaining
+
+
+async def test_a_limit_of_nothing() -> None:
+    """For whoever waits until all is sent."""
+    async with line() as it:
+        while not it.transport.get_write_buffer_size():
+            it.transport.write(b"x" * 1000)
+        assert it.protocol.told == []
+        it.transport.set_write_buffer_limits(0)
+        assert it.protocol.told == ["pause"]
+        it.peer.close()
+        await it.expect_lost()
+
+
+async def test_reading_pauses() -> None:
+    async with line() as it:
+        it.transport.pause_reading()
+        it.transport.pause_reading()
+        await it.peer.send(b"later")
+        await settle()
+        assert it.protocol.received == b""
+        it.transport.resume_reading()
+        await eventually(lambda: it.protocol.received == b"later", "received")
+
+
+async def test_a_peer_that_leaves_while_reading_is_paused_keeps_nobody_busy() -> None:
+    """Half closed, that is: what cannot be read now must not be reported over and over."""
+    async with line() as it:
+        it.transport.pause_reading()
+        it.peer.sock.shutdown(socket.SHUT_WR)
+        await settle()
+        assert it.protocol.told == [] and it.transport.mask() == 0
+        it.transport.resume_reading()
+        await it.expect_lost()
+
+
+async def test_a_protocol_that_fails_loses_its_connection_only(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR, "holdfast.net.parking")
+    async with line() as it:
+        it.protocol.fails = True
+        await it.peer.send(b"hello")
+        await it.expect_lost()
+        assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+async def test_what_is_given_up_is_neither_closed_nor_told() -> None:
+    async with line() as it:
+        fd = it.transport.release()
+        it.transport.write(b"not written")
+        it.transport.abort()
+        await settle()
+        assert it.protocol.told == []
+        os.write(fd, b"still open")
+        await it.peer.expect(b"still open")
+        it.lot.forget(fd)
+        os.close(fd)
+        assert len(it.lot) == 0
