@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from holdfast.config.settings import Settings
+from holdfast.net.parking import ParkingLot
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.push.channels import Registry
@@ -40,7 +41,7 @@ def make_fanout(settings: Settings, runtime: Runtime, registry: Registry, statis
     )
 
 
-def make_pool(settings: Settings, runtime: Runtime) -> BackendPool:
+def make_pool(settings: Settings, runtime: Runtime, parking: ParkingLot | None) -> BackendPool:
     """The connections to backends."""
     return BackendPool(
         runtime,
@@ -49,4 +50,5 @@ def make_pool(settings: Settings, runtime: Runtime) -> BackendPool:
         timeout_s=settings.holdfast.backend_timeout,
         idle_timeout_s=settings.holdfast.backend_idle_timeout,
         max_idle=settings.holdfast.backend_max_idle,
+        parking=parking,
     )

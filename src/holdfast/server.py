@@ -87,10 +87,10 @@ class Server:
             wheel=runtime.wheel,
             now=runtime.now,
         )
-        self._pool = make_pool(settings, runtime)
         self._plans = PlanTable(settings.handler.connection_subscription_max)
         self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
+        self._pool = make_pool(settings, runtime, self._parking)
         self._zmq = ZmqContext()
         self._zhttp = ZhttpBackends(runtime, self._zmq, make_proxy_id())
         capacity = client_capacity(settings.runner.client_maxconn, max_files)
@@ -181,9 +181,9 @@ class Server:
             clients, backends = self._clients.open_connections, len(self._farewells)
             log.warning("%d clients did not finish in time, %d backends were not told", clients, backends)
         await self._runtime.cancel_tasks()
+        self._pool.close()
         if self._parking is not None:
             self._parking.close()
-        self._pool.close()
         self._zhttp.close()
         self._stats_door.close()
         self._zmq.close()

@@ -6,18 +6,16 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, WireError
 from holdfast.net.duplex import ConnectionDuplex, Duplex, DuplexOwner
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.runtime import Runtime
+from holdfast.net.socket_transport import SocketTransport
 from holdfast.timers import Deadline
 from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody, UntilCloseBody
 from holdfast.wire.http1.head import HeadLimits, ResponseHead, parse_response_head
-
-if TYPE_CHECKING:
-    from holdfast.net.parking import ParkingLot
 
 BODY_BUFFER_BYTES = 65536
 """Response body bytes kept before the backend is no longer read from."""
@@ -91,7 +89,7 @@ class BackendConnection(asyncio.Protocol):
         self._runtime = runtime
         self._limits = limits
         self._timeout_s = timeout_s
-        self._transport: asyncio.Transport
+        self._transport: asyncio.Transport | SocketTransport
         self._is_lost = False
         self._is_reading = True
         self._is_write_paused = False
@@ -110,8 +108,8 @@ class BackendConnection(asyncio.Protocol):
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+    def connection_made(self, transport: asyncio.BaseTransport | SocketTransport) -> None:
+        self._transport = cast("asyncio.Transport | SocketTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         self.has_received = True
@@ -239,13 +237,10 @@ class BackendConnection(asyncio.Protocol):
         self.on_idle_close = listener
         self._deadline.set(self._runtime.now() + timeout_s)
 
-    def to_duplex(
-        self, owner: DuplexOwner, limits: OutboxLimits, parking: ParkingLot | None, on_closed: Callable[[], None]
-    ) -> Duplex:
+    def to_duplex(self, owner: DuplexOwner, limits: OutboxLimits, on_closed: Callable[[], None]) -> Duplex:
         """Give the connection up after a 101: what both sides say from now on is the owner's business.
 
         Args:
-            parking: where it is parked; None where that cannot be.
             on_closed: called once when it is closed.
 
         Raises:
@@ -255,11 +250,10 @@ class BackendConnection(asyncio.Protocol):
             raise BadResponse("backend closed the connection right after accepting")
         early, self._buffer = self._buffer, b""
         self._deadline.cancel()
-        if parking is None or self.endpoint.server_name is not None:
-            return ConnectionDuplex(self._runtime, self._transport, early, owner, limits, on_closed)
-        duplicate = self._transport.get_extra_info("socket").dup()
-        self._transport.abort()
-        return parking.park_duplex(duplicate, early, owner, on_closed)
+        transport = self._transport
+        if isinstance(transport, SocketTransport):
+            return transport.lot.park_duplex(transport, early, owner, on_closed)
+        return ConnectionDuplex(self._runtime, transport, early, owner, limits, on_closed)
 
     def abort(self) -> None:
         """Close at once."""

@@ -351,7 +351,7 @@ class ClientConnection(asyncio.Protocol):
         """Give the connection up as a duplex; it counts as open until that is closed. It must have been flushed."""
         edge = self.edge
         if edge.parking is not None and self.can_park:
-            return edge.parking.park_client_duplex(self, owner, partial(edge.closed, self.started))
+            return edge.parking.park_duplex(*self.let_go(), owner, partial(edge.closed, self.started))
         self._leave_client()
         early, self._buffer = self._buffer, b""
         return edge.keep_duplex(cast(asyncio.Transport, self._transport), early, owner, self.started)

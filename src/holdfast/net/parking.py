@@ -19,7 +19,7 @@ from holdfast.net.outlets import OutboxLimits, OutletOwner
 from holdfast.net.parked_client import ParkedClient
 from holdfast.net.parked_socket import ParkedSocket
 from holdfast.net.runtime import Runtime
-from holdfast.net.socket_transport import SocketTransport
+from holdfast.net.socket_transport import Connection, SocketTransport
 
 log = logging.getLogger("holdfast.net.parking")
 
@@ -50,11 +50,11 @@ class ParkingLot:
 
     # --- awake -----------------------------------------------------------------------------------------------------
 
-    def connect(self, sock: socket.socket, peer: object, connection: ClientConnection) -> None:
-        """Let a connection serve a socket that was accepted."""
+    def connect(self, sock: socket.socket, peer: object, connection: Connection) -> None:
+        """Let a connection serve a socket that was accepted, or connected."""
         self._serve(sock.detach(), peer, connection)
 
-    def wake(self, fd: int, connection: ClientConnection) -> None:
+    def wake(self, fd: int, connection: Connection) -> None:
         """Let a connection serve a descriptor that has left the lot."""
         with socket.socket(fileno=os.dup(fd)) as duplicate:
             try:
@@ -63,7 +63,7 @@ class ParkingLot:
                 peer = None
         self._serve(fd, peer, connection)
 
-    def _serve(self, fd: int, peer: object, connection: ClientConnection) -> None:
+    def _serve(self, fd: int, peer: object, connection: Connection) -> None:
         transport = SocketTransport(self, fd, peer, connection)
         self.admit(fd, transport)
         connection.connection_made(transport)
@@ -84,43 +84,29 @@ class ParkingLot:
         transport, early = connection.let_go()
         mask, fd = transport.mask(), transport.release()
         client = ParkedClient(self, connection.edge, fd, early, owner, connection.started)
-        self._replace(fd, client, mask)
+        self._replace(fd, mask, client)
         return client if client.write_first(first) else None
 
-    def park_client_duplex(
-        self, connection: ClientConnection, owner: DuplexOwner, on_closed: Callable[[], None]
-    ) -> ParkedDuplex:
-        """Go on with a flushed connection as a duplex; the rest as `park_duplex`."""
-        transport, early = connection.let_go()
-        mask, fd = transport.mask(), transport.release()
-        duplex = ParkedDuplex(self, fd, early, owner, on_closed)
-        self._replace(fd, duplex, mask)
-        return duplex
-
     def park_duplex(
-        self, sock: socket.socket, early: bytes, owner: DuplexOwner, on_closed: Callable[[], None]
+        self, transport: SocketTransport, early: bytes, owner: DuplexOwner, on_closed: Callable[[], None]
     ) -> ParkedDuplex:
-        """Take a socket into the lot on which both sides go on speaking.
+        """Go on with a flushed connection, which has let go of its transport, as one on which both sides speak.
 
         Args:
             early: what the peer has sent already; the owner gets it with the first `resume_reading`.
             on_closed: called once when the socket is closed.
         """
-        fd = sock.detach()
+        mask, fd = transport.mask(), transport.release()
         duplex = ParkedDuplex(self, fd, early, owner, on_closed)
-        self._epoll.register(fd, duplex.mask())
-        self._enter(fd, duplex)
+        self._replace(fd, mask, duplex)
         return duplex
 
-    def _replace(self, fd: int, parked: ParkedSocket, mask: int) -> None:
+    def _replace(self, fd: int, mask: int, parked: ParkedSocket) -> None:
         """Put another record in the place of a transport, whose mask was `mask`."""
         self._awake -= 1
+        self._sockets[fd] = parked
         if parked.mask() != mask:
             self._epoll.modify(fd, parked.mask())
-        self._enter(fd, parked)
-
-    def _enter(self, fd: int, parked: ParkedSocket) -> None:
-        self._sockets[fd] = parked
         if self._is_ending:
             # Not now: whoever parks it has something to do first.
             self.runtime.loop.call_soon(self._act, _end, parked)

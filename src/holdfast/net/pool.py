@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 
-from holdfast.errors import AddressRefused, ConnectError
-from holdfast.net.address_policy import public_addresses
+from holdfast.errors import ConnectError
 from holdfast.net.backend import BackendConnection, Endpoint, make_tls_context
+from holdfast.net.connecting import connected_socket
+from holdfast.net.parking import ParkingLot
 from holdfast.net.runtime import Runtime
 from holdfast.wire.http1.head import HeadLimits
-
-MAX_ADDRESSES = 16
-"""Addresses of one name that are tried (routes spec §3.9)."""
 
 
 class BackendPool:
@@ -25,6 +22,7 @@ class BackendPool:
         timeout_s: silence of a backend that ends an exchange.
         idle_timeout_s: how long an idle connection is kept.
         max_idle: idle connections kept per endpoint.
+        parking: whose sockets connections without TLS use, or None where there is no epoll.
     """
 
     def __init__(
@@ -36,7 +34,9 @@ class BackendPool:
         timeout_s: float,
         idle_timeout_s: float,
         max_idle: int,
+        parking: ParkingLot | None = None,
     ) -> None:
+        self._parking = parking
         self._runtime = runtime
         self._limits = limits
         self._connect_timeout_s = connect_timeout_s
@@ -73,14 +73,11 @@ class BackendPool:
         connection = BackendConnection(self._runtime, endpoint, self._limits, self._timeout_s)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                transport = await self._open(connection, endpoint)
+                await self._open(connection, endpoint)
         except TimeoutError as exc:
             raise ConnectError(f"no connection within {self._connect_timeout_s:g} seconds") from exc
         except (OSError, ValueError) as exc:
             raise ConnectError(str(exc) or type(exc).__name__) from exc
-        sock = transport.get_extra_info("socket")
-        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
     def release(self, connection: BackendConnection) -> None:
@@ -110,27 +107,19 @@ class BackendPool:
                 connection.abort()
         self._idle.clear()
 
-    async def _open(self, connection: BackendConnection, endpoint: Endpoint) -> asyncio.BaseTransport:
-        """Connect, for restricted endpoints to the very addresses that were checked, one after the other."""
-        loop = self._runtime.loop
-        context = self._context(endpoint.is_verified) if endpoint.server_name is not None else None
-        hosts = [endpoint.host]
-        if endpoint.is_public_only:
-            found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-            hosts = public_addresses(str(address[0]) for *_, address in found)[:MAX_ADDRESSES]
-            if not hosts:
-                raise AddressRefused(f"no address of {endpoint.host} is allowed for an untrusted target")
-        for last, host in enumerate(hosts, 1 - len(hosts)):
-            try:
-                transport, _ = await loop.create_connection(
-                    lambda: connection, host, endpoint.port, ssl=context, server_hostname=endpoint.server_name
-                )
-            except OSError:
-                if last == 0:
-                    raise
-            else:
-                return transport
-        raise ConnectError(f"{endpoint.host} has no address")
+    async def _open(self, connection: BackendConnection, endpoint: Endpoint) -> None:
+        loop, name = self._runtime.loop, endpoint.server_name
+        context = None
+        if name is not None:
+            context = self._context(endpoint.is_verified)
+            # A name that cannot be asked for raises ValueError here; in the loop's hands it would leak the connection.
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+        sock = await connected_socket(loop, endpoint.host, endpoint.port, is_public_only=endpoint.is_public_only)
+        if context is None and self._parking is not None:
+            self._parking.connect(sock, None, connection)
+        else:
+            # The loop closes the socket itself if this fails.
+            await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)
 
     def _context(self, is_verified: bool) -> ssl.SSLContext:
         context = self._contexts.get(is_verified)

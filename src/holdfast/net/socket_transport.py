@@ -6,6 +6,7 @@ transport of the loop would have to be torn down around a duplicate of it (decis
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from typing import TYPE_CHECKING, Protocol
@@ -21,8 +22,12 @@ HIGH_WATER_BYTES = 65536
 """Unsent bytes above which the protocol is to pause writing; at a quarter of that it may go on."""
 
 
-class StreamProtocol(Protocol):
+class Connection(Protocol):
     """Who is told what happens: the part of `asyncio.Protocol` that matters here."""
+
+    def connection_made(self, transport: SocketTransport) -> None:
+        """This is the transport."""
+        ...
 
     def data_received(self, data: bytes) -> None:
         """The peer has sent something."""
@@ -37,7 +42,7 @@ class StreamProtocol(Protocol):
         ...
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is closed, by whomever."""
+        """The connection is closed; `exc` is None unless it broke."""
         ...
 
 
@@ -61,7 +66,7 @@ class SocketTransport(ParkedSocket):
         "_protocol",
     )
 
-    def __init__(self, lot: ParkingLot, fd: int, peer: object, protocol: StreamProtocol) -> None:
+    def __init__(self, lot: ParkingLot, fd: int, peer: object, protocol: Connection) -> None:
         super().__init__(lot, fd)
         self._peer = peer
         self._protocol = protocol
@@ -123,15 +128,20 @@ class SocketTransport(ParkedSocket):
             return
         self._is_closing = True
         if self._outbox is None:
-            self._leave()
+            self._close(None)
         else:
             self._watch()
 
     def abort(self) -> None:
         """Close at once."""
-        self._leave()
+        self._close(None)
 
     # --- parking ---------------------------------------------------------------------------------------------------
+
+    @property
+    def lot(self) -> ParkingLot:
+        """Where the descriptor is."""
+        return self._lot
 
     def release(self) -> int:
         """Give the descriptor to another record of the lot; it was flushed. The protocol is told of nothing more."""
@@ -158,8 +168,8 @@ class SocketTransport(ParkedSocket):
             data = os.read(self._fd, READ_BYTES)
         except BlockingIOError:
             return
-        except OSError:
-            self._leave()
+        except OSError as exc:
+            self._close(exc)
             return
         if data:
             self._protocol.data_received(data)
@@ -179,18 +189,21 @@ class SocketTransport(ParkedSocket):
         return LISTEN if self._is_reading and not self._is_closing else 0
 
     def _leave(self) -> None:
+        self._close(ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
+
+    def _close(self, exc: OSError | None) -> None:
         if self._fd < 0:
             return
         self._is_closing = True
         os.close(self._forget())
-        self._lot.runtime.loop.call_soon(self._protocol.connection_lost, None)
+        self._lot.runtime.loop.call_soon(self._protocol.connection_lost, exc)
 
     def _on_progress(self) -> None:
         self._check_low_water()
 
     def _on_drained(self) -> None:
         if self._is_closing:
-            self._leave()
+            self._close(None)
             return
         if self._is_ended:
             self._shut_down()

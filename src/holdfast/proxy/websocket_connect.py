@@ -33,7 +33,7 @@ class BackendAcceptance:
     def to_duplex(self, owner: DuplexOwner) -> Duplex:
         """The connection, from now on the owner's. It is not read from yet. Raises BackendError: it is lost."""
         proxy = self.proxy
-        return self.connection.to_duplex(owner, proxy.outbox_limits, proxy.parking, _nothing)
+        return self.connection.to_duplex(owner, proxy.outbox_limits, _nothing)
 
 
 async def connect_backend(

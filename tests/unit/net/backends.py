@@ -7,10 +7,11 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.unit.net.helpers import Peer, settle
+from tests.unit.net.helpers import OUTBOX, Peer, settle
 
 from holdfast.counters import Counters
 from holdfast.net.backend import BackendConnection, Endpoint
+from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.wire.http1.head import HeadLimits
@@ -21,13 +22,20 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class BackendStage:
-    """A listening socket, and a pool with the clock in the test's hand."""
+    """A listening socket, and a pool with the clock in the test's hand.
+
+    Attributes:
+        has_parking: whether connections use the sockets of a parking lot, or transports of the loop.
+    """
+
+    has_parking = True
 
     def __init__(self, *, max_idle: int, connect_timeout_s: float) -> None:
         self._skipped_s = 0.0
         self._peers: list[Peer] = []
         self.runtime = Runtime(asyncio.get_running_loop(), Counters())
         self.runtime.now = lambda: self.runtime.loop.time() + self._skipped_s
+        self.lot = ParkingLot(self.runtime, OUTBOX) if self.has_parking and can_park() else None
         self.pool = BackendPool(
             self.runtime,
             limits=HeadLimits(max_bytes=1000),
@@ -35,6 +43,7 @@ class BackendStage:
             timeout_s=TIMEOUT_S,
             idle_timeout_s=POOL_IDLE_S,
             max_idle=max_idle,
+            parking=self.lot,
         )
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._listening.setblocking(False)
@@ -68,6 +77,8 @@ class BackendStage:
             peer.close()
         self.pool.close()
         await settle()
+        if self.lot is not None:
+            self.lot.close()
         self.runtime.close()
 
 

@@ -8,8 +8,15 @@ import inspect
 import pytest
 import uvloop
 from tests.harness.timing import scaled
+from tests.unit.net.backends import BackendStage
 
 TEST_TIMEOUT_S = 10.0
+
+
+@pytest.fixture(params=["parked", "loop"])
+def transports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What connections to backends are made of."""
+    monkeypatch.setattr(BackendStage, "has_parking", request.param == "parked")
 
 
 @pytest.hookimpl(tryfirst=True)

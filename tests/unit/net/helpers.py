@@ -21,6 +21,7 @@ from holdfast.net.listener import Listener
 from holdfast.net.outlets import OutboxLimits, OutboxPolicy, Outlet
 from holdfast.net.parking import ParkingLot
 from holdfast.net.runtime import Runtime
+from holdfast.net.socket_transport import SocketTransport
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.head import HeadLimits
 
@@ -255,3 +256,37 @@ class Owner:
 
     def describe(self) -> str:
         return "the hold"
+
+
+class Witness:
+    """A connection that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.received = b""
+        self.told: list[str] = []
+        self.fails = False
+
+    def connection_made(self, transport: SocketTransport) -> None:
+        self.told.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        if self.fails:
+            raise RuntimeError
+        self.received += data
+
+    def pause_writing(self) -> None:
+        self.told.append("pause")
+
+    def resume_writing(self) -> None:
+        self.told.append("resume")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.told.append("lost")
+
+
+def admitted(lot: ParkingLot, sock: socket.socket, connection: Witness | None = None) -> SocketTransport:
+    """A transport for a socket, in the lot."""
+    fd = sock.detach()
+    transport = SocketTransport(lot, fd, "somewhere", connection or Witness())
+    lot.admit(fd, transport)
+    return transport

@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.unit.net.helpers import HUGE, OUTBOX, Peer, eventually, settle
+from tests.unit.net.helpers import HUGE, OUTBOX, Peer, admitted, eventually, settle
 
 from holdfast.counters import Counters
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, READ_BYTES, ConnectionDuplex, Duplex, ParkedDuplex
@@ -147,7 +147,7 @@ class Place:
 
     async def _duplex(self, sock: socket.socket, early: bytes, owner: Owner) -> KeptDuplex:
         if self.kind == "parked":
-            return self.lot.park_duplex(sock, early, owner, owner.on_closed)
+            return self.lot.park_duplex(admitted(self.lot, sock), early, owner, owner.on_closed)
         transport, _ = await self.runtime.loop.connect_accepted_socket(asyncio.Protocol, sock)
         return ConnectionDuplex(self.runtime, transport, early, owner, self.limits, owner.on_closed)
 
@@ -597,7 +597,7 @@ async def test_a_parked_duplex_meets_a_full_socket() -> None:
         ours.setblocking(False)
         before = Peer(ours).send_what_fits(bytes(HUGE))
         owner = Owner()
-        duplex = place.lot.park_duplex(ours, b"", owner, owner.on_closed)
+        duplex = place.lot.park_duplex(admitted(place.lot, ours), b"", owner, owner.on_closed)
         assert duplex.describe() == "unix"
         assert duplex.write(b"last") is True
         assert duplex.unsent_bytes == 4

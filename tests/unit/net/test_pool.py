@@ -17,6 +17,8 @@ from tests.unit.net.helpers import Peer, eventually, settle
 from holdfast.errors import AddressRefused, ConnectError
 from holdfast.net.backend import BackendConnection, Endpoint
 
+pytestmark = pytest.mark.usefixtures("transports")
+
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 

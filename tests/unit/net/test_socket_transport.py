@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from tests.unit.net.helpers import HUGE, OUTBOX, Peer, eventually, settle
+from tests.unit.net.helpers import HUGE, OUTBOX, Peer, Witness, admitted, eventually, settle
 
 from holdfast.counters import Counters
 from holdfast.net.parking import ParkingLot, can_park
@@ -21,36 +21,13 @@ from holdfast.net.socket_transport import HIGH_WATER_BYTES, SocketTransport
 pytestmark = pytest.mark.skipif(not can_park(), reason="this system has no epoll")
 
 
-class Protocol:
-    """Writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.received = b""
-        self.told: list[str] = []
-        self.fails = False
-
-    def data_received(self, data: bytes) -> None:
-        if self.fails:
-            raise RuntimeError
-        self.received += data
-
-    def pause_writing(self) -> None:
-        self.told.append("pause")
-
-    def resume_writing(self) -> None:
-        self.told.append("resume")
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.told.append("lost")
-
-
 @dataclass
 class Line:
     """A connection, seen from both ends."""
 
     lot: ParkingLot
     transport: SocketTransport
-    protocol: Protocol
+    protocol: Witness
     peer: Peer
 
     async def expect_lost(self) -> None:
@@ -70,10 +47,8 @@ async def line() -> AsyncIterator[Line]:
     lot = ParkingLot(runtime, OUTBOX)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    protocol, peer = Protocol(), Peer(theirs)
-    fd = ours.detach()
-    transport = SocketTransport(lot, fd, "somebody", protocol)
-    lot.admit(fd, transport)
+    protocol, peer = Witness(), Peer(theirs)
+    transport = admitted(lot, ours, protocol)
     try:
         yield Line(lot, transport, protocol, peer)
     finally:
@@ -89,7 +64,7 @@ async def test_bytes_both_ways() -> None:
         await it.peer.expect(b"to the peer")
         await it.peer.send(b"from it")
         await eventually(lambda: it.protocol.received == b"from it", "received")
-        assert it.transport.get_extra_info("peername") == "somebody"
+        assert it.transport.get_extra_info("peername") == "somewhere"
         assert it.transport.get_extra_info("socket") is None
         assert it.transport.can_write_eof() and not it.protocol.told
 
