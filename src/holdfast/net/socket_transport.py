@@ -147,6 +147,7 @@ class SocketTransport(ParkedSocket):
         """Give the descriptor to another record of the lot; it was flushed. The protocol is told of nothing more."""
         fd, self._fd = self._fd, -1
         self._is_closing = True
+        del self._protocol
         return fd
 
     # --- events ----------------------------------------------------------------------------------------------------
@@ -197,6 +198,7 @@ class SocketTransport(ParkedSocket):
         self._is_closing = True
         os.close(self._forget())
         self._lot.runtime.loop.call_soon(self._protocol.connection_lost, exc)
+        del self._protocol  # it refers to us, and both would wait for a collection of garbage
 
     def _on_progress(self) -> None:
         self._check_low_water()
