@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Sequence
 from typing import Any
 
-from holdfast.errors import AddressRefused, ConnectError
+from holdfast.errors import AddressRefused
 from holdfast.net.address_policy import public_addresses
 
 MAX_ADDRESSES = 16
@@ -26,9 +27,8 @@ async def connected_socket(
         is_public_only: only to addresses of the public network, the very ones that were checked.
 
     Raises:
-        ConnectError: the name has no address, or none that can be connected to.
-        AddressRefused: it has none that is allowed.
-        OSError: it cannot be resolved.
+        AddressRefused: it has no address that is allowed.
+        OSError: it has none at all, or none that can be connected to.
         ValueError: it cannot be a name.
     """
     found = await _resolve(loop, host, port)
@@ -37,13 +37,13 @@ async def connected_socket(
         found = [info for info in found if str(info[-1][0]) in allowed]
         if not found:
             raise AddressRefused(f"no address of {host} is allowed for an untrusted target")
-    problem = f"{host} has no address"
+    number = errno.EADDRNOTAVAIL
     for info in found[:MAX_ADDRESSES]:
         try:
             return await _connect(loop, info)
         except OSError as exc:
-            problem = os.strerror(exc.errno) if exc.errno is not None else str(exc)
-    raise ConnectError(problem)
+            number = exc.errno or errno.EIO
+    raise OSError(number, os.strerror(number))
 
 
 async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[_AddressInfo]:

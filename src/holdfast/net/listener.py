@@ -95,7 +95,7 @@ class Listener:
     def _welcome(self, client: socket.socket, peer: object) -> None:
         connection = ClientConnection(self._edge)
         if self._edge.parking is not None:
-            self._edge.parking.connect(client, peer, connection)
+            self._edge.parking.accept(client, peer, connection)
         else:
             self._runtime.spawn(self._connect(client, connection), "accept")
 

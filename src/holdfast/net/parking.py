@@ -50,21 +50,25 @@ class ParkingLot:
 
     # --- awake -----------------------------------------------------------------------------------------------------
 
-    def connect(self, sock: socket.socket, peer: object, connection: Connection) -> None:
-        """Let a connection serve a socket that was accepted, or connected."""
-        self._serve(sock.detach(), peer, connection)
+    def accept(self, sock: socket.socket, peer: object, connection: Connection) -> None:
+        """Let a connection serve a client."""
+        self._serve(sock.detach(), peer, connection, is_client=True)
+
+    def connect(self, sock: socket.socket, connection: Connection) -> None:
+        """Let a connection ask a backend. What it has sent is read, also after it has left."""
+        self._serve(sock.detach(), None, connection, is_client=False)
 
     def wake(self, fd: int, connection: Connection) -> None:
-        """Let a connection serve a descriptor that has left the lot."""
+        """Let a connection serve a client that has left the lot."""
         with socket.socket(fileno=os.dup(fd)) as duplicate:
             try:
                 peer = duplicate.getpeername()
             except OSError:
                 peer = None
-        self._serve(fd, peer, connection)
+        self._serve(fd, peer, connection, is_client=True)
 
-    def _serve(self, fd: int, peer: object, connection: Connection) -> None:
-        transport = SocketTransport(self, fd, peer, connection)
+    def _serve(self, fd: int, peer: object, connection: Connection, *, is_client: bool) -> None:
+        transport = SocketTransport(self, fd, peer, connection, is_leaving_noticed=is_client)
         self.admit(fd, transport)
         connection.connection_made(transport)
 

@@ -77,7 +77,8 @@ class BackendPool:
         except TimeoutError as exc:
             raise ConnectError(f"no connection within {self._connect_timeout_s:g} seconds") from exc
         except (OSError, ValueError) as exc:
-            raise ConnectError(str(exc) or type(exc).__name__) from exc
+            text = exc.strerror if isinstance(exc, OSError) else None
+            raise ConnectError(text or str(exc) or type(exc).__name__) from exc
         return connection
 
     def release(self, connection: BackendConnection) -> None:
@@ -116,7 +117,7 @@ class BackendPool:
             context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
         sock = await connected_socket(loop, endpoint.host, endpoint.port, is_public_only=endpoint.is_public_only)
         if context is None and self._parking is not None:
-            self._parking.connect(sock, None, connection)
+            self._parking.connect(sock, connection)
         else:
             # The loop closes the socket itself if this fails.
             await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)

@@ -11,7 +11,7 @@ import os
 import select
 from typing import TYPE_CHECKING, Protocol
 
-from holdfast.net.parked_socket import BROKEN, LISTEN, ParkedSocket
+from holdfast.net.parked_socket import GONE, LISTEN, ParkedSocket
 
 if TYPE_CHECKING:
     from holdfast.net.parking import ParkingLot
@@ -54,19 +54,23 @@ class SocketTransport(ParkedSocket):
 
     Args:
         peer: the address, as sockets tell it.
+        is_leaving_noticed: a peer that ends its stream has left, whether or not what it sent before has been read.
     """
 
     __slots__ = (
         "_high_water_bytes",
         "_is_closing",
         "_is_ended",
+        "_is_leaving_noticed",
         "_is_reading",
         "_is_write_paused",
         "_peer",
         "_protocol",
     )
 
-    def __init__(self, lot: ParkingLot, fd: int, peer: object, protocol: Connection) -> None:
+    def __init__(
+        self, lot: ParkingLot, fd: int, peer: object, protocol: Connection, *, is_leaving_noticed: bool
+    ) -> None:
         super().__init__(lot, fd)
         self._peer = peer
         self._protocol = protocol
@@ -75,6 +79,7 @@ class SocketTransport(ParkedSocket):
         self._is_ended = False
         self._is_write_paused = False
         self._high_water_bytes = HIGH_WATER_BYTES
+        self._is_leaving_noticed = is_leaving_noticed
 
     # --- as asyncio.Transport --------------------------------------------------------------------------------------
 
@@ -115,7 +120,7 @@ class SocketTransport(ParkedSocket):
                 self._shut_down()
 
     def pause_reading(self) -> None:
-        """Stop taking what the peer sends. Its leaving is not seen meanwhile, unless the connection breaks."""
+        """Stop taking what the peer sends."""
         self._read_from_peer(False)
 
     def resume_reading(self) -> None:
@@ -154,12 +159,14 @@ class SocketTransport(ParkedSocket):
 
     def on_events(self, events: int) -> None:
         """See `ParkedSocket`."""
-        if events & select.EPOLLIN and self.mask():
+        if events & select.EPOLLIN and self._is_reading and not self._is_closing:
             self._read()
-        elif events & BROKEN:
+        elif events & GONE and (self._is_leaving_noticed or self._is_closing):
             self._leave()
         if events & select.EPOLLOUT and self._fd >= 0:
             self._flush()
+            if self._outbox is not None:
+                self._watch()  # see `mask`
 
     def end_hold(self) -> None:
         """The process stops: the protocol is told by its edge."""
@@ -187,7 +194,12 @@ class SocketTransport(ParkedSocket):
 
     def mask(self) -> int:
         """See `ParkedSocket`."""
-        return LISTEN if self._is_reading and not self._is_closing else 0
+        if self._is_closing:
+            return 0
+        if self._is_reading:
+            return LISTEN
+        # That a connection broke cannot be left out, but told once: there may be more to read.
+        return select.EPOLLRDHUP if self._is_leaving_noticed else select.EPOLLONESHOT
 
     def _leave(self) -> None:
         self._close(ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))

@@ -284,9 +284,11 @@ class Witness:
         self.told.append("lost")
 
 
-def admitted(lot: ParkingLot, sock: socket.socket, connection: Witness | None = None) -> SocketTransport:
+def admitted(
+    lot: ParkingLot, sock: socket.socket, connection: Witness | None = None, *, is_client: bool = True
+) -> SocketTransport:
     """A transport for a socket, in the lot."""
     fd = sock.detach()
-    transport = SocketTransport(lot, fd, "somewhere", connection or Witness())
+    transport = SocketTransport(lot, fd, "somewhere", connection or Witness(), is_leaving_noticed=is_client)
     lot.admit(fd, transport)
     return transport

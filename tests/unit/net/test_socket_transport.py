@@ -42,13 +42,13 @@ class Line:
 
 
 @asynccontextmanager
-async def line() -> AsyncIterator[Line]:
+async def line(*, is_client: bool = True) -> AsyncIterator[Line]:
     runtime = Runtime(asyncio.get_running_loop(), Counters())
     lot = ParkingLot(runtime, OUTBOX)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     protocol, peer = Witness(), Peer(theirs)
-    transport = admitted(lot, ours, protocol)
+    transport = admitted(lot, ours, protocol, is_client=is_client)
     try:
         yield Line(lot, transport, protocol, peer)
     finally:
@@ -164,15 +164,27 @@ async def test_reading_pauses() -> None:
         await eventually(lambda: it.protocol.received == b"later", "received")
 
 
-async def test_a_peer_that_leaves_while_reading_is_paused_keeps_nobody_busy() -> None:
-    """Half closed, that is: what cannot be read now must not be reported over and over."""
-    async with line() as it:
+async def test_a_backend_that_leaves_while_reading_is_paused() -> None:
+    """What it has sent is for somebody; until that is read it must not be reported over and over."""
+    async with line(is_client=False) as it:
         it.transport.pause_reading()
-        it.peer.sock.shutdown(socket.SHUT_WR)
+        await it.peer.send(b"all of it")
+        it.peer.close()
         await settle()
-        assert it.protocol.told == [] and it.transport.mask() == 0
+        assert it.protocol.told == []
         it.transport.resume_reading()
         await it.expect_lost()
+        assert it.protocol.received == b"all of it"
+
+
+async def test_a_client_that_leaves_while_reading_is_paused() -> None:
+    """It is noticed at once: whoever works for it can stop."""
+    async with line() as it:
+        it.transport.pause_reading()
+        await it.peer.send(b"more of a body")
+        it.peer.close()
+        await it.expect_lost()
+        assert it.protocol.received == b""
 
 
 async def test_a_protocol_that_fails_loses_its_connection_only(caplog: pytest.LogCaptureFixture) -> None:
