@@ -114,6 +114,11 @@ class Rule:
         object.__setattr__(self, "takes_events", any(target.over_http for target in self.targets))
 
     @property
+    def key(self) -> str:
+        """What it is counted and paced by: its id if that is explicit, else nothing, as all others (grip spec §15.7)."""
+        return self.id if self.has_explicit_id else ""
+
+    @property
     def condition(self) -> str:
         """The condition as it would be written in the file, for people."""
         props = [
