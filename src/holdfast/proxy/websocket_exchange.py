@@ -280,7 +280,7 @@ class WebSocketExchange:
 
     def _make_client(self, backend: BackendSide, rule: Rule, target: Target, uri: ClientUri) -> WebSocketClient:
         terms = RouteTerms(
-            key=rule.id if rule.has_explicit_id else "",
+            key=rule.key,
             prefix=rule.prefix,
             is_debug=rule.debug,
             implicit_channels=target.subs,
@@ -359,7 +359,7 @@ class WebSocketExchange:
     def _arrive(self, rule: Rule) -> None:
         """The WebSocket has a route: count it there. Backends over HTTP are told its id (ws spec §1.2)."""
         statistics, client = self._proxy.holds.statistics, self._client
-        self._counts = counts = statistics.routes.find(rule.id if rule.has_explicit_id else "")
+        self._counts = counts = statistics.routes.find(rule.key)
         connection_id = self._connection_id if any(target.over_http for target in rule.targets) else None
         started = counts.begin()
         self._presence = Presence(counts, started, ConnectionType.WEBSOCKET, client, self._is_tls, connection_id)

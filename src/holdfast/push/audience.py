@@ -33,7 +33,7 @@ class Share:
 
 
 def audience_of(channel: Channel) -> dict[str, Share]:
-    """The subscribers of a channel now, by the key of their route. They are looked at only if there are several keys."""
+    """The subscribers of a channel now, by the key of their route; looked at only if there are several keys."""
     if channel.route_key is not None:
         return {channel.route_key: Share(len(channel.responses), len(channel.streams), len(channel.sockets))}
     shares: dict[str, Share] = defaultdict(Share)

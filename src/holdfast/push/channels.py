@@ -62,7 +62,7 @@ class Channel:
 
     __slots__ = ("deliveries", "linger", "name", "responses", "route_key", "sockets", "streams", "version", "watched")
 
-    def __init__(self, name: str, route_key: str | None) -> None:
+    def __init__(self, name: str, route_key: str | None = None) -> None:
         self.name = name
         self.route_key = route_key
         self.responses: set[ResponseHold] | frozenset[ResponseHold] = _NOBODY

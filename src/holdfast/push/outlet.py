@@ -110,20 +110,12 @@ class Receiver(Protocol):
     plan: HoldPlan
 
     @property
-    def outlet(self) -> Described:
+    def outlet(self) -> Outlet | SocketOutlet:
         """Where it writes to."""
         ...
 
     def describe(self) -> str:
         """Channels, for logs."""
-        ...
-
-
-class Described(Protocol):
-    """Whatever has a name in logs."""
-
-    def describe(self) -> str:
-        """Its name."""
         ...
 
 

@@ -253,7 +253,7 @@ class Routes:
         yield from self._named.values()
 
     def configure(self, names: Iterable[str]) -> None:
-        """These are the routes with an id of their own from now on. Those that are gone are counted while it matters."""
+        """These are the routes with an id of their own from now on; see `forget_unused` for the others."""
         self._configured = frozenset(names)
 
     def find(self, name: str) -> RouteCounts:
@@ -280,7 +280,5 @@ class Routes:
     def forget_unused(self) -> None:
         """Forget routes that are gone from the configuration, and of which nothing is left to say."""
         self._named = {
-            name: counts
-            for name, counts in self._named.items()
-            if name in self._configured or not counts.is_unused
+            name: counts for name, counts in self._named.items() if name in self._configured or not counts.is_unused
         }
