@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from holdfast.push.channels import Channel
     from holdfast.push.delivery import Receipt
 
-_route_key_of = attrgetter("plan.route.key")
+_plan_of = attrgetter("plan")
 
 
 @dataclass(slots=True)
@@ -37,12 +37,12 @@ def audience_of(channel: Channel) -> dict[str, Share]:
     if channel.route_key is not None:
         return {channel.route_key: Share(len(channel.responses), len(channel.streams), len(channel.sockets))}
     shares: dict[str, Share] = defaultdict(Share)
-    for key, count in Counter(map(_route_key_of, channel.responses)).items():
-        shares[key].responses = count
-    for key, count in Counter(map(_route_key_of, channel.streams)).items():
-        shares[key].streams = count
-    for key, count in Counter(map(_route_key_of, channel.sockets)).items():
-        shares[key].sockets = count
+    for plan, count in Counter(map(_plan_of, channel.responses)).items():
+        shares[plan.route.key].responses += count
+    for plan, count in Counter(map(_plan_of, channel.streams)).items():
+        shares[plan.route.key].streams += count
+    for plan, count in Counter(map(_plan_of, channel.sockets)).items():
+        shares[plan.route.key].sockets += count
     return shares
 
 

@@ -34,7 +34,7 @@ class Exported:
 
     def values(self, name: str) -> dict[str, float]:
         """The samples of a family: the values of their labels, put together, and what is not 0."""
-        text = generate_latest(self).decode()  # type: ignore[arg-type]  # it only collects
+        text = generate_latest(self).decode()
         (family,) = [each for each in text_string_to_metric_families(text) if each.name == f"p_route_{name}"]
         return {_labels(sample.labels): sample.value for sample in family.samples if sample.value}
 

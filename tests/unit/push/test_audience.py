@@ -187,9 +187,11 @@ class TestAttempts:
         world = World()
         world.poll("c", route=NAMED)
         world.socket("c")
+        world.stream("c")
+        world.stream("c", keep_alive=keep_alive(b"x", 20))  # a plan of its own
         channel = world.registry.find("c")
         assert channel is not None
-        assert audience_of(channel) == {"one": Share(responses=1), "": Share(sockets=1)}
+        assert audience_of(channel) == {"one": Share(responses=1), "": Share(streams=2, sockets=1)}
 
     def test_an_audience_of_one_route(self) -> None:
         world = World()
