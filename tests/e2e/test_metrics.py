@@ -11,13 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.harness.backend import RawReply, Reply, ScriptedBackend
 from tests.harness.client import Connect, RawClient, fetch
 from tests.harness.grip import Stage, fresh_channel, stream_reply
-from tests.harness.ports import free_port
+from tests.harness.ports import free_port, free_ports
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok, response_item, stream_item, with_ids
 from tests.harness.timing import eventually
 from tests.harness.websocket import text
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_stage import WebSocketStage, ws_item
+from tests.harness.zhttp import ReqBackend, StreamAsker, StreamBackend, fresh_path
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 
@@ -220,6 +221,31 @@ def test_an_item_that_waits_for_another(stage: Stage, metrics: Metrics) -> None:
     assert client.read_data(3) == b"123"
     metrics.expect(1, "held_back_seconds_count")
     metrics.expect(3, "publish_latency_seconds_count")
+
+
+def test_backends_over_zeromq(launch_once: Launch, connect: Connect) -> None:
+    """In one packet and in many, and a WebSocket; from the request to the first packet of the answer."""
+    port, requests, metrics_port = free_ports(3), f"tcp://127.0.0.1:{free_port()}", free_port()
+    proxy = launch_once(
+        f"z,id=z zhttp/tcp://127.0.0.1:{port}", f"req,id=req zhttpreq/{requests}", settings=settings(metrics_port)
+    )
+    streams, packets = StreamBackend.on_port(port), ReqBackend(requests)
+    try:
+        streams.wait_connected(proxy, "z")
+        metrics, asker = Metrics(metrics_port), StreamAsker(proxy, streams, connect)
+        assert asker.answer(code=200, body=b"ok").body == b"ok"
+        metrics.expect(1, "route_backend_latency_seconds_count", route="z")
+        asker.socket()
+        metrics.expect(2, "route_backend_latency_seconds_count", route="z")
+        metrics.expect(1, "route_holds", route="z", mode="websocket-zhttp")
+        client, path = connect(proxy.port), fresh_path()
+        client.request(path, host="req")
+        packets.take(path).reply(code=200, body=b"ok")
+        assert client.read_response().body == b"ok"
+        metrics.expect(1, "route_backend_latency_seconds_count", route="req")
+    finally:
+        streams.stop()
+        packets.stop()
 
 
 # --- losses -----------------------------------------------------------------------------------------------------------

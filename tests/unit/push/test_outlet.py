@@ -7,10 +7,12 @@ import logging
 import pytest
 from tests.unit.push.helpers import Mood, World, at, message, text
 
-from holdfast.push.outlet import note_overflow, note_skip
+from holdfast.push.outlet import note_keep_alive, note_opened, note_overflow, note_response, note_skip
 from holdfast.push.plan import RouteTerms
 from holdfast.push.render import ItemSkipped
-from holdfast.statistics.routes import Drop
+from holdfast.statistics.connections import Presence
+from holdfast.statistics.routes import Drop, Mode
+from holdfast.wire.statistics import ConnectionType
 
 ROUTE = RouteTerms(key="one")
 
@@ -68,3 +70,30 @@ class TestSlow:
         client.outlet.mood = Mood.GONE
         world.deliver(message("c", "x"))
         assert drops(world)[Drop.OUTBOX_FULL] == sum(drops(world)) == 1
+
+
+class Client:
+    client_address = "a"
+
+
+def make_presence(world: World) -> Presence:
+    counts = world.statistics.routes.find("one")
+    return Presence(counts, counts.begin(), ConnectionType.HTTP, Client(), is_tls=False)
+
+
+def test_a_hold_that_statistics_know() -> None:
+    world = World()
+    note_opened(world.context, None, Mode.STREAM)
+    note_opened(world.context, make_presence(world), Mode.STREAM)
+    assert world.counters.holds_opened == 2
+    assert world.statistics.routes.find("one").holds[Mode.STREAM] == 1
+
+
+def test_what_is_sent_to_it() -> None:
+    world = World()
+    presence = make_presence(world)
+    note_keep_alive(None, 3)
+    note_keep_alive(presence, 3)
+    note_response(presence, b"HTTP/1.1 200 OK\r\n\r\nbody")
+    client = presence.route.client
+    assert (presence.route.activity, client.content_bytes_sent, client.header_bytes_sent) == (1, 3 + 4, 19)
