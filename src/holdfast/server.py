@@ -78,6 +78,7 @@ class Server:
             id_cache_ttl_s=settings.handler.id_cache_ttl,
             message_wait_s=settings.handler.message_wait / 1000,
             counters=runtime.counters,
+            held_back_s=self._statistics.held_back_s,
         )
         self._publisher = Publisher(
             self._fanout,
@@ -203,9 +204,11 @@ class Server:
             )
             self._open_door("publishers", door, settings.publish_listen, settings.holdfast.publish_max_connections)
         if settings.prometheus_listen is not None:
+            self._statistics.export()
             metrics = MetricsDoor(
                 counters,
                 self._gauges(),
+                self._statistics,
                 settings.metrics_prefix,
                 connection_minutes=lambda: self._clients.connection_minutes,
             )
@@ -249,6 +252,8 @@ class Server:
         return [
             Gauge("open_connections", "Client connections open now", lambda: self._clients.open_connections),
             Gauge("parked_clients", "Held clients without a transport", lambda: len(parking) if parking else 0),
+            Gauge("outboxes", "Parked sockets whose peer is slow", lambda: len(parking.slow) if parking else 0),
+            Gauge("outbox_bytes", "What their peers have yet to take", lambda: parking.outbox_bytes if parking else 0),
             Gauge("channels", "Channels with a subscriber", lambda: len(self._registry)),
             Gauge("hold_plans", "Distinct instructs among the holds", lambda: len(self._plans)),
             Gauge("held_back_items", "Items that wait for the one before them", lambda: self._sequencer.buffered),
@@ -289,3 +294,4 @@ class Server:
     def _apply_routes(self, table: RouteTable) -> None:
         self._proxy.routes = table
         self._zhttp.apply(table)
+        self._statistics.routes.configure(rule.id for rule in table if rule.has_explicit_id)

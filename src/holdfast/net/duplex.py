@@ -117,7 +117,7 @@ class ParkedDuplex(ParkedSocket):
     @property
     def unsent_bytes(self) -> int:
         """See `Duplex`."""
-        return len(self._outbox) if self._outbox is not None else 0
+        return self.outbox_bytes
 
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""

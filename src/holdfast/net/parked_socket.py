@@ -39,6 +39,11 @@ class ParkedSocket(abc.ABC):
         return self._outbox is not None
 
     @property
+    def outbox_bytes(self) -> int:
+        """How much the peer has not yet taken."""
+        return len(self._outbox) if self._outbox is not None else 0
+
+    @property
     def is_parked(self) -> bool:
         """Whether it is still in the lot."""
         return self._fd >= 0
@@ -102,6 +107,7 @@ class ParkedSocket(abc.ABC):
             return None
         if sent < len(data):
             self._outbox = Outbox(data, sent)
+            self._lot.slow.add(self)
             self._watch()
         return True
 
@@ -118,9 +124,14 @@ class ParkedSocket(abc.ABC):
         if not is_empty:
             self._on_progress()
             return
-        self._outbox = None
+        self._drop_outbox()
         self._watch()
         self._on_drained()
+
+    def _drop_outbox(self) -> None:
+        if self._outbox is not None:
+            self._outbox = None
+            self._lot.slow.discard(self)
 
     def _watch(self) -> None:
         """Tell epoll what matters now."""
@@ -136,7 +147,7 @@ class ParkedSocket(abc.ABC):
 
     def _forget(self) -> int:
         """Leave the lot; returns the descriptor, which is still open."""
-        self._outbox = None
+        self._drop_outbox()
         self._lot.forget(self._fd)
         fd, self._fd = self._fd, -1
         return fd

@@ -33,11 +33,16 @@ def can_park() -> bool:
 
 
 class ParkingLot:
-    """All parked sockets of the process, in one epoll set whose descriptor the loop watches."""
+    """All parked sockets of the process, in one epoll set whose descriptor the loop watches.
+
+    Attributes:
+        slow: those that have an outbox; they keep themselves here.
+    """
 
     def __init__(self, runtime: Runtime, limits: OutboxLimits) -> None:
         self.limits = limits
         self.runtime = runtime
+        self.slow: set[ParkedSocket] = set()
         self._is_ending = False
         self._epoll = select.epoll()
         self._sockets: dict[int, ParkedSocket] = {}
@@ -79,6 +84,11 @@ class ParkingLot:
         self._epoll.register(fd, transport.mask())
 
     # --- parked ----------------------------------------------------------------------------------------------------
+
+    @property
+    def outbox_bytes(self) -> int:
+        """What peers have not yet taken, all together."""
+        return sum(parked.outbox_bytes for parked in self.slow)
 
     def park(self, connection: ClientConnection, owner: OutletOwner, first: bytes) -> ParkedClient | None:
         """Go on with a flushed connection as a held client, and send `first`, the beginning of its response.

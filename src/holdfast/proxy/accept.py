@@ -247,7 +247,7 @@ class Acceptor:
     def _plan(self, instruct: Instruct) -> HoldPlan:
         """The shared part of the hold."""
         terms = RouteTerms(
-            key=self._rule.id if self._rule.has_explicit_id else "",
+            key=self._rule.key,
             prefix=self._rule.prefix,
             is_debug=self._rule.debug,
             implicit_channels=self._target.subs,

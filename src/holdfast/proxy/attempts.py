@@ -73,6 +73,8 @@ class Attempts:
         "_proxy",
         "_pump",
         "_request",
+        "_route_key",
+        "_sent_at_s",
         "_source",
         "body",
         "body_bytes_sent",
@@ -94,6 +96,8 @@ class Attempts:
         self._prefix = prefix
         self._pump: asyncio.Task[None] | None = None
         self._begun: BackendConnection | None = None
+        self._route_key = ""
+        self._sent_at_s = 0.0
 
     def begin(self, rule: Rule, on_news: Callable[[], object]) -> bool:
         """Send the request at once, where nothing has to be waited for; returns whether that was so.
@@ -105,6 +109,7 @@ class Attempts:
         if not self._is_whole or target.kind is not TargetKind.HOST:
             return False
         self.target = target
+        self._route_key = rule.key
         connection = self._proxy.pool.take_idle(endpoint_of(self._request, target))
         if connection is None:
             return False
@@ -124,6 +129,7 @@ class Attempts:
         head = connection.whole_head
         if head is None:
             return None
+        self._note_answer()
         content = connection.take()
         reply = WholeReply(head.code, head.reason, head.headers, content, head.content_length, connection.head_bytes)
         self._begun = None
@@ -143,6 +149,7 @@ class Attempts:
             ErrorAnswer: no target could be connected to, or the one that was did not answer properly.
         """
         cause: BackendError | None = None
+        self._route_key = rule.key
         for number, target in enumerate(rule.targets):
             self.target = target
             if number:
@@ -203,7 +210,9 @@ class Attempts:
         try:
             if not is_sent:
                 self._send(connection, target)
-            return BackendReply(connection, self._proxy.pool, await connection.read_head())
+            head = await connection.read_head()
+            self._note_answer()
+            return BackendReply(connection, self._proxy.pool, head)
         except (BackendError, WireError, asyncio.CancelledError):
             self.stop()
             connection.abort()
@@ -211,7 +220,6 @@ class Attempts:
 
     def _send(self, connection: BackendConnection, target: Target) -> None:
         """Send the request, or what of it is here; the rest of its body follows in a task."""
-        self._proxy.runtime.counters.backend_requests += 1
         is_whole = self._is_whole
         length = self._length
         is_chunked = length is None and not is_whole
@@ -219,6 +227,7 @@ class Attempts:
         body = encode_chunk(self._prefix) if is_chunked and self._prefix else self._prefix
         self.head_bytes_sent += len(head)
         self.body_bytes_sent += len(self._prefix)
+        self._note_request()
         connection.send_request(self._request.method, head + body)
         if not is_whole:
             self._pump = self._proxy.runtime.spawn(self._send_body(connection, is_chunked), "request body")
@@ -244,6 +253,18 @@ class Attempts:
             await connection.write(LAST_CHUNK)
         self.is_body_sent = True
 
+    def _note_request(self) -> None:
+        """A request goes out: count it, and remember when, if anybody wants to know how long the answer takes."""
+        self._proxy.runtime.counters.backend_requests += 1
+        if self._proxy.holds.statistics.is_exported:
+            self._sent_at_s = self._proxy.runtime.now()
+
+    def _note_answer(self) -> None:
+        """The head of the answer is here."""
+        if self._sent_at_s:
+            waited_s = self._proxy.runtime.now() - self._sent_at_s
+            self._proxy.holds.statistics.backend_answered(self._route_key, waited_s)
+
     def _keep(self, content: bytes) -> None:
         """Keep what has been read of the body, as far as it may be needed again."""
         if len(self.body) <= KEPT_BODY_BYTES:
@@ -255,9 +276,11 @@ class Attempts:
         """Read all of the body, and send it with the request (ws spec §7.6)."""
         service = self._proxy.zhttp.requests(target)
         await self._read_whole_body()
-        self._proxy.counters.backend_requests += 1
         head = make_request_head(self._request, target, self._length)
-        return await service.ask(head, self._prefix)
+        self._note_request()
+        reply = await service.ask(head, self._prefix)
+        self._note_answer()
+        return reply
 
     async def _read_whole_body(self) -> None:
         """Wait for what follows the prefix, which is the whole body then. Raises ErrorAnswer if that is too long."""
@@ -277,13 +300,14 @@ class Attempts:
     async def _ask_in_packets(self, target: Target) -> Reply:
         """Send what is here of the request; the rest of its body follows in a task, as the backend grants it (§7.7)."""
         reply = StreamReply(self._proxy.zhttp.streams(target))
-        self._proxy.counters.backend_requests += 1
         head = make_request_head(self._request, target, self._length)
+        self._note_request()
         try:
             rest = reply.send_request(head, self._prefix, is_whole=self._is_whole)
             if rest or not self._is_whole:
                 self._pump = self._proxy.runtime.spawn(self._send_packets(reply, rest), "request body")
             await reply.read_head()
+            self._note_answer()
         except (BackendError, asyncio.CancelledError):
             self.stop()
             reply.close(is_request_sent=False)

@@ -293,7 +293,7 @@ class HttpExchange:
     def _arrive(self, rule: Rule) -> None:
         """The request has a route: count it there."""
         statistics = self._proxy.holds.statistics
-        self._counts = counts = statistics.routes.find(rule.id if rule.has_explicit_id else "")
+        self._counts = counts = statistics.routes.find(rule.key)
         self._started = counts.begin()
         if statistics.connections.is_wanted:
             self._presence = self._make_presence()

@@ -67,9 +67,11 @@ async def connect_backend(
     connection = await proxy.pool.connect(endpoint_of(request, target))
     try:
         proxy.counters.backend_requests += 1
+        sent_at_s = proxy.runtime.now()
         head = encode_origin_head(request, target, content_length=None, is_chunked=False)
         connection.send_request(b"GET", head, is_upgrade=True)
         answer = await connection.read_head()
+        proxy.holds.statistics.backend_answered(rule.key, proxy.runtime.now() - sent_at_s)
         if answer.code == 101:
             check_acceptance(answer.headers, key)
             return BackendAcceptance(proxy, connection, answer.reason, answer.headers)

@@ -38,7 +38,7 @@ from holdfast.routing.forward import is_tls_by_header
 from holdfast.routing.rules import Proto, Rule, Target, TargetKind
 from holdfast.routing.uri import ClientUri, parse_client_uri
 from holdfast.statistics.connections import Presence
-from holdfast.statistics.routes import RouteCounts
+from holdfast.statistics.routes import Mode, RouteCounts
 from holdfast.wire.headers import Headers, get_first, without, without_prefix
 from holdfast.wire.http1.encode import encode_response_head
 from holdfast.wire.statistics import ConnectionType
@@ -61,6 +61,11 @@ _NOT_RELAYED = frozenset(
         b"keep-alive",
     }
 )
+_MODES = {
+    TargetKind.HOST: Mode.WEBSOCKET_RELAYED,
+    TargetKind.ZHTTP: Mode.WEBSOCKET_ZHTTP,
+    TargetKind.TEST: Mode.WEBSOCKET_TEST,
+}
 _OF_EVENTS = frozenset({b"content-type", b"keep-alive-interval", b"content-bytes-accepted"})
 
 
@@ -260,7 +265,9 @@ class WebSocketExchange:
         handshake = make_handshake(proxy, rule, target, uri, self._client, is_tls=self._is_tls, is_trusted=is_trusted)
         has_grip = not rule.no_grip and not is_trusted
         backend = ZhttpSocketBackend(proxy, proxy.zhttp.streams(target), has_grip=has_grip)
+        sent_at_s = proxy.runtime.now()
         answer = await backend.open(handshake)
+        proxy.holds.statistics.backend_answered(rule.key, proxy.runtime.now() - sent_at_s)
         if isinstance(answer, Rejection):
             self._reject(answer.code, answer.reason, answer.headers, answer.body)
             return
@@ -273,7 +280,7 @@ class WebSocketExchange:
 
     def _make_client(self, backend: BackendSide, rule: Rule, target: Target, uri: ClientUri) -> WebSocketClient:
         terms = RouteTerms(
-            key=rule.id if rule.has_explicit_id else "",
+            key=rule.key,
             prefix=rule.prefix,
             is_debug=rule.debug,
             implicit_channels=target.subs,
@@ -322,6 +329,8 @@ class WebSocketExchange:
         self._websocket = client
         presence, self._presence = self._presence, None
         assert presence is not None
+        assert self._target is not None
+        self._proxy.holds.statistics.connections.hold(presence, _mode_of(self._target))
         client.open(duplex, presence)
         return True
 
@@ -350,7 +359,7 @@ class WebSocketExchange:
     def _arrive(self, rule: Rule) -> None:
         """The WebSocket has a route: count it there. Backends over HTTP are told its id (ws spec §1.2)."""
         statistics, client = self._proxy.holds.statistics, self._client
-        self._counts = counts = statistics.routes.find(rule.id if rule.has_explicit_id else "")
+        self._counts = counts = statistics.routes.find(rule.key)
         connection_id = self._connection_id if any(target.over_http for target in rule.targets) else None
         started = counts.begin()
         self._presence = Presence(counts, started, ConnectionType.WEBSOCKET, client, self._is_tls, connection_id)
@@ -382,6 +391,13 @@ class WebSocketExchange:
                 user_agent=get_first(head.headers, b"user-agent"),
             )
         )
+
+
+def _mode_of(target: Target) -> Mode:
+    """What metrics call a WebSocket with this backend."""
+    if target.over_http:
+        return Mode.WEBSOCKET_OVER_HTTP
+    return _MODES[target.kind]
 
 
 class _Opening:

@@ -6,8 +6,10 @@ route has its share, count what was attempted.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from holdfast.grip.item import Action, Item
@@ -15,8 +17,10 @@ from holdfast.statistics.collector import Statistics
 from holdfast.wire.statistics import Transport
 
 if TYPE_CHECKING:
-    from holdfast.push.channels import Channel, Hold
+    from holdfast.push.channels import Channel
     from holdfast.push.delivery import Receipt
+
+_plan_of = attrgetter("plan")
 
 
 @dataclass(slots=True)
@@ -28,25 +32,17 @@ class Share:
     sockets: int = 0
 
 
-def audience_of(channel: Channel, *, has_named_routes: bool) -> dict[str, Share]:
-    """The subscribers of a channel now, by the key of their route."""
-    if not has_named_routes:
-        return {"": Share(len(channel.responses), len(channel.streams), len(channel.sockets))}
-    shares: dict[str, Share] = {}
-
-    def share_of(hold: Hold) -> Share:
-        key = hold.plan.route.key
-        share = shares.get(key)
-        if share is None:
-            share = shares[key] = Share()
-        return share
-
-    for response in channel.responses:
-        share_of(response).responses += 1
-    for stream in channel.streams:
-        share_of(stream).streams += 1
-    for socket in channel.sockets:
-        share_of(socket).sockets += 1
+def audience_of(channel: Channel) -> dict[str, Share]:
+    """The subscribers of a channel now, by the key of their route; looked at only if there are several keys."""
+    if channel.route_key is not None:
+        return {channel.route_key: Share(len(channel.responses), len(channel.streams), len(channel.sockets))}
+    shares: dict[str, Share] = defaultdict(Share)
+    for plan, count in Counter(map(_plan_of, channel.responses)).items():
+        shares[plan.route.key].responses += count
+    for plan, count in Counter(map(_plan_of, channel.streams)).items():
+        shares[plan.route.key].streams += count
+    for plan, count in Counter(map(_plan_of, channel.sockets)).items():
+        shares[plan.route.key].sockets += count
     return shares
 
 

@@ -54,15 +54,17 @@ class Channel:
 
     Attributes:
         responses, streams, sockets: the holds by mode.
+        route_key: the key of the route that all subscribers came by; None if they came by several.
         watched: those holds whose order across channels is watched, because they have others as well or may get others.
         deliveries: accepted and not yet finished, in order.
         linger: runs while the channel stays although nobody may be subscribed.
     """
 
-    __slots__ = ("deliveries", "linger", "name", "responses", "sockets", "streams", "version", "watched")
+    __slots__ = ("deliveries", "linger", "name", "responses", "route_key", "sockets", "streams", "version", "watched")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, route_key: str | None = None) -> None:
         self.name = name
+        self.route_key = route_key
         self.responses: set[ResponseHold] | frozenset[ResponseHold] = _NOBODY
         self.streams: set[StreamHold] | frozenset[StreamHold] = _NOBODY
         self.sockets: set[SocketHold] | frozenset[SocketHold] = _NOBODY
@@ -221,11 +223,14 @@ class Registry:
 
     def _join(self, hold: Hold, names: Iterable[str]) -> list[Channel]:
         channels = []
+        route_key = hold.plan.route.key
         for name in names:
             channel = self._channels.get(name)
             if channel is None:
-                channel = self._channels[name] = Channel(name)
+                channel = self._channels[name] = Channel(name, route_key)
                 self.events.opened(channel)
+            elif channel.route_key != route_key:
+                channel.route_key = None if channel else route_key
             channel.version += 1
             channels.append(channel)
         if hold.is_order_watched:

@@ -38,6 +38,7 @@ class Receipt:
         dropped: clients that lost it.
         queued: clients that get it in turn: they are asking their backend, or a filter is.
         state: what the sequencer decided.
+        leaves_at_s: when the sequencer let it go; only while metrics are exported.
     """
 
     channel: str
@@ -47,6 +48,7 @@ class Receipt:
     dropped: int = 0
     queued: int = 0
     state: Outcome = Outcome.DELIVER
+    leaves_at_s: float = 0.0
 
     @property
     def receivers(self) -> int:
@@ -75,6 +77,7 @@ class Delivery:
         unreached: watched holds that have not been reached.
         audience: whom it was for, by route, while reports are wanted.
         weight: how many small writes one write of this run is worth; known once it has begun.
+        paced: writes that wait for their turn under a rate limit.
     """
 
     __slots__ = (
@@ -105,6 +108,7 @@ class Delivery:
         "now_s",
         "number",
         "on_settled",
+        "paced",
         "stream_chunk",
         "stream_content",
         "streams_lost",
@@ -141,6 +145,7 @@ class Delivery:
         self.encoded: dict[tuple[object, ...], bytes] = {}
         self.now_s = 0.0
         self.weight = 1
+        self.paced = 0
         self.audience: dict[str, Share] | None = None
         self._holds = holds
         self._has_watched = bool(unreached)

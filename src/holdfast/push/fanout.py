@@ -24,6 +24,7 @@ from holdfast.push.channels import Channel, Registry
 from holdfast.push.delivery import Delivery, Receipt
 from holdfast.push.pacing import Pacer
 from holdfast.statistics.collector import Statistics
+from holdfast.statistics.routes import Drop
 
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
@@ -99,6 +100,7 @@ class Fanout:
         """
         deliveries: dict[Delivery, None] = {}
         statistics = self._statistics
+        now_s = self._now() if statistics.is_exported else 0.0
         for item, receipt in entries:
             statistics.routes.unnamed.received += 1
             if statistics.counts_blocks:
@@ -107,6 +109,7 @@ class Fanout:
             if channel is None:
                 log.info("publish channel=%s receivers=0", item.channel)
                 continue
+            receipt.leaves_at_s = now_s
             delivery = self._accept(channel, item, receipt)
             if delivery is not None:
                 deliveries[delivery] = None
@@ -142,10 +145,7 @@ class Fanout:
         return delivery
 
     def _audience(self, channel: Channel) -> dict[str, Share] | None:
-        statistics = self._statistics
-        if not statistics.wants_reports:
-            return None
-        return audience_of(channel, has_named_routes=statistics.routes.has_names)
+        return audience_of(channel) if self._statistics.wants_reports else None
 
     def _wake(self) -> None:
         if not self._is_scheduled:
@@ -176,6 +176,7 @@ class Fanout:
     def _finish(self, delivery: Delivery) -> None:
         delivery.settle(self._counters)
         self._tell(delivery.entries, delivery.audience)
+        self._note_written(delivery)
         queue = delivery.home.deliveries
         del queue[0]
         if queue:
@@ -188,6 +189,14 @@ class Fanout:
             tell_messages(self._statistics, entries)
         if audience is not None:
             tell_attempts(self._statistics, [item for item, _ in entries], audience)
+
+    def _note_written(self, delivery: Delivery) -> None:
+        """The last write of a run is done, or waits for a slow client."""
+        statistics = self._statistics
+        if statistics.is_exported:
+            now_s = self._now()
+            for _, receipt in delivery.entries:
+                statistics.publish_latency_s.observe(now_s - receipt.leaves_at_s)
 
     def _catch_up(self, hold: Hold, delivery: Delivery) -> None:
         """Give a hold on several channels everything accepted up to `delivery` that it has not got, in order."""
@@ -208,7 +217,7 @@ class Fanout:
     def _pace(self, pacer: Pacer, channel: Channel, item: Item, receipt: Receipt) -> None:
         """Queue one write per hold instead of making it (grip spec §13); what does not fit is lost, and said so."""
         delivery = Delivery(0, channel, [], set())
-        delivery.add(item, Receipt(item.channel))
+        delivery.add(item, Receipt(item.channel, leaves_at_s=receipt.leaves_at_s))
         delivery.begin(self._now())
 
         def submit(holds: Iterable[Hold], content: bytes) -> int:
@@ -219,6 +228,7 @@ class Fanout:
                     taken += 1
                 else:
                     receipt.dropped += 1
+                    self._statistics.lost(hold.plan.route.key, Drop.MESSAGE_HWM)
             return taken
 
         if item.http_response is not None:
@@ -227,6 +237,9 @@ class Fanout:
             receipt.streams = submit(channel.streams, item.http_stream.content)
         if item.ws_message is not None:
             receipt.sockets = submit(channel.sockets, item.ws_message.content)
+        delivery.paced = receipt.receivers
+        if not delivery.paced:
+            self._note_written(delivery)
         self._tell([(item, receipt)], self._audience(channel))
         if receipt.dropped:
             self._counters.drops_message_hwm += receipt.dropped
@@ -240,8 +253,15 @@ class Fanout:
 
     def _deliver_late(self, hold: Hold, delivery: Delivery) -> bool:
         """Make a write that was queued; returns whether there was still somebody to write to."""
-        if not hold.is_open:
-            return False
+        is_open = hold.is_open
+        if is_open:
+            self._write_late(hold, delivery)
+        delivery.paced -= 1
+        if not delivery.paced:
+            self._note_written(delivery)
+        return bool(is_open)
+
+    def _write_late(self, hold: Hold, delivery: Delivery) -> None:
         delivery.now_s = self._now()
         before = delivery.streams_sent + delivery.messages_sent
         try:
@@ -249,7 +269,6 @@ class Fanout:
         except Exception:
             log.exception("delivery to a %s failed", hold.describe())
         self._counters.deliveries += delivery.streams_sent + delivery.messages_sent - before
-        return True
 
 
 def _number_of(delivery: Delivery) -> int:

@@ -12,10 +12,12 @@ from holdfast.push.channels import Registry
 from holdfast.push.intake import MAX_QUEUED
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import LinkClock
+from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped
 from holdfast.push.updates import Updates
 from holdfast.statistics.collector import Statistics
 from holdfast.statistics.connections import Presence
+from holdfast.statistics.routes import Drop, Mode
 from holdfast.timers import TimerWheel
 
 log = logging.getLogger("holdfast.push")
@@ -102,10 +104,39 @@ class HoldContext:
     statistics: Statistics = field(default_factory=Statistics)
 
 
-def note_overflow(counters: Counters, client: str, hold: str) -> None:
+class Receiver(Protocol):
+    """A hold, as far as its losses are concerned."""
+
+    plan: HoldPlan
+
+    @property
+    def outlet(self) -> Outlet | SocketOutlet:
+        """Where it writes to."""
+        ...
+
+    def describe(self) -> str:
+        """Channels, for logs."""
+        ...
+
+
+def note_opened(context: HoldContext, presence: Presence | None, mode: Mode) -> None:
+    """Count a hold over HTTP that begins."""
+    context.counters.holds_opened += 1
+    if presence is not None:
+        context.statistics.connections.hold(presence, mode)
+
+
+def note_slow(context: HoldContext, plan: HoldPlan) -> None:
+    """Count by route a write that the outlet has refused, which has counted it too."""
+    context.statistics.lost(plan.route.key, Drop.OUTBOX_FULL)
+
+
+def note_overflow(context: HoldContext, hold: Receiver) -> None:
     """Count an item that a hold lost because too many wait for it."""
-    counters.drops_queue_full += 1
-    log.warning("client %s, %s: %d items wait already; item lost", client, hold, MAX_QUEUED)
+    context.counters.drops_queue_full += 1
+    context.statistics.lost(hold.plan.route.key, Drop.QUEUE_FULL)
+    client = hold.outlet.describe()
+    log.warning("client %s, %s: %d items wait already; item lost", client, hold.describe(), MAX_QUEUED)
 
 
 def note_keep_alive(presence: Presence | None, size: int) -> None:
@@ -122,10 +153,11 @@ def note_response(presence: Presence, data: bytes) -> None:
     presence.route.client.content_bytes_sent += len(data) - head_bytes
 
 
-def note_skip(counters: Counters, client: str, hold: str, skipped: ItemSkipped) -> None:
+def note_skip(context: HoldContext, hold: Receiver, skipped: ItemSkipped) -> None:
     """Count an item that a hold did not get; failures are logged, drops on purpose are not."""
     if skipped.is_failure:
-        counters.drops_filter_failed += 1
-        log.warning("client %s, %s: item not delivered: %s", client, hold, skipped)
+        context.counters.drops_filter_failed += 1
+        context.statistics.lost(hold.plan.route.key, Drop.FILTER_FAILED)
+        log.warning("client %s, %s: item not delivered: %s", hold.outlet.describe(), hold.describe(), skipped)
     else:
-        counters.deliveries_filtered += 1
+        context.counters.deliveries_filtered += 1

@@ -73,7 +73,7 @@ class RecoveringStream(StreamHold):
             queued.receipt.queued += 1
         else:
             queued.receipt.dropped += 1
-            note_overflow(self._context.counters, self.outlet.describe(), self.describe())
+            note_overflow(self._context, self)
 
     def _is_surely_next(self, queued: Queued) -> bool:
         """Whether the ids say that nothing is missing before an item, which then need not wait for the backend."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from holdfast.grip.item import Action, Item, ResponseFormat
 from holdfast.grip.values import BackendResponse
 from holdfast.push.intake import Intake, Phase, Queued, Wish
-from holdfast.push.outlet import Framing, HoldContext, Outlet, note_overflow, note_response, note_skip
+from holdfast.push.outlet import Framing, HoldContext, Outlet, note_opened, note_overflow, note_response, note_skip
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, Rendering, render, response_rendering
 from holdfast.statistics.connections import Presence
+from holdfast.statistics.routes import Mode
 from holdfast.wire.http1.encode import encode_response_head
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class ResponseHold:
             return
         self.is_open = True
         self._context.registry.add_response(self)
-        self._context.counters.holds_opened += 1
+        note_opened(self._context, self.presence, Mode.RESPONSE)
         self._slot = self._context.wheel.add(self._context.now() + self.plan.timeout_s, self)
 
     @property
@@ -99,7 +100,7 @@ class ResponseHold:
                 receipt.queued += 1
             else:
                 receipt.dropped += 1
-                note_overflow(self._context.counters, self.outlet.describe(), self.describe())
+                note_overflow(self._context, self)
         elif intake.has(channel, item):
             self._context.counters.items_not_needed += 1
         elif not intake.follows(channel, item):
@@ -151,7 +152,7 @@ class ResponseHold:
             queued.receipt.dropped += 1
         else:
             self._advance(queued.channel, queued.item)
-        note_skip(self._context.counters, self.outlet.describe(), self.describe(), skipped)
+        note_skip(self._context, self, skipped)
         if skipped.is_fatal or (skipped.is_failure and self.plan.route.is_debug):
             self._finish(encode_response(skipped.as_response(self.plan.route.is_debug), self.framing))
 
@@ -287,6 +288,8 @@ class ResponseHold:
         self.is_open = False
         self._context.updates.forget(self)
         self._context.registry.remove_response(self)
+        if self.presence is not None:
+            self._context.statistics.connections.release(self.presence)
         if self._slot:
             self._context.wheel.remove(self._slot, self)
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from holdfast.counters import Counters
 from holdfast.grip.item import Item
 from holdfast.push.last_ids import LastIds
+from holdfast.statistics.histogram import WAIT_BOUNDS_S, Histogram
 
 MAX_BUFFERED_PER_CHANNEL = 100
 
@@ -66,6 +67,7 @@ class Sequencer:
         id_cache_ttl_s: how long an id is remembered; 0 turns the detection of repeats off.
         message_wait_s: how long an item waits for the one before it.
         max_remembered_ids: > 0. With more ids than that within `id_cache_ttl_s`, the oldest are forgotten early.
+        held_back_s: told how long items waited that were let go.
     """
 
     def __init__(
@@ -77,7 +79,9 @@ class Sequencer:
         max_buffered_per_channel: int = MAX_BUFFERED_PER_CHANNEL,
         max_remembered_ids: int = MAX_REMEMBERED_IDS,
         counters: Counters,
+        held_back_s: Histogram | None = None,
     ) -> None:
+        self._held_back_s = held_back_s if held_back_s is not None else Histogram(WAIT_BOUNDS_S)
         self._last_ids = last_ids
         self._message_wait_s = message_wait_s
         self._max_buffered_per_channel = max_buffered_per_channel
@@ -115,14 +119,14 @@ class Sequencer:
             last_id = self._last_ids.get(item.channel)
             if last_id is not None and item.prev_id != last_id:
                 return self._hold_back(item, item.prev_id, now_s)
-        return Verdict(Outcome.DELIVER, tuple(self._let_go(item)))
+        return Verdict(Outcome.DELIVER, tuple(self._let_go(item, now_s)))
 
     def release_due(self, now_s: float) -> list[Item]:
         """Take out the buffered items that have waited long enough, in order of arrival, each with its successors."""
         released: list[Item] = []
-        while (item := self._buffer.pop_due(now_s)) is not None:
+        while (waiting := self._buffer.pop_due(now_s)) is not None:
             self._counters.items_released_late += 1
-            released += self._let_go(item)
+            released += self._let_go(self._end_wait(waiting, now_s), now_s)
         return released
 
     def forget_channel(self, channel: str) -> list[Item]:
@@ -144,16 +148,20 @@ class Sequencer:
         self._counters.items_buffered += 1
         return _BUFFERED
 
-    def _let_go(self, item: Item) -> list[Item]:
+    def _end_wait(self, waiting: _Waiting, now_s: float) -> Item:
+        self._held_back_s.observe(now_s - (waiting.due_s - self._message_wait_s))
+        return waiting.item
+
+    def _let_go(self, item: Item, now_s: float) -> list[Item]:
         """Make an item the last one of its channel, then the buffered item that follows it, and so on; returns them."""
         chain = [item]
         while item.id is not None:
             self._last_ids.set(item.channel, item.id)
-            successor = self._buffer.pop(item.channel, item.id)
-            if successor is None:
+            waiting = self._buffer.pop(item.channel, item.id)
+            if waiting is None:
                 return chain
-            chain.append(successor)
-            item = successor
+            item = self._end_wait(waiting, now_s)
+            chain.append(item)
         self._last_ids.remove(item.channel)
         return chain
 
@@ -197,6 +205,13 @@ class _RecentIds:
             self._seen_s.popitem(last=False)
 
 
+class _Waiting(NamedTuple):
+    """An item that waits until `due_s` at the latest."""
+
+    due_s: float
+    item: Item
+
+
 class _Buffer:
     """Items that wait, oldest first; at most one per channel and predecessor.
 
@@ -206,7 +221,7 @@ class _Buffer:
     __slots__ = ("_prev_ids", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[tuple[str, str], tuple[float, Item]] = OrderedDict()
+        self._waiting: OrderedDict[tuple[str, str], _Waiting] = OrderedDict()
         self._prev_ids: dict[str, dict[str, None]] = {}
 
     def __len__(self) -> int:
@@ -214,8 +229,8 @@ class _Buffer:
 
     @property
     def next_due_s(self) -> float | None:
-        for due_s, _ in self._waiting.values():
-            return due_s
+        for waiting in self._waiting.values():
+            return waiting.due_s
         return None
 
     def has(self, channel: str, prev_id: str) -> bool:
@@ -225,10 +240,10 @@ class _Buffer:
         return len(self._prev_ids.get(channel, ()))
 
     def add(self, item: Item, prev_id: str, due_s: float) -> None:
-        self._waiting[item.channel, prev_id] = (due_s, item)
+        self._waiting[item.channel, prev_id] = _Waiting(due_s, item)
         self._prev_ids.setdefault(item.channel, {})[prev_id] = None
 
-    def pop(self, channel: str, prev_id: str) -> Item | None:
+    def pop(self, channel: str, prev_id: str) -> _Waiting | None:
         """Take out the item that waits for `prev_id`."""
         waiting = self._waiting.pop((channel, prev_id), None)
         if waiting is None:
@@ -237,14 +252,14 @@ class _Buffer:
         del prev_ids[prev_id]
         if not prev_ids:
             del self._prev_ids[channel]
-        return waiting[1]
+        return waiting
 
-    def pop_due(self, now_s: float) -> Item | None:
+    def pop_due(self, now_s: float) -> _Waiting | None:
         """Take out the oldest item, if it has waited long enough."""
-        for (channel, prev_id), (due_s, _) in self._waiting.items():
-            return self.pop(channel, prev_id) if due_s <= now_s else None
+        for (channel, prev_id), waiting in self._waiting.items():
+            return self.pop(channel, prev_id) if waiting.due_s <= now_s else None
         return None
 
     def pop_channel(self, channel: str) -> list[Item]:
         """Take out all items of a channel, in order of arrival."""
-        return [self._waiting.pop((channel, prev_id))[1] for prev_id in self._prev_ids.pop(channel, ())]
+        return [self._waiting.pop((channel, prev_id)).item for prev_id in self._prev_ids.pop(channel, ())]

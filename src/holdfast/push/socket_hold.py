@@ -15,7 +15,7 @@ from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
 from holdfast.push.intake import Intake, Phase, Queued
 from holdfast.push.messages import encode_message
-from holdfast.push.outlet import HoldContext, SocketOutlet, note_overflow, note_skip
+from holdfast.push.outlet import HoldContext, SocketOutlet, note_overflow, note_skip, note_slow
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped, Rendering, message_rendering, render
 from holdfast.wire.websocket.close import CloseStatus
@@ -210,7 +210,7 @@ class SocketHold:
                 queued.receipt.queued += 1
             else:
                 queued.receipt.dropped += 1
-                note_overflow(self._context.counters, self.outlet.describe(), self.describe())
+                note_overflow(self._context, self)
         elif queued.channel in self.plan.network_filtered:
             intake.put_back(queued)
             intake.phase = Phase.FILTERING
@@ -255,7 +255,7 @@ class SocketHold:
 
     def _skip(self, queued: Queued, skipped: ItemSkipped) -> None:
         """Go on without an item; a failure closes in debug mode (ws spec §3.4)."""
-        note_skip(self._context.counters, self.outlet.describe(), self.describe(), skipped)
+        note_skip(self._context, self, skipped)
         if skipped.is_failure:
             queued.receipt.dropped += 1
             if self.plan.route.is_debug:
@@ -327,13 +327,16 @@ class SocketHold:
     def _write(self, frames: bytes) -> bool | None:
         """Send what does not come from the backend, or let it wait for the end of a relayed message."""
         if not self.is_mid_message:
-            return self.outlet.write(frames)
+            taken = self.outlet.write(frames)
+            if taken is False:
+                note_slow(self._context, self.plan)
+            return taken
         if self._waiting is None:
             self._waiting = []
         waiting_bytes = sum(map(len, self._waiting))
         is_large = waiting_bytes > 0 and waiting_bytes + len(frames) > MAX_WAITING_BYTES
         if is_large or len(self._waiting) >= MAX_QUEUED_WRITES:
-            note_overflow(self._context.counters, self.outlet.describe(), self.describe())
+            note_overflow(self._context, self)
             return False
         self._waiting.append(frames)
         return True

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from holdfast.grip.item import Action
 from holdfast.push.intake import Queued
-from holdfast.push.outlet import Framing, HoldContext, Outlet, note_keep_alive, note_skip
+from holdfast.push.outlet import Framing, HoldContext, Outlet, note_keep_alive, note_opened, note_skip, note_slow
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, render, stream_rendering
 from holdfast.statistics.connections import Presence
+from holdfast.statistics.routes import Mode
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class StreamHold:
         self.outlet = outlet
         self.is_open = True
         self._context.registry.add_stream(self)
-        self._context.counters.holds_opened += 1
+        note_opened(self._context, self.presence, Mode.STREAM)
         self.written_at_s = now_s = self._context.now()
         self._arm(now_s)
 
@@ -84,6 +85,7 @@ class StreamHold:
 
     def _receive_run(self, delivery: Delivery) -> bool:
         """Deliver a run in one write; returns whether the client has it."""
+        plan = self.plan
         data = delivery.stream_chunk if self.framing.is_http11 else delivery.stream_content
         taken: bool | None = True
         if data:
@@ -94,7 +96,8 @@ class StreamHold:
                 return False
             else:
                 delivery.streams_lost += 1
-        if delivery.has_stream_content and self.plan.is_postponed_by_writes:
+                note_slow(self._context, plan)
+        if delivery.has_stream_content and plan.is_postponed_by_writes:
             self.written_at_s = delivery.now_s
         if delivery.closes_streams and self.is_open:
             self.end()
@@ -131,11 +134,12 @@ class StreamHold:
             self._context.counters.deliveries += 1
         elif taken is False:
             receipt.dropped += 1
+            note_slow(self._context, self.plan)
         return bool(taken)
 
     def _skip(self, queued: Queued, skipped: ItemSkipped, now_s: float) -> None:
         """Go on without an item; one that failed ends the stream in debug mode (grip spec §11.5)."""
-        note_skip(self._context.counters, self.outlet.describe(), self.describe(), skipped)
+        note_skip(self._context, self, skipped)
         if skipped.is_failure:
             queued.receipt.dropped += 1
             if self.plan.route.is_debug:

@@ -81,6 +81,7 @@ class Rule:
         no_grip: plain pass-through.
         set_names, set_headers: what `header_sets` comes to: lower-cased names to remove, then headers to append.
         takes_events: whether a target gets WebSockets as events over HTTP.
+        key: what it is counted and paced by: its id if that is explicit, else empty, as for all others.
     """
 
     place: str
@@ -103,6 +104,7 @@ class Rule:
     set_names: frozenset[bytes] = field(init=False)
     set_headers: tuple[Header, ...] = field(init=False)
     takes_events: bool = field(init=False)
+    key: str = field(init=False)
 
     def __post_init__(self) -> None:
         # Compat: sets are applied from the last to the first, each replacing that name, so the first one wins.
@@ -112,6 +114,7 @@ class Rule:
         object.__setattr__(self, "set_names", frozenset(winners))
         object.__setattr__(self, "set_headers", tuple(h for h in reversed(winners.values()) if h[1]))
         object.__setattr__(self, "takes_events", any(target.over_http for target in self.targets))
+        object.__setattr__(self, "key", self.id if self.has_explicit_id else "")
 
     @property
     def condition(self) -> str:

@@ -1,7 +1,7 @@
-"""Everything that statistics are made of, and when which of it is said (grip spec §15.7).
+"""Everything that statistics and metrics are made of, and when which packet is sent (grip spec §15.7, §15.8).
 
 Whoever serves a request, a hold or a publish tells it here, in a call or two, whether or not somebody listens. Packets
-are made only of types that somebody wants.
+are made only of types that somebody wants; clocks are read only while metrics are exported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from holdfast.counters import Counters
 from holdfast.statistics.connections import Connections
-from holdfast.statistics.routes import Routes
+from holdfast.statistics.histogram import PUBLISH_BOUNDS_S, WAIT_BOUNDS_S, Histogram
+from holdfast.statistics.routes import Drop, Routes
 from holdfast.statistics.subscriptions import Subscribed, Subscriptions
 from holdfast.timers import TimerWheel
 from holdfast.wire.statistics import Activity, Counts, Message, Packet, Transport
@@ -61,8 +62,12 @@ class Statistics:
         channels: the channels that there are, asked when somebody begins to want to know of subscriptions.
         watch: told when it begins to matter how many subscribers channels have (True), or no longer does.
         counts_blocks: whether content is measured in blocks.
-        wants_messages, wants_reports: whether somebody wants packets of these types.
+        wants_messages: whether somebody wants packets of this type.
+        wants_reports: whether somebody wants sums by route that take an effort: as reports, or as metrics.
+        is_exported: whether metrics are exported, so that durations matter.
         connections, routes: those that are there, and what is counted for each route.
+        publish_latency_s: from when an item may leave to the last of its writes; only while metrics are exported.
+        held_back_s: how long items waited for the item before them.
     """
 
     def __init__(self, terms: Terms | None = None, counters: Counters | None = None) -> None:
@@ -72,7 +77,10 @@ class Statistics:
         self.watch: Callable[[bool], object] = _ignore
         self.wants_messages = False
         self.wants_reports = False
+        self.is_exported = False
         self.routes = Routes()
+        self.publish_latency_s = Histogram(PUBLISH_BOUNDS_S)
+        self.held_back_s = Histogram(WAIT_BOUNDS_S)
         self.connections = Connections(terms.instance, terms.connection_ttl_s, self._pass_on)
         self.subscriptions = Subscriptions(terms.subscription_ttl_s, self._pass_on)
         self.counts_blocks = terms.block_size is not None
@@ -82,9 +90,15 @@ class Statistics:
         self._second = 0
         self._requests = 0
         self._reported_at_s = 0.0
+        self._sends_reports = False
         self._wheel: TimerWheel | None = None
 
     # --- who wants what --------------------------------------------------------------------------------------------
+
+    def export(self) -> None:
+        """Metrics will be asked for, at any time."""
+        self.is_exported = True
+        self.wants_reports = True
 
     def want(self, types: Iterable[PacketType], change: int) -> None:
         """Somebody subscribes to these types (1), or leaves (-1)."""
@@ -93,7 +107,8 @@ class Statistics:
             self._wanted[kind] = max(self._wanted[kind] + change, 0)
         wants_subscriptions = self._wants(PacketType.SUBSCRIPTION)
         self.wants_messages = self._wants(PacketType.MESSAGE)
-        self.wants_reports = self._wants(PacketType.REPORT) and self._terms.report_interval_s > 0
+        self._sends_reports = self._wants(PacketType.REPORT) and self._terms.report_interval_s > 0
+        self.wants_reports = self._sends_reports or self.is_exported
         self.connections.is_wanted = self._wants(PacketType.CONNECTION) and self._terms.tells_connections
         if wants_subscriptions == wanted_subscriptions:
             return
@@ -125,14 +140,23 @@ class Statistics:
         """
         counts = self.routes.find(route)
         counts.sent += receivers
+        if transport is Transport.WS_MESSAGE:
+            counts.ws_message_sent += receivers
+            counts.client.messages_sent += receivers
         if blocks is not None:
             counts.blocks_sent += blocks * receivers
         if transport is Transport.HTTP_RESPONSE:
             counts.http_response_sent += receivers
         else:  # the bytes of a response are counted when it is made, with those of its head
             counts.client.content_bytes_sent += content_bytes * receivers
-        if transport is Transport.WS_MESSAGE:
-            counts.client.messages_sent += receivers
+
+    def lost(self, route: str, reason: Drop, deliveries: int = 1) -> None:
+        """Clients of a route have lost what they should have got."""
+        self.routes.find(route).drops[reason] += deliveries
+
+    def backend_answered(self, route: str, waited_s: float) -> None:
+        """The head of an answer has come."""
+        self.routes.find(route).backend_latency_s.observe(waited_s)
 
     def blocks(self, size: int) -> int | None:
         """The blocks that `size` bytes are; None if blocks are not counted."""
@@ -174,9 +198,9 @@ class Statistics:
 
     def _tell_sums(self) -> None:
         for counts in self.routes:
-            if counts.activity and self._wants(PacketType.ACTIVITY):
-                self.send(Activity(counts.name, counts.activity))
-            counts.activity = 0
+            activity = counts.take_activity()
+            if activity and self._wants(PacketType.ACTIVITY):
+                self.send(Activity(counts.name, activity))
         requests, self._requests = self._counters.requests_received - self._requests, self._counters.requests_received
         if requests and self._wants(PacketType.COUNTS):
             self.send(Counts(requests))
@@ -185,7 +209,7 @@ class Statistics:
         duration_ms = round((now_s - self._reported_at_s) * 1000)
         self._reported_at_s = now_s
         for report in self.routes.reports(duration_ms):
-            if self.wants_reports:
+            if self._sends_reports:
                 self.send(report)
 
 

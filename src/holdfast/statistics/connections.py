@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from holdfast.statistics.routes import RouteCounts
+from holdfast.statistics.routes import Mode, RouteCounts
 from holdfast.wire.statistics import Connection, ConnectionGone, ConnectionType
 
 NAMED_PER_BEAT = 500
@@ -34,10 +34,11 @@ class Presence:
 
     Attributes:
         id: None while nobody may have seen one.
+        mode: what its client is held by; None while it is not.
         slot: where in the ring it is; None for nowhere.
     """
 
-    __slots__ = ("id", "is_tls", "peer", "route", "slot", "started", "type")
+    __slots__ = ("id", "is_tls", "mode", "peer", "route", "slot", "started", "type")
 
     def __init__(
         self, route: RouteCounts, started: int, type: ConnectionType, peer: Peer, is_tls: bool, id: str | None = None
@@ -48,6 +49,7 @@ class Presence:
         self.peer = peer
         self.is_tls = is_tls
         self.id = id
+        self.mode: Mode | None = None
         self.slot: int | None = None
 
 
@@ -93,16 +95,31 @@ class Connections:
         if presence.slot is None:
             presence.slot = self._hand
             self._ring[self._hand].add(presence)
+            presence.route.websockets += presence.type is ConnectionType.WEBSOCKET
         if presence.id is not None:
             self._named[presence.id] = presence
         if self.is_wanted:
             self._name(presence)
 
+    def hold(self, presence: Presence, mode: Mode) -> None:
+        """The client of a connection is held from now on."""
+        presence.mode = mode
+        presence.route.holds[mode] += 1
+        presence.route.holds_opened[mode] += 1
+
+    def release(self, presence: Presence) -> None:
+        """The client is not held any more; if it was."""
+        if presence.mode is not None:
+            presence.route.holds[presence.mode] -= 1
+            presence.mode = None
+
     def end(self, presence: Presence) -> None:
         """A connection is gone."""
+        self.release(presence)
         if presence.slot is not None:
             self._ring[presence.slot].discard(presence)
             presence.slot = None
+            presence.route.websockets -= presence.type is ConnectionType.WEBSOCKET
         presence.route.end(presence.started)
         if presence.id is not None:
             self._named.pop(presence.id, None)

@@ -119,6 +119,17 @@ class Traffic:
     messages_received: int = 0
     messages_sent: int = 0
 
+    def since(self, earlier: Traffic) -> Traffic:
+        """What came to these sums after they were `earlier`."""
+        return Traffic(
+            self.header_bytes_received - earlier.header_bytes_received,
+            self.header_bytes_sent - earlier.header_bytes_sent,
+            self.content_bytes_received - earlier.content_bytes_received,
+            self.content_bytes_sent - earlier.content_bytes_sent,
+            self.messages_received - earlier.messages_received,
+            self.messages_sent - earlier.messages_sent,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:

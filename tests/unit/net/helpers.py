@@ -204,6 +204,7 @@ class Stage:
         await eventually(lambda: self.edge.open_connections == 0, "no connection is open")
         await eventually(lambda: self.runtime.task_count == 0, "no task is left")
         assert not self.edge.connections and not self.lot
+        assert self.lot is None or not self.lot.slow
 
     async def close(self) -> None:
         """Make everybody leave."""

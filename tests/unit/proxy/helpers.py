@@ -9,7 +9,8 @@ import selectors
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ParamSpec
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ParamSpec, cast
 
 from tests.unit.push.helpers import HTTP10, REQUEST, ROUTE, Client, make_instruct
 
@@ -38,6 +39,7 @@ from holdfast.push.updates import Updates
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.table import RouteTable
 from holdfast.routing.uri import parse_client_uri
+from holdfast.statistics.collector import Statistics
 from holdfast.wire.headers import Headers
 
 if TYPE_CHECKING:
@@ -194,7 +196,7 @@ def make_context(
         pool=pool or unused,
         parking=None,
         outbox_limits=unused,
-        holds=holds or unused,
+        holds=holds or cast(HoldContext, SimpleNamespace(statistics=Statistics())),
         plans=PlanTable(20),
         verifier=None,
         request_log=unused,

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.unit.net.helpers import Peer, Stage, eventually, get, ok, settle, staged
 from tests.unit.routing.helpers import make_rule
 
@@ -160,6 +161,33 @@ async def test_a_whole_answer_is_relayed_without_a_task() -> None:
         await backend.send(ok(b"hello"))
         await client.expect(ok(b"hello"))
         assert proxy.is_over and proxy.log.outcomes == ["response"]
+
+
+async def test_how_long_the_backend_took_is_of_no_interest_without_metrics() -> None:
+    async with proxy_stage() as proxy:
+        await proxy.warm_up()
+        (counts,) = proxy.holds.statistics.routes
+        assert counts.requests == 1
+        assert counts.backend_latency_s.cumulative()[-1] == 0
+
+
+@pytest.mark.parametrize("size", [5, None])
+async def test_how_long_the_backend_took(size: int | None) -> None:
+    """Once a request, whether or not its answer comes at once."""
+    answer = ok(b"hello")
+    async with proxy_stage() as proxy:
+        proxy.holds.statistics.export()
+        client, backend = await proxy.ask_again()
+        proxy.stage.skip(3)
+        await backend.send(answer[:size])
+        await eventually(lambda: not proxy.is_short, "it has come")
+        await backend.send(answer[len(answer) if size is None else size :])
+        await client.expect(answer)
+        await eventually(lambda: proxy.is_over, "ended")
+        (counts,) = proxy.holds.statistics.routes
+        assert counts.backend_latency_s.cumulative()[-1] == 2
+        assert 3 <= counts.backend_latency_s.sum < 4
+        assert counts.server.content_bytes_received == len(b"first" + b"hello")
 
 
 async def test_a_request_with_its_body() -> None:

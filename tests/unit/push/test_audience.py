@@ -5,15 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from tests.unit.push.helpers import HTTP10, World, answer, both, close, hint, keep_alive, make_item, message, text
+from tests.unit.push.helpers import (
+    HTTP10,
+    HTTP11,
+    REQUEST,
+    FakeOutlet,
+    World,
+    answer,
+    both,
+    close,
+    hint,
+    keep_alive,
+    make_instruct,
+    make_item,
+    message,
+    text,
+)
 
 from holdfast.grip.item import Action, Item, MessageFormat, ResponseFormat, StreamFormat
+from holdfast.grip.values import HoldMode
 from holdfast.push.audience import Share, audience_of
 from holdfast.push.channels import Channel
 from holdfast.push.plan import RouteTerms
+from holdfast.push.response_hold import ResponseHold
+from holdfast.push.stream_hold import StreamHold
 from holdfast.statistics.collector import PacketType
 from holdfast.statistics.connections import Presence
-from holdfast.statistics.routes import RouteCounts
+from holdfast.statistics.routes import Drop, Mode, RouteCounts
 from holdfast.wire.statistics import ConnectionType, Message, Packet, SubscriptionMode, Transport
 
 NAMED = RouteTerms(key="one")
@@ -123,8 +141,8 @@ class TestMessages:
         world.deliver(whole("c"))
         formats = ("http-response", "http-stream", "ws-message")
         assert told_of.messages == [(name, None, 1, None) for name in formats]
-        assert told_of.counts().sent == 5
-        assert told_of.counts("one").sent == 0  # nobody has told of the route, so all is one
+        assert (told_of.counts().sent, told_of.counts("one").sent) == (4, 1)
+        assert told_of.counts().drops[Drop.MESSAGE_HWM] == told_of.world.counters.drops_message_hwm == 2
 
 
 class TestReceived:
@@ -169,10 +187,33 @@ class TestAttempts:
         world = World()
         world.poll("c", route=NAMED)
         world.socket("c")
+        world.stream("c")
+        world.stream("c", keep_alive=keep_alive(b"x", 20))  # a plan of its own
         channel = world.registry.find("c")
         assert channel is not None
-        assert audience_of(channel, has_named_routes=True) == {"one": Share(responses=1), "": Share(sockets=1)}
-        assert audience_of(channel, has_named_routes=False) == {"": Share(responses=1, sockets=1)}
+        assert audience_of(channel) == {"one": Share(responses=1), "": Share(streams=2, sockets=1)}
+
+    def test_an_audience_of_one_route(self) -> None:
+        world = World()
+        for _ in range(2):
+            world.stream("c", route=NAMED)
+        channel = world.registry.find("c")
+        assert channel is not None
+        assert audience_of(channel) == {channel.route_key: Share(streams=2)} == {"one": Share(streams=2)}
+        other = world.poll("c")
+        assert audience_of(channel) == {"one": Share(streams=2), "": Share(responses=1)}
+        other.leave()
+        world.stream("c", route=NAMED)
+        assert channel.route_key is None  # it is known again when everybody has left
+        assert audience_of(channel) == {"one": Share(streams=3)}
+
+    def test_a_channel_that_lingers_takes_the_next_route(self) -> None:
+        world = World(linger_s=10)
+        world.poll("c").leave()
+        channel = world.registry.find("c")
+        assert channel is not None
+        world.poll("c", route=NAMED)
+        assert channel.route_key == "one"
 
 
 class Client:
@@ -186,6 +227,36 @@ def attach(world: World, hold: object) -> Presence:
     world.statistics.connections.begin(presence)
     hold.presence = presence  # type: ignore[attr-defined]  # both kinds of hold that have one
     return presence
+
+
+def make_poll(world: World) -> ResponseHold:
+    return ResponseHold(world.context, world.plan(make_instruct(HoldMode.RESPONSE, "c")), HTTP11, REQUEST)
+
+
+def open_known(world: World, hold: StreamHold | ResponseHold) -> None:
+    """Open a hold whose connection the statistics know."""
+    attach(world, hold)
+    assert not world.statistics.routes.unnamed.holds[Mode.RESPONSE]
+    hold.open(FakeOutlet())
+
+
+class TestModes:
+    def test_from_open_to_end(self) -> None:
+        world = World()
+        counts = world.statistics.routes.unnamed
+        open_known(world, StreamHold(world.context, world.plan(make_instruct(HoldMode.STREAM, "c")), HTTP11))
+        open_known(world, make_poll(world))
+        assert (counts.holds[Mode.STREAM], counts.holds[Mode.RESPONSE]) == (1, 1)
+        world.deliver(both("c", "x"), close("c"))
+        assert not any(counts.holds)
+        assert sum(counts.holds_opened) == world.counters.holds_opened == 2
+
+    def test_a_long_poll_that_asks_again_is_not_held_meanwhile(self) -> None:
+        world = World()
+        open_known(world, make_poll(world))
+        world.deliver(hint("c"))
+        counts = world.statistics.routes.unnamed
+        assert (counts.holds[Mode.RESPONSE], counts.holds_opened[Mode.RESPONSE], counts.connections) == (0, 1, 1)
 
 
 class TestConnections:

@@ -206,6 +206,79 @@ class TestReceipts:
         assert client.content == "x"
 
 
+class TestLatency:
+    """One observation for each item and channel, when the last of its writes is made."""
+
+    @staticmethod
+    def observed(world: World) -> tuple[int, float]:
+        """How many there were, and their sum."""
+        histogram = world.statistics.publish_latency_s
+        return histogram.cumulative()[-1], histogram.sum
+
+    def test_is_not_looked_at_unless_it_is_exported(self) -> None:
+        world = World()
+        world.stream("c")
+        world.deliver(text("c", "x"))
+        assert self.observed(world) == (0, 0)
+
+    def test_by_item_and_not_by_receiver(self) -> None:
+        world = World(slice_writes=2)
+        world.statistics.export()
+        for _ in range(5):
+            world.stream("c")
+        world.publish(text("c", "x"), text("nobody", "x"), text("c", "y"))
+        for expected in (0, 0, 2):
+            world.now_s += 1
+            world.run_turn()
+            assert self.observed(world)[0] == expected
+        assert self.observed(world) == (2, 6)
+
+    def test_a_run_that_others_joined(self) -> None:
+        world = World()
+        world.statistics.export()
+        world.stream("c")
+        world.publish(text("c", "x"))
+        world.now_s += 1
+        world.publish(text("c", "y"))
+        world.now_s += 1
+        world.run()
+        assert self.observed(world) == (2, 3)
+
+    def test_an_item_that_was_held_back_begins_when_it_is_let_go(self) -> None:
+        world = World()
+        world.statistics.export()
+        world.stream("c")
+        world.deliver(text("c", "1", item_id="1"))
+        world.publish(text("c", "3", item_id="3", prev_id="2"))
+        world.now_s += 2
+        world.publish(text("c", "2", item_id="2", prev_id="1"))
+        world.now_s += 1
+        world.run()
+        assert self.observed(world) == (3, 2)
+
+    def test_under_a_rate_until_the_last_has_had_its_turn(self) -> None:
+        """Whoever has left has a turn that costs nothing, and may be the last."""
+        world = World(rate=1)
+        world.statistics.export()
+        clients = [world.stream("c") for _ in range(3)]
+        world.publish(text("c", "x"))
+        clients[0].leave()
+        world.pass_time(0.5)
+        assert self.observed(world) == (0, 0)
+        world.pass_time(10)
+        count, seconds = self.observed(world)
+        assert count == 1
+        assert 1 <= seconds <= 2
+        assert sum(len(client.writes) for client in clients) == 2
+
+    def test_under_a_rate_with_nobody_left(self) -> None:
+        world = World(rate=1)
+        world.statistics.export()
+        world.poll("c")
+        world.deliver(text("c", "x"))
+        assert self.observed(world) == (1, 0)
+
+
 class TestSettled:
     """`on_settled` comes once, when every receipt is final."""
 

@@ -20,6 +20,7 @@ from holdfast.grip.item import Item, parse_item
 from holdfast.grip.values import NO_META
 from holdfast.push.last_ids import LastIds
 from holdfast.push.sequencer import MAX_BUFFERED_PER_CHANNEL, Outcome, Sequencer
+from holdfast.statistics.histogram import Histogram
 
 DELIVER, BUFFERED, DUPLICATE = Outcome.DELIVER, Outcome.BUFFERED, Outcome.DUPLICATE
 CONFLICT, FULL = Outcome.CONFLICT, Outcome.FULL
@@ -629,3 +630,23 @@ def test_whatever_the_order_of_arrival_each_leaves_once_in_order(data: st.DataOb
     assert [item.id for item in left] == [str(number) for number in range(30)]
     assert talk.sequencer.buffered == 0
     assert talk.counters.items_duplicate == len(repeats)
+
+
+def test_how_long_items_waited() -> None:
+    """Whether the item before came in time or not; not those that were lost."""
+    talk = Talk()
+    histogram = Histogram((1, WAIT_S))
+    talk.sequencer = Sequencer(
+        talk.last_ids, id_cache_ttl_s=0, message_wait_s=WAIT_S, counters=talk.counters, held_back_s=histogram
+    )
+    talk.publish("1", "3<2")
+    talk.now_s += 0.5
+    talk.publish("2<1")
+    assert histogram.cumulative() == [1, 1, 1]
+    talk.publish("9<8", "7<6")
+    talk.now_s += WAIT_S
+    assert talk.release() == "9<8 7<6"
+    assert (histogram.cumulative(), histogram.sum) == ([1, 3, 3], 0.5 + 2 * WAIT_S)
+    talk.publish("19<18")
+    talk.sequencer.forget_channel("c")
+    assert histogram.cumulative() == [1, 3, 3]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from holdfast.counters import Counters
 from holdfast.statistics.collector import PacketType, Statistics, Terms
 from holdfast.statistics.connections import Presence
+from holdfast.statistics.routes import Drop
 from holdfast.timers import TimerWheel
 from holdfast.wire.statistics import (
     Activity,
@@ -127,6 +128,41 @@ class TestReports:
         world.now_s += 130
         world.wheel.advance(world.now_s)
         assert world.statistics.routes.unnamed.minutes == 3
+
+
+class TestExport:
+    """The metrics door wants sums and durations, but no packets."""
+
+    def test_goes_on_whatever_others_want(self) -> None:
+        world = World(PacketType.REPORT)
+        world.statistics.export()
+        world.statistics.want([PacketType.REPORT], -1)
+        assert world.statistics.wants_reports
+        assert world.statistics.is_exported
+        world.begin("r")
+        assert world.wait(10) == []
+
+    def test_nothing_is_exported_by_itself(self) -> None:
+        world = World(*PacketType)
+        assert not world.statistics.is_exported
+
+    def test_by_format(self) -> None:
+        world = World()
+        for number, transport in enumerate(Transport, 1):
+            world.statistics.sent("r", transport, number, 10, None)
+        counts = world.statistics.routes.find("r")
+        assert (counts.sent, counts.http_response_sent, counts.ws_message_sent) == (6, 1, 3)
+
+    def test_losses(self) -> None:
+        world = World()
+        world.statistics.lost("r", Drop.QUEUE_FULL)
+        world.statistics.lost("r", Drop.QUEUE_FULL, 2)
+        assert world.statistics.routes.find("r").drops == [0, 0, 0, 3]
+
+    def test_backends(self) -> None:
+        world = World()
+        world.statistics.backend_answered("r", 0.5)
+        assert world.statistics.routes.find("r").backend_latency_s.sum == 0.5
 
 
 class TestConnections:

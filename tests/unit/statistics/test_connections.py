@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdfast.statistics.connections import NAMED_PER_BEAT, Connections, Presence
-from holdfast.statistics.routes import RouteCounts, SecondHand
+from holdfast.statistics.routes import Mode, RouteCounts, SecondHand
 from holdfast.wire.statistics import Connection, ConnectionGone, ConnectionType
 
 
@@ -22,8 +22,12 @@ class Office:
         self.connections.is_wanted = is_wanted
         self.now_s = 0
 
-    def begin(self, connection_id: str | None = None, address: str = "10.0.0.1") -> Presence:
-        kind = ConnectionType.HTTP
+    def begin(
+        self,
+        connection_id: str | None = None,
+        address: str = "10.0.0.1",
+        kind: ConnectionType = ConnectionType.HTTP,
+    ) -> Presence:
         presence = Presence(self.route, self.route.begin(), kind, Client(address), is_tls=False, id=connection_id)
         self.connections.begin(presence)
         return presence
@@ -154,3 +158,28 @@ class TestAgain:
         assert len(office.wait(5)) == NAMED_PER_BEAT
         office.connections.name_due()
         assert len(office.said) == NAMED_PER_BEAT + 1
+
+
+def test_how_many_are_websockets() -> None:
+    office = Office(is_wanted=False)
+    office.begin()
+    websocket = office.begin(kind=ConnectionType.WEBSOCKET)
+    office.connections.begin(websocket)  # handed over
+    assert (office.route.connections, office.route.websockets) == (2, 1)
+    office.connections.end(websocket)
+    assert (office.route.connections, office.route.websockets) == (1, 0)
+
+
+def test_what_holds_the_clients() -> None:
+    office = Office(is_wanted=False)
+    one, two = office.begin(), office.begin()
+    office.connections.hold(one, Mode.STREAM)
+    office.connections.hold(two, Mode.RESPONSE)
+    office.connections.release(two)
+    office.connections.release(two)
+    office.connections.hold(two, Mode.RESPONSE)
+    assert (office.route.holds[Mode.STREAM], office.route.holds[Mode.RESPONSE]) == (1, 1)
+    office.connections.end(one)
+    office.connections.end(two)
+    assert not any(office.route.holds)
+    assert (office.route.holds_opened[Mode.STREAM], office.route.holds_opened[Mode.RESPONSE]) == (1, 2)

@@ -26,7 +26,7 @@ class TestConnections:
         counts = make_counts()
         ends = [counts.begin() for _ in range(3)]
         counts.end(ends[0])
-        assert (counts.connections, counts.activity) == (2, 3)
+        assert (counts.connections, counts.requests) == (2, 3)
         assert reported(counts).connections == 3
         assert reported(counts).connections == 2  # nobody came or left since
         counts.end(ends[1])
@@ -52,11 +52,20 @@ class TestConnections:
         assert reported(counts).minutes == 1
         counts.end(later)
         pass_time(routes, 150, 300)
-        assert counts.minutes == 0
+        assert reported(counts).minutes == 0
+
+
+def test_activity_is_taken_once() -> None:
+    counts = make_counts()
+    counts.begin()
+    counts.activity += 2
+    assert [counts.take_activity(), counts.take_activity()] == [3, 0]
+    counts.begin()
+    assert (counts.take_activity(), counts.requests) == (1, 2)
 
 
 class TestReports:
-    def test_everything_begins_anew(self) -> None:
+    def test_what_came_since_the_last_one(self) -> None:
         counts = make_counts()
         counts.received, counts.sent, counts.http_response_sent = 5, 4, 3
         counts.blocks_received, counts.blocks_sent = 2, 1
@@ -82,6 +91,7 @@ class TestReports:
         )
         report = reported(counts)
         assert (report.received, report.blocks_received, report.client) == (0, None, Traffic())
+        assert (counts.received, counts.client.value()) == (5, Traffic(1, 2, 3, 4, 5, 6))  # all of it
 
     def test_one_report_of_nothing_and_then_none(self) -> None:
         counts = make_counts()
@@ -103,10 +113,8 @@ class TestRoutes:
     def test_by_name(self) -> None:
         routes = Routes()
         assert routes.find("") is routes.unnamed
-        assert not routes.has_names
         one = routes.find("one")
         assert routes.find("one") is one
-        assert routes.has_names
         assert [counts.name for counts in routes] == [None, "one"]
 
     def test_what_is_not_used_is_forgotten(self) -> None:
@@ -119,3 +127,18 @@ class TestRoutes:
         assert [counts.name for counts in routes] == [None, "one", "two"]
         assert [report.route for report in routes.reports(1)] == ["one", "two"]
         assert [counts.name for counts in routes] == [None, "two"]
+
+    def test_a_configured_route_is_not_forgotten(self) -> None:
+        routes = Routes()
+        routes.configure(["one"])
+        one, two = routes.find("one"), routes.find("two")
+        two.begin()
+        routes.configure(iter(["two"]))
+        one.begin()
+        routes.forget_unused()
+        assert [counts.name for counts in routes] == [None, "one", "two"]
+        one.end(0)
+        two.end(0)
+        routes.forget_unused()
+        assert [counts.name for counts in routes] == [None, "two"]
+        assert routes.find("two") is two

@@ -130,3 +130,7 @@ def test_any_text_comes_through(channel: str, item_id: str) -> None:
     assert isinstance(fields, dict)
     assert (json["channel"], json["item-id"]) == (channel, item_id)
     assert (fields[b"channel"], fields[b"item-id"]) == (channel.encode(), item_id.encode())
+
+
+def test_the_difference_of_two_sums() -> None:
+    assert Traffic(11, 12, 13, 14, 15, 16).since(Traffic(1, 3, 5, 7, 9, 11)) == Traffic(10, 9, 8, 7, 6, 5)
