@@ -22,6 +22,8 @@ from holdfast.config.resolve import InvalidConfig
 from holdfast.errors import ConfigError
 
 PROG = "holdfast"
+NOTIFY_VARIABLE = "NOTIFY_SOCKET"
+"""Where systemd and others like it want to be told when the server is ready: sd_notify(3)."""
 
 _DESCRIPTION = "A reverse proxy that adds realtime push to any HTTP backend, speaking the GRIP protocol."
 _EPILOG = """\
@@ -102,6 +104,7 @@ def _serve(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             loaded,
             route_lines=None if arguments.route is None else tuple(arguments.route),
             log_file=None if arguments.logfile is None else Path(arguments.logfile),
+            notify_socket=environ.get(NOTIFY_VARIABLE),
         )
     )
 

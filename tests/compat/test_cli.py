@@ -105,6 +105,22 @@ class TestFlags:
         assert log.read_text().startswith("earlier\n")
         assert "started" not in proxy.log()
 
+    def test_logfile_rotation(self, prepare: Prepare) -> None:
+        """routes spec §2.8: after SIGHUP the log goes to a new file of that name, not to the renamed one."""
+        proxy = prepare("--logfile=to-file")
+        log, renamed = proxy.directory / "to-file", proxy.directory / "to-file.1"
+        proxy.start(wait=False)
+        eventually(lambda: is_open(proxy.port) and is_open(proxy.control_port), "both ports")
+        eventually(lambda: answers(proxy.port), "an answer")
+        log.rename(renamed)
+        proxy.send_signal(signal.SIGHUP)
+        eventually(log.exists, "the new file")
+        eventually(lambda: "routes loaded" in log.read_text(), "the log of the reload in the new file")
+        before = renamed.read_text()
+        fetch(proxy.port, "/rotated")
+        eventually(lambda: "/rotated" in log.read_text(), "the log of a request in the new file")
+        assert renamed.read_text() == before
+
     @pytest.mark.parametrize(
         ("argument", "shown", "hidden"),
         [
