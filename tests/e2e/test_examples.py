@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.harness.client import fetch
 from tests.harness.ports import free_port, is_open
-from tests.harness.proxy import PROJECT
+from tests.harness.proxy import PROJECT, ProxyConfig, ProxyUnderTest, PushpinDriver
 from tests.harness.publish import publish_ok, stream_item
 from tests.harness.timing import eventually, scaled
 
@@ -138,3 +138,33 @@ def test_debians_files_as_they_are(place: Place, start: Start) -> None:
     assert is_open(place.pull_port)
     assert (place.directory / "run" / "pushpin-stats").is_socket()
     assert place.complaints() == []
+
+
+@needs_pushpin
+def test_beside_pushpin(place: Place) -> None:
+    """A trial as docs/deploy.md has it: one configuration, two programs; `--id` and `--port` keep them apart."""
+    stats = {"stats_spec": "ipc://{rundir}/{ipc_prefix}stats"}
+    pushpin = ProxyUnderTest(ProxyConfig(["* test"], {"handler": stats}), PushpinDriver())
+    holdfast = None
+    try:
+        pushpin.start(wait=False)
+        eventually(lambda: is_open(pushpin.port) and is_open(pushpin.control_port), "Pushpin", 15)
+        port = free_port()
+        arguments = ("--id", "1", "--port", f"127.0.0.1:{port}")
+        holdfast = subprocess.Popen(
+            place.command("--config", pushpin.directory / "pushpin.conf", *arguments),
+            cwd=place.directory,
+            env={**os.environ, "PYTHONPATH": str(PROJECT / "src"), "HOLDFAST_GLOBAL_RUNDIR": str(place.directory)},
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        eventually(lambda: is_open(port) and is_open(pushpin.control_port + 10), "Holdfast", 10)
+        assert (place.directory / "p1-stats").is_socket()
+        assert fetch(port, "/").text == "Hello from the Pushpin test handler!\n"
+        publish_ok(pushpin.control_port + 10, stream_item("nobody", "x"))
+        publish_ok(pushpin.control_port, stream_item("nobody", "x"))
+    finally:
+        if holdfast is not None:
+            holdfast.terminate()
+            holdfast.wait(scaled(8))
+        pushpin.stop()
