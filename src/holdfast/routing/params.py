@@ -6,7 +6,11 @@ and `targets.py`, and which of these have no machinery in `parse.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+
+from holdfast.routing.lines import Section
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ TARGET_FORMS = (
     TargetForm("test", "The built-in test backend, which says hello."),
 )
 
-CONDITION_PARAMETERS = (
+CONDITION_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("proto", "`http` or `ws`", "Only requests of that kind.", "both"),
     Parameter("ssl", "`yes` or `no`", "Only clients that came by TLS, or only those that did not.", "both"),
     Parameter(
@@ -98,7 +102,7 @@ CONDITION_PARAMETERS = (
     Parameter("log_level", "number", "How much to log about this route."),
 )
 
-TARGET_PARAMETERS = (
+TARGET_PARAMETERS: tuple[Parameter, ...] = (
     Parameter("ssl", "", "Connect by TLS."),
     Parameter("insecure", "", "Do not verify the certificate."),
     Parameter("trust_connect_host", "", "Verify the certificate against the target's host instead of the URI's."),
@@ -113,3 +117,25 @@ TARGET_PARAMETERS = (
     Parameter("one_event", "", "With `over_http`, one event a request."),
     Parameter("ipc_file_mode", "octal file mode", "Mode of the socket files of an `ipc://` target.", "the system's"),
 )
+
+
+def unknown_parameters(sections: Sequence[Section]) -> Iterator[str]:
+    """What a line says that means nothing, one sentence each; the parser ignores it as Pushpin does."""
+    for position, section in enumerate(sections):
+        parameters, others = CONDITION_PARAMETERS, TARGET_PARAMETERS
+        if position > 0:
+            parameters, others = others, parameters
+        for name, _ in section.props:
+            if name not in _names(parameters):
+                yield f"unknown parameter {name} is ignored{_suggest(name, parameters, others, position)}"
+
+
+def _suggest(name: str, parameters: Iterable[Parameter], others: Iterable[Parameter], position: int) -> str:
+    if name in _names(others):
+        return f"; it belongs after the {'host' if position else 'target'}"
+    close = get_close_matches(name, _names(parameters), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _names(parameters: Iterable[Parameter]) -> list[str]:
+    return [parameter.name for parameter in parameters]

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 import holdfast.routing
-from holdfast.routing.params import CONDITION_PARAMETERS, TARGET_FORMS, TARGET_PARAMETERS, Parameter
+from holdfast.routing.lines import parse_line
+from holdfast.routing.params import (
+    CONDITION_PARAMETERS,
+    TARGET_FORMS,
+    TARGET_PARAMETERS,
+    Parameter,
+    unknown_parameters,
+)
 from holdfast.routing.parse import UNSUPPORTED_CONDITION_PROPS, UNSUPPORTED_TARGET_PROPS
 
 ALL = (*CONDITION_PARAMETERS, *TARGET_PARAMETERS)
@@ -64,3 +71,20 @@ def test_names_are_unique(parameters: tuple[Parameter, ...]) -> None:
 @pytest.mark.parametrize("text", [entry.help for entry in (*ALL, *TARGET_FORMS)])
 def test_help_is_a_sentence(text: str) -> None:
     assert re.fullmatch(r"[A-Z`].*\.", text)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("a.com,path_beg=/x,header=A:b h:80,ssl,over_http", []),
+        ("a.com,path_begin=/x h:80", ["unknown parameter path_begin is ignored; did you mean path_beg?"]),
+        ("a.com,over_http h:80", ["unknown parameter over_http is ignored; it belongs after the target"]),
+        ("a.com h:80,debug", ["unknown parameter debug is ignored; it belongs after the host"]),
+        ("a.com,zzz=1 h:80 i:80,over-http", [
+            "unknown parameter zzz is ignored",
+            "unknown parameter over-http is ignored; did you mean over_http?",
+        ]),
+    ],
+)  # fmt: skip
+def test_unknown_parameters(line: str, expected: list[str]) -> None:
+    assert list(unknown_parameters(parse_line(line) or [])) == expected
