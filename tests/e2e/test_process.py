@@ -16,7 +16,7 @@ import pytest
 from tests.harness.backend import Framing, Reply, ScriptedBackend
 from tests.harness.client import Connect, RawClient, fetch
 from tests.harness.ports import free_port, is_open
-from tests.harness.proxy import HoldfastDriver, Launch, ProxyConfig, ProxyUnderTest
+from tests.harness.proxy import HoldfastDriver, Launch, ProxyConfig, ProxyUnderTest, Settings
 from tests.harness.timing import eventually, scaled
 
 STOP_SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -209,3 +209,25 @@ class TestFullDisk:
             assert proxy.wait_exit() == 0
         finally:
             proxy.stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "text"),
+    [
+        ({}, ["--logfile=/no/such/directory/log"], "cannot open log file /no/such/directory/log: No such file or dir"),
+        ({"proxy": {"sig_key": "file:/no/such/key"}}, [], "proxy/sig_key"),
+        ({"handler": {"push_in_spec": "tcp://127.0.0.1:x"}}, [], "cannot bind tcp://127.0.0.1:x"),
+        ({"runner": {"client_maxconn": "many"}}, [], "runner/client_maxconn"),
+    ],
+    ids=["log file", "key", "address", "value"],
+)
+def test_what_cannot_start_ends_with_1(settings: Settings, arguments: list[str], text: str) -> None:
+    """routes-109: and says why, in words."""
+    proxy = ProxyUnderTest(ProxyConfig(["* test"], settings, arguments=arguments))
+    try:
+        proxy.start(wait=False)
+        assert proxy.wait_exit() == 1
+        assert text in proxy.log()
+        assert "Traceback" not in proxy.log()
+    finally:
+        proxy.stop()

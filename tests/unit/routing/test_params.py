@@ -68,7 +68,7 @@ def test_names_are_unique(parameters: tuple[Parameter, ...]) -> None:
     assert len(names(parameters)) == len(parameters)
 
 
-@pytest.mark.parametrize("text", [entry.help for entry in (*ALL, *TARGET_FORMS)])
+@pytest.mark.parametrize("text", [*(entry.help for entry in ALL), *(form.help for form in TARGET_FORMS)])
 def test_help_is_a_sentence(text: str) -> None:
     assert re.fullmatch(r"[A-Z`].*\.", text)
 
