@@ -29,8 +29,11 @@ import pytest
 from tests.harness.ports import free_port
 from tests.harness.timing import eventually, scaled
 
+from holdfast.config.table import variables
+
 PROJECT = Path(__file__).resolve().parents[1]
 README = PROJECT / "README.md"
+OTHER_VARIABLES = {"HOLDFAST_TEST_TIME_FACTOR", "HOLDFAST_TEST_PROXY", "HOLDFAST_SECTION_KEY"}
 DOCUMENTS = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").rglob("*.md"))]
 EXECUTED = [README, PROJECT / "docs" / "zeromq.md"]
 KINDS = {"demo", "serve", "backend", "follow", "talk", "run"}
@@ -195,6 +198,12 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_named_source_files_exist(document: Path) -> None:
     names = re.findall(r"`((?:src|tests|scripts|docs|benchmarks|changes)/[\w./-]+)`", document.read_text())
     assert not [name for name in names if not (PROJECT / name).exists()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_named_variables_set_something(document: Path) -> None:
+    names = re.findall(r"\bHOLDFAST_[A-Z_]*[A-Z]\b(?!_<)", document.read_text())
+    assert sorted(set(names) - set(variables()) - OTHER_VARIABLES) == []
 
 
 TOUR = PROJECT / "docs" / "tour.md"

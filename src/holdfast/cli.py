@@ -22,12 +22,15 @@ from holdfast.config.resolve import InvalidConfig
 from holdfast.errors import ConfigError
 
 PROG = "holdfast"
+NOTIFY_VARIABLE = "NOTIFY_SOCKET"
+"""Where systemd and others like it want to be told when the server is ready: sd_notify(3)."""
 
 _DESCRIPTION = "A reverse proxy that adds realtime push to any HTTP backend, speaking the GRIP protocol."
 _EPILOG = """\
 commands:
   holdfast publish CHANNEL [CONTENT]   publish to a running server
   holdfast check [URL]...              validate configuration and routes, explain where a URL goes
+  holdfast options [NAME]...           show what can be set, and what it means
   holdfast demo                        show a page that receives messages live
 
 Every setting of the file can also be given as environment variable HOLDFAST_SECTION_KEY.
@@ -57,6 +60,12 @@ def _check(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return cli_check.run(argv, f"{PROG} check", environ)
 
 
+def _options(argv: Sequence[str], _environ: Mapping[str, str]) -> int:
+    from holdfast import cli_options
+
+    return cli_options.run(argv, f"{PROG} options", all_parsers)
+
+
 def _demo(argv: Sequence[str], _environ: Mapping[str, str]) -> int:
     from holdfast.demo import main as demo
 
@@ -66,6 +75,7 @@ def _demo(argv: Sequence[str], _environ: Mapping[str, str]) -> int:
 _COMMANDS: Mapping[str, Callable[[Sequence[str], Mapping[str, str]], int]] = {
     "publish": _publish,
     "check": _check,
+    "options": _options,
     "demo": _demo,
 }
 
@@ -94,6 +104,7 @@ def _serve(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             loaded,
             route_lines=None if arguments.route is None else tuple(arguments.route),
             log_file=None if arguments.logfile is None else Path(arguments.logfile),
+            notify_socket=environ.get(NOTIFY_VARIABLE),
         )
     )
 
@@ -112,6 +123,20 @@ def make_parser() -> Parser:
     parser.add_argument("--route", metavar="LINE", action="append", help="add a route; replaces the routes file")
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     return parser
+
+
+def all_parsers() -> list[argparse.ArgumentParser]:
+    """The parsers of all command lines, the server's first."""
+    from holdfast import cli_check, cli_options, cli_publish
+    from holdfast.demo import main as demo
+
+    return [
+        make_parser(),
+        cli_publish.make_parser(f"{PROG} publish"),
+        cli_check.make_parser(f"{PROG} check"),
+        cli_options.make_parser(f"{PROG} options"),
+        demo.make_parser(),
+    ]
 
 
 def override_values(arguments: argparse.Namespace) -> dict[Key, str]:

@@ -11,9 +11,11 @@ from holdfast.cli_arguments import Parser, UsageError, report_usage_error
 from holdfast.config.derive import forward_policy, route_defaults, upstream_verifier
 from holdfast.config.load import Loaded, Overrides, load_settings
 from holdfast.config.resolve import InvalidConfig
-from holdfast.errors import ConfigError, WireError
+from holdfast.errors import ConfigError, RouteError, WireError
 from holdfast.routing.forward import ForwardPolicy, build_origin_request, connect_address, origin_authority
-from holdfast.routing.parse import ProblemKind, RouteProblem, parse_route_lines, parse_routes
+from holdfast.routing.lines import parse_line
+from holdfast.routing.params import unknown_parameters
+from holdfast.routing.parse import COMMAND_LINE_NAME, ProblemKind, RouteProblem, parse_route_lines, parse_routes
 from holdfast.routing.rules import Proto, Rule, Target, TargetKind
 from holdfast.routing.table import RouteTable
 from holdfast.routing.uri import ClientUri, parse_client_uri
@@ -122,14 +124,27 @@ def _check_routes(loaded: Loaded, route_lines: Sequence[str] | None) -> tuple[Ro
     if route_lines is not None:
         name = "command line"
         table, problems = parse_route_lines(route_lines, defaults)
+        unknown = [text for line in route_lines for text in _unknown_parameters(line, f"{COMMAND_LINE_NAME}:1")]
     else:
         name = str(loaded.routes_path)
-        table, problems = parse_routes(_read_routes(loaded), name, defaults)
+        text = _read_routes(loaded)
+        table, problems = parse_routes(text, name, defaults)
+        numbered = enumerate(text.split("\n"), 1)
+        unknown = [text for number, line in numbered for text in _unknown_parameters(line, f"{name}:{number}")]
     return table, Report(
         lines=(f"routes: {name}, {len(table)} {'entry' if len(table) == 1 else 'entries'}",),
-        warnings=tuple(str(problem) for problem in problems if not _is_dropped(problem)),
+        warnings=(*(str(problem) for problem in problems if not _is_dropped(problem)), *unknown),
         errors=tuple(str(problem) for problem in problems if _is_dropped(problem)),
     )
+
+
+def _unknown_parameters(line: str, place: str) -> list[str]:
+    """What a line says in vain; nothing about a line that is wrong altogether."""
+    try:
+        sections = parse_line(line.removesuffix("\r"))
+    except RouteError:
+        return []
+    return [f"{place}: {text}" for text in unknown_parameters(sections or [])]
 
 
 def _is_dropped(problem: RouteProblem) -> bool:

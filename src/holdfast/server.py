@@ -265,6 +265,7 @@ class Server:
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
             Gauge("zhttp_exchanges", "Exchanges with ZeroMQ backends", lambda: self._zhttp.exchange_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
+            Gauge("log_lines_lost", "Log lines that could not be written", lambda: self._proxy.request_log.lost_lines),
         ]
 
     def _recover(self) -> None:

@@ -11,6 +11,7 @@ import logging
 import resource
 import signal
 import sys
+import time
 from functools import partial
 
 import uvloop
@@ -18,6 +19,7 @@ import uvloop
 from holdfast.config.load import Start
 from holdfast.errors import ConfigError
 from holdfast.logs import LogSink, RequestLog, configure_logging
+from holdfast.net.notify import ServiceManager
 from holdfast.server import Server
 
 log = logging.getLogger("holdfast.supervisor")
@@ -67,13 +69,16 @@ async def _run(start: Start, sink: LogSink, max_files: int) -> int:
     await server.start()
     sink.on_first_line = partial(_flush_soon, loop, sink)
     stop = asyncio.Event()
-    _handle_signals(loop, server, sink, stop)
+    manager = ServiceManager(start.notify_socket)
+    _handle_signals(loop, server, sink, stop, manager)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     log.info("started")
+    manager.ready()
     await stop.wait()
     log.info("stopping...")
+    manager.stopping(settings.holdfast.stop_timeout)
     await server.stop()
     return 0
 
@@ -83,7 +88,9 @@ def _flush_soon(loop: asyncio.AbstractEventLoop, sink: LogSink) -> None:
     loop.call_soon(sink.flush)
 
 
-def _handle_signals(loop: asyncio.AbstractEventLoop, server: Server, sink: LogSink, stop: asyncio.Event) -> None:
+def _handle_signals(
+    loop: asyncio.AbstractEventLoop, server: Server, sink: LogSink, stop: asyncio.Event, manager: ServiceManager
+) -> None:
     """routes spec §2.8. A signal that was ignored when the process started stays ignored, as `nohup` wants it."""
 
     def terminate() -> None:
@@ -93,9 +100,11 @@ def _handle_signals(loop: asyncio.AbstractEventLoop, server: Server, sink: LogSi
 
     def reload() -> None:
         log.info("reloading")
+        manager.reloading(time.monotonic_ns() // 1000)
         if (failure := sink.reopen()) is not None:
             log.error("%s", failure)
         server.reload()
+        manager.ready()
 
     for number, handler in ((signal.SIGTERM, terminate), (signal.SIGINT, terminate), (signal.SIGHUP, reload)):
         if signal.getsignal(number) is not signal.SIG_IGN:

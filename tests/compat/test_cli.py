@@ -6,6 +6,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,20 +55,24 @@ def run_to_end(proxy: ProxyUnderTest) -> tuple[int, str]:
 
 class TestFlags:
     def test_id(self, prepare: Prepare) -> None:
-        """routes-107: the doors move by ten times the id, the client port stays."""
-        proxy = prepare("--id=3")
+        """routes-107: the doors move by ten times the id, the client port stays; sockets get a name of their own."""
+        proxy = prepare("--id=3", settings={"handler": {"stats_spec": "ipc://{rundir}/{ipc_prefix}stats"}})
         proxy.start(wait=False)
         eventually(lambda: is_open(proxy.control_port + 30), "the control door at its port plus 30")
         eventually(lambda: is_open(proxy.port), "the client port")
         assert not is_open(proxy.control_port)
+        eventually((proxy.directory / "run" / "p3-stats").is_socket, "the socket of statistics")
 
     def test_port_offset(self, prepare: Prepare) -> None:
-        """routes-106: in the file."""
-        proxy = prepare(settings={"global": {"port_offset": 10}})
+        """routes-106: all doors for publishers and operators move, the client port stays."""
+        doors = {name: free_port() for name in ("push_in_spec", "push_in_sub_specs", "command_spec")}
+        specs = {name: f"tcp://127.0.0.1:{port}" for name, port in doors.items()}
+        proxy = prepare(settings={"global": {"port_offset": 10}, "handler": specs})
         proxy.start(wait=False)
-        eventually(lambda: is_open(proxy.control_port + 10), "the control door at its port plus 10")
+        for name, port in {"push_in_http_port": proxy.control_port, **doors}.items():
+            eventually(partial(is_open, port + 10), f"{name} plus 10")
+            assert not is_open(port)
         eventually(lambda: is_open(proxy.port), "the client port")
-        assert not is_open(proxy.control_port)
 
     def test_port(self, prepare: Prepare) -> None:
         """routes-108: it replaces the ports of the file, and listens at that address only."""
@@ -104,6 +109,22 @@ class TestFlags:
         eventually(lambda: "started" in log.read_text(), "the log in the file")
         assert log.read_text().startswith("earlier\n")
         assert "started" not in proxy.log()
+
+    def test_logfile_rotation(self, prepare: Prepare) -> None:
+        """routes spec §2.8: after SIGHUP the log goes to a new file of that name, not to the renamed one."""
+        proxy = prepare("--logfile=to-file")
+        log, renamed = proxy.directory / "to-file", proxy.directory / "to-file.1"
+        proxy.start(wait=False)
+        eventually(lambda: is_open(proxy.port) and is_open(proxy.control_port), "both ports")
+        eventually(lambda: answers(proxy.port), "an answer")
+        log.rename(renamed)
+        proxy.send_signal(signal.SIGHUP)
+        eventually(log.exists, "the new file")
+        eventually(lambda: "routes loaded" in log.read_text(), "the log of the reload in the new file")
+        before = renamed.read_text()
+        fetch(proxy.port, "/rotated")
+        eventually(lambda: "/rotated" in log.read_text(), "the log of a request in the new file")
+        assert renamed.read_text() == before
 
     @pytest.mark.parametrize(
         ("argument", "shown", "hidden"),

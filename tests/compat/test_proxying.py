@@ -49,6 +49,7 @@ def proxy(
         f"* {target}",
         f"dead-then-good {dead} {target}",
         f"broken-then-good 127.0.0.1:{broken.port} {target}",
+        f"busy-then-good {target},host=first {target},host=second",
         f"dead {dead}",
         f"dead-debug,debug {dead} localhost:{dead_port}",
         f"own-list,path_beg=/abc {target}",
@@ -78,10 +79,11 @@ class TestFailover:
         assert len(broken.requests(path)) == 1
 
     def test_error_status_is_an_answer(self, stage: Stage) -> None:
-        """routes-26."""
+        """routes-26: no other target is asked."""
         path = stage.backend.serve(Reply(503, "Busy", body=b"later"))
-        response = fetch(stage.proxy.port, path)
+        response = fetch(stage.proxy.port, path, host="busy-then-good")
         assert (response.status, response.reason, response.text) == (503, "Busy", "later")
+        assert [request.header("Host") for request in stage.backend.requests(path)] == ["first"]
 
     def test_unresolvable_host_is_passed_over(self, launch_once: Launch, backend: ScriptedBackend) -> None:
         proxy = launch_once(f"* no-such-host.invalid:80 127.0.0.1:{backend.port}")

@@ -243,7 +243,7 @@ def test_truncated(
 
 
 class TestPublishCommand:
-    """grip-115: the ZeroMQ half; the HTTP half is in test_publish_command.py."""
+    """grip-115, routes-115: the ZeroMQ half; the HTTP half is in test_publish_command.py."""
 
     @staticmethod
     def run(spec: str, *arguments: str) -> tuple[int, str]:

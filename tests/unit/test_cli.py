@@ -156,7 +156,7 @@ def test_help_names_every_flag_and_command(capsys: pytest.CaptureFixture[str]) -
     assert cli.main(["-h"], {}) == 0
     text = capsys.readouterr().out
     flags = "--config --logfile --loglevel --verbose --merge-output --port --id --route --help --version"
-    assert [flag for flag in (*flags.split(), "publish", "check", "demo") if flag not in text] == []
+    assert [flag for flag in (*flags.split(), "publish", "check", "options", "demo") if flag not in text] == []
 
 
 def test_no_configuration_file(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> None:

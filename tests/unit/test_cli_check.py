@@ -202,3 +202,18 @@ def test_help(place: Place) -> None:
     code, out, err = place.check("-h")
     assert (code, err) == (0, [])
     assert out[0].startswith("usage: holdfast check ")
+
+
+def test_parameters_that_do_not_exist(place: Place) -> None:
+    """The server ignores them as Pushpin does; here they are named, of lines that work."""
+    place.write(CONFIG, '* h:80,over-http\r\na.com,zzz="\n')
+    code, _, err = place.check()
+    assert (code, err) == (
+        1,
+        [
+            "warning: routes:1: unknown parameter over-http is ignored; did you mean over_http?",
+            "error: routes:2: unterminated quoted section",
+        ],
+    )
+    code, _, err = place.check("--route", "* h:80,debug")
+    assert (code, err) == (0, ["warning: <route>:1: unknown parameter debug is ignored; it belongs after the host"])

@@ -86,7 +86,7 @@ def integer(minimum: int, maximum: int | None = None) -> Kind[int]:
             raise ValueError(f'"{text}" is not a whole number {limits}')
         return value
 
-    return _one("whole number", parse)
+    return _one(f"whole number {limits}", parse)
 
 
 def ports(what: str) -> Kind[tuple[Listen, ...]]:

@@ -65,11 +65,13 @@ class Start:
     Attributes:
         route_lines: routes that replace the routes file, None to read the file.
         log_file: file to append log lines to, None for standard output.
+        notify_socket: where a service manager wants to be told how things stand; None for nowhere.
     """
 
     loaded: Loaded
     route_lines: tuple[str, ...] | None = None
     log_file: Path | None = None
+    notify_socket: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

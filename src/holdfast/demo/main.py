@@ -26,7 +26,7 @@ def run(argv: Sequence[str]) -> int:
     Returns:
         The exit code of the process.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     clients, publishers = Listen(arguments.host, arguments.port), Listen(LOOPBACK, arguments.control_port)
     if (problem := _why_not(clients, "--port") or _why_not(publishers, "--control-port")) is not None:
         print(f"holdfast demo: {problem}", file=sys.stderr)
@@ -66,7 +66,8 @@ Ctrl-C ends it.
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="holdfast demo",
         description="Serve a page that shows an HTTP stream, server-sent events, a long poll and a WebSocket live.",

@@ -87,6 +87,11 @@ class RequestLog:
         self._timestamps = Timestamps(is_rfc3339=is_json)
         self._line = self._json_line if is_json else self._text_line
 
+    @property
+    def lost_lines(self) -> int:
+        """Lines of the whole log that could not be written, since the start."""
+        return self._sink.lost_lines
+
     def finished(self, record: RequestRecord) -> None:
         """Write the line of a request."""
         if self.is_enabled:

@@ -51,6 +51,10 @@ class RequestSocket:
         (spec,) = specs
         self._socket.bind(spec, ipc_file_mode)
 
+    def set_file_mode(self, ipc_file_mode: int | None) -> None:
+        """See `ZmqSocket.set_file_mode`."""
+        self._socket.set_file_mode(ipc_file_mode)
+
     def send(self, frame: bytes) -> bool:
         """Send a request; False if there is nobody who takes it now."""
         return self._socket.send([b"", frame])
@@ -118,6 +122,11 @@ class StreamSockets:
         """Listen at three specs, for PUSH, ROUTER and SUB. Raises ConfigError."""
         for socket, spec in zip((self._push, self._router, self._sub), specs, strict=True):
             socket.bind(spec, ipc_file_mode)
+
+    def set_file_mode(self, ipc_file_mode: int | None) -> None:
+        """See `ZmqSocket.set_file_mode`."""
+        for socket in (self._push, self._router, self._sub):
+            socket.set_file_mode(ipc_file_mode)
 
     def send_first(self, frame: bytes) -> bool:
         """Send the first packet of an exchange to some backend; False if there is none that takes it now."""

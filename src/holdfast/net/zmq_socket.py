@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -83,6 +84,7 @@ class ZmqSocket:
         self._is_scheduled = False
         self._is_paused = False
         self._files: list[_File] = []
+        self._file_mode: int | None = None
         self._fd = int(socket.getsockopt(zmq.FD))
         if on_message is not None:
             runtime.loop.add_reader(self._fd, self._on_ready)
@@ -106,14 +108,23 @@ class ZmqSocket:
                 os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
             self._socket.bind(spec)
             if path is not None:
+                made = os.stat(path)
+                self._files.append(_File(path, made.st_ino, stat.S_IMODE(made.st_mode)))
                 if ipc_file_mode is not None:
                     os.chmod(path, ipc_file_mode)
-                self._files.append(_File(path, os.stat(path).st_ino))
+                    self._file_mode = ipc_file_mode
         except zmq.ZMQError as exc:
             raise ConfigError(f"cannot bind {spec}: {zmq.strerror(exc.errno or 0)}") from exc
         except OSError as exc:
             raise ConfigError(f"cannot bind {spec}: {exc.strerror}") from exc
         self._schedule()
+
+    def set_file_mode(self, ipc_file_mode: int | None) -> None:
+        """Change the mode of the files of ipc addresses; None is what they were made with."""
+        if ipc_file_mode != self._file_mode:
+            self._file_mode = ipc_file_mode
+            for file in self._files:
+                file.change_mode(ipc_file_mode)
 
     def connect(self, spec: str) -> None:
         """Connect, now and whenever the connection is lost. Raises ConfigError for a spec that is none."""
@@ -212,8 +223,19 @@ class _File:
 
     path: str
     inode: int
+    mode: int
+
+    def change_mode(self, mode: int | None) -> None:
+        try:
+            if self._is_ours():
+                os.chmod(self.path, self.mode if mode is None else mode)
+        except OSError as exc:
+            log.warning("cannot change the mode of %s: %s", self.path, exc.strerror)
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):
-            if os.stat(self.path).st_ino == self.inode:
+            if self._is_ours():
                 os.unlink(self.path)
+
+    def _is_ours(self) -> bool:
+        return os.stat(self.path).st_ino == self.inode

@@ -46,9 +46,12 @@ class ZhttpBackends:
         """Listen for the backends of these rules, and of no others once those are idle."""
         self._wanted = _wanted_targets(rules)
         for specs, target in self._wanted.items():
-            if specs not in self._requests and specs not in self._streams:
+            service = self._requests.get(specs, self._streams.get(specs))
+            if service is None:
                 self._make(target)
                 self._unbound.add(specs)
+            else:
+                service.set_file_mode(target.ipc_file_mode)
         self._close_idle()
         self._bind(is_first=True)
 

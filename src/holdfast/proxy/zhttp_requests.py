@@ -57,6 +57,11 @@ class RequestService:
         bind_all(socket, specs, ipc_file_mode)
         self._socket = socket
 
+    def set_file_mode(self, ipc_file_mode: int | None) -> None:
+        """See `ZmqSocket.set_file_mode`."""
+        if self._socket is not None:
+            self._socket.set_file_mode(ipc_file_mode)
+
     def close(self) -> None:
         """Stop; whoever still waits for an answer goes on waiting, at most until its time is up."""
         if self._socket is not None:

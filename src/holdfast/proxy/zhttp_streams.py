@@ -70,6 +70,11 @@ class StreamService:
         bind_all(sockets, specs, ipc_file_mode)
         self._sockets = sockets
 
+    def set_file_mode(self, ipc_file_mode: int | None) -> None:
+        """See `ZmqSocket.set_file_mode`."""
+        if self._sockets is not None:
+            self._sockets.set_file_mode(ipc_file_mode)
+
     def close(self) -> None:
         """Stop; backends are told of exchanges that are not over."""
         for session in list(self._sessions.values()):

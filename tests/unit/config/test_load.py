@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from holdfast.config.given import Note
+from holdfast.config.ini import parse_ini
 from holdfast.config.listen import Listen
 from holdfast.config.load import SEARCH_PATHS, Loaded, Overrides, load_settings
+from holdfast.config.options import Status
+from holdfast.config.reference import is_internal
 from holdfast.config.settings import Settings
+from holdfast.config.table import OPTIONS
 from holdfast.errors import ConfigError
 
 DEBIAN = Path("/etc/pushpin/pushpin.conf")
@@ -274,3 +278,19 @@ def test_a_file_that_cannot_be_read(write: Write, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(ConfigError, match=r"^cannot read \S+/p\.conf: Permission denied$"):
         load(path)
+
+
+@pytest.mark.skipif(not DEBIAN.is_file(), reason="needs Debian's pushpin package")
+def test_every_line_of_the_installed_files_works_or_is_named() -> None:
+    """What is not supported is a socket between Pushpin's processes, or in the notes, or says what holds anyway."""
+    notes = " ".join(note.text for note in load(DEBIAN).notes)
+    values = {
+        key: value
+        for path in (DEBIAN, Path("/usr/lib/pushpin/internal.conf"))
+        for key, value in parse_ini(path.read_text(), str(path)).values.items()
+    }
+    assert len(values) > 70
+    for key, value in values.items():
+        option = OPTIONS[key]
+        is_default = option.kind.parse(value.items) == option.default(has_file=True)
+        assert option.status is Status.SUPPORTED or is_internal(option) or option.path in notes or is_default, option

@@ -166,3 +166,9 @@ def test_nothing_is_written_below_the_level() -> None:
     log.finished(full_record())
     assert not log.is_enabled
     assert sink.lines == []
+
+
+def test_lost_lines_are_those_of_the_sink() -> None:
+    sink = Lines()
+    sink.lost_lines = 3
+    assert RequestLog(sink).lost_lines == 3

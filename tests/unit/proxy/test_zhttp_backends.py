@@ -34,6 +34,39 @@ async def test_file_mode(tmp_path: Path) -> None:
         assert {os.stat(tmp_path / name).st_mode & 0o777 for name in files(stage)} == {0o600}
 
 
+def modes(stage: ZhttpStage) -> dict[str, int]:
+    return {name: os.stat(stage.directory / name).st_mode & 0o777 for name in files(stage)}
+
+
+async def test_file_mode_changed_by_a_reload(tmp_path: Path) -> None:
+    """It is that of the new rules; without one in them, what the system made of the files. Sockets stay as they are."""
+    async with zhttp_stage(tmp_path) as stage:
+        stage.apply("a.com zhttp/ipc://{0}/s zhttpreq/ipc://{0}/r")
+        made = modes(stage)
+        inodes = {name: os.stat(tmp_path / name).st_ino for name in made}
+        stage.apply("a.com zhttp/ipc://{0}/s,ipc_file_mode=600 zhttpreq/ipc://{0}/r,ipc_file_mode=640")
+        assert modes(stage) == {"s-out": 0o600, "s-out-stream": 0o600, "s-in": 0o600, "r": 0o640}
+        stage.apply("a.com zhttp/ipc://{0}/s,ipc_file_mode=660 zhttpreq/ipc://{0}/r")
+        assert modes(stage) == {"s-out": 0o660, "s-out-stream": 0o660, "s-in": 0o660, "r": made["r"]}
+        assert {name: os.stat(tmp_path / name).st_ino for name in made} == inodes
+
+
+async def test_file_mode_of_files_that_are_not_ours_any_more(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What nobody asks to be changed, or somebody else has made, is left alone; a file that is gone is said."""
+    async with zhttp_stage(tmp_path) as stage:
+        stage.apply("a.com zhttpreq/ipc://{0}/1,ipc_file_mode=600 zhttpreq/ipc://{0}/2 zhttpreq/ipc://{0}/3")
+        (tmp_path / "1").chmod(0o644)
+        (tmp_path / "other").touch(0o644)
+        (tmp_path / "other").rename(tmp_path / "2")
+        (tmp_path / "3").unlink()
+        stage.apply(
+            "a.com zhttpreq/ipc://{0}/1,ipc_file_mode=600 zhttpreq/ipc://{0}/2,ipc_file_mode=600 "
+            "zhttpreq/ipc://{0}/3,ipc_file_mode=600"
+        )
+        assert modes(stage) == {"1": 0o644, "2": 0o644}
+        assert f"cannot change the mode of {tmp_path}/3: No such file or directory" in caplog.text
+
+
 async def test_a_reload(tmp_path: Path) -> None:
     """New specs are bound, and those that nobody names any more are closed; what stays is not touched."""
     async with zhttp_stage(tmp_path) as stage:
