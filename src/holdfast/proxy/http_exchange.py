@@ -23,6 +23,7 @@ from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import RetryTerms
 from holdfast.proxy.reply import Reply
+from holdfast.proxy.sharing import Sharing
 from holdfast.proxy.traffic import count_attempts, count_exchange
 from holdfast.routing.forward import OriginRequest, build_origin_request, is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule
@@ -41,6 +42,7 @@ class HttpExchange:
 
     Args:
         retry: for a request that was held and is made again on behalf of its client.
+        sharing: where requests with equal ones meet; None if each is made for itself. `start` knows nothing of it.
     """
 
     __slots__ = (
@@ -55,16 +57,24 @@ class HttpExchange:
         "_reply",
         "_retry",
         "_rule",
+        "_sharing",
         "_started",
         "_status",
         "_task",
         "_uri",
     )
 
-    def __init__(self, proxy: ProxyContext, client: ClientExchange, retry: RetryTerms | None = None) -> None:
+    def __init__(
+        self,
+        proxy: ProxyContext,
+        client: ClientExchange,
+        retry: RetryTerms | None = None,
+        sharing: Sharing | None = None,
+    ) -> None:
         self._proxy = proxy
         self._client = client
         self._retry = retry
+        self._sharing = sharing
         self._uri: ClientUri | None = None
         self._rule: Rule | None = None
         self._attempts: Attempts | None = None
@@ -149,7 +159,7 @@ class HttpExchange:
             self._attempts = Attempts(self._proxy, client, request, prefix)
         rule, attempts = self._rule, self._attempts
         assert rule is not None
-        self._reply = reply = self._reply or await attempts.run(rule)
+        self._reply = reply = self._reply or await self._ask(attempts, rule)
         try:
             if self._is_instruct(reply):
                 return await self._accept(reply, rule, attempts)
@@ -161,6 +171,11 @@ class HttpExchange:
         finally:
             attempts.stop()
             reply.close(is_request_sent=attempts.is_body_sent)
+
+    async def _ask(self, attempts: Attempts, rule: Rule) -> Reply:
+        if self._sharing is None:
+            return await attempts.run(rule)
+        return await self._sharing.ask(attempts, rule, is_trusted=self._is_trusted)
 
     def _prepare(self) -> tuple[Rule, OriginRequest]:
         """Find the rule for the request, and make what goes to the backend. Raises ErrorAnswer and WireError."""
@@ -340,6 +355,7 @@ class HttpExchange:
                 body_bytes=self._client.body_bytes_sent,
                 outcome=outcome,
                 is_retry=self._retry is not None,
+                shared=attempts.shared if attempts is not None else None,
                 user_agent=get_first(head.headers, b"user-agent"),
             )
         )
