@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 
 from holdfast.errors import AddressRefused, ConnectError
 from holdfast.net.address_policy import public_addresses
-from holdfast.net.backend import BackendConnection, Endpoint, make_tls_context
+from holdfast.net.backend import BackendConnection, Endpoint
+from holdfast.net.backend_tls import TlsContexts
 from holdfast.net.runtime import Runtime
 from holdfast.wire.http1.head import HeadLimits
 
@@ -44,7 +44,7 @@ class BackendPool:
         self._idle_timeout_s = idle_timeout_s
         self._max_idle = max_idle
         self._idle: dict[Endpoint, list[BackendConnection]] = {}
-        self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._contexts = TlsContexts()
 
     @property
     def idle_count(self) -> int:
@@ -113,7 +113,9 @@ class BackendPool:
     async def _open(self, connection: BackendConnection, endpoint: Endpoint) -> asyncio.BaseTransport:
         """Connect, for restricted endpoints to the very addresses that were checked, one after the other."""
         loop = self._runtime.loop
-        context = self._context(endpoint.is_verified) if endpoint.server_name is not None else None
+        context = None
+        if endpoint.server_name is not None:
+            context = self._contexts.get(is_verified=endpoint.is_verified, identity=endpoint.identity)
         hosts = [endpoint.host]
         if endpoint.is_public_only:
             found = await loop.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
@@ -131,9 +133,3 @@ class BackendPool:
             else:
                 return transport
         raise ConnectError(f"{endpoint.host} has no address")
-
-    def _context(self, is_verified: bool) -> ssl.SSLContext:
-        context = self._contexts.get(is_verified)
-        if context is None:
-            context = self._contexts[is_verified] = make_tls_context(is_verified=is_verified)
-        return context

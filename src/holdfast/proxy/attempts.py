@@ -322,4 +322,4 @@ def endpoint_of(request: OriginRequest, target: Target) -> Endpoint:
     if not target.ssl:
         return Endpoint(host, port, None, True, target.untrusted)
     name = host if target.trust_connect_host else origin_authority(request, target).host.strip("[]")
-    return Endpoint(host, port, server_name=name, is_verified=not target.insecure, is_public_only=target.untrusted)
+    return Endpoint(host, port, name, not target.insecure, target.untrusted, target.identity)

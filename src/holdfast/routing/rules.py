@@ -12,6 +12,7 @@ from enum import Enum
 from holdfast.grip.signature import Signer
 from holdfast.routing.authority import Authority
 from holdfast.wire.headers import Header
+from holdfast.wire.identity import ClientIdentity
 
 
 class Proto(Enum):
@@ -41,6 +42,7 @@ class Target:
         port: 1-65535 for `HOST`, else 0.
         host_override: replaces host and port of the URI for this target only.
         subs: channels that everything answered by this target is subscribed to.
+        identity: who we are towards its TLS server; None for nobody in particular.
         specs: ZeroMQ addresses that backends connect to: one for `ZHTTPREQ`; for `ZHTTP` those of PUSH, ROUTER and SUB.
         ipc_file_mode: permissions of the files of those that are `ipc:`, None for the system's default.
     """
@@ -57,6 +59,7 @@ class Target:
     subs: tuple[str, ...] = ()
     over_http: bool = False
     one_event: bool = False
+    identity: ClientIdentity | None = None
     specs: tuple[str, ...] = ()
     ipc_file_mode: int | None = None
 
