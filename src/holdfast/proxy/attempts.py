@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError, WireError
+from holdfast.logs import limited
 from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.net.exchange import ClientGone
 from holdfast.proxy.answers import backend_error_answer, origin_error
@@ -155,12 +156,12 @@ class Attempts:
             try:
                 return await self._ask(rule, target)
             except (ConnectError, BackendTimeout) as exc:
-                log.info("target %s: %s", target.text, exc)
+                limited(log, rule.log_level).info("target %s: %s", target.text, exc)
                 cause = exc
                 if self._has_streamed:
                     break
             except BackendError as exc:
-                log.info("target %s: %s", target.text, exc)
+                limited(log, rule.log_level).info("target %s: %s", target.text, exc)
                 self._proxy.counters.backend_failures += 1
                 raise backend_error_answer(exc) from exc
         self._proxy.counters.backend_failures += 1

@@ -7,7 +7,7 @@ import logging
 
 from holdfast.errors import BackendError, WireError
 from holdfast.grip.instruct import is_instruct
-from holdfast.logs import Outcome, RequestRecord
+from holdfast.logs import Log, Outcome, RequestRecord, limited
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.net.runtime import Work
 from holdfast.proxy.accept import Acceptor
@@ -291,13 +291,18 @@ class HttpExchange:
         """The backend broke off: 502, or when it is too late for that a response that is seen to be truncated."""
         uri = self._uri.text if self._uri else ""
         if not self._client.has_started:
-            log.info("no whole answer to %s: %s", uri, exc)
+            self._log_of_route.info("no whole answer to %s: %s", uri, exc)
             self._proxy.counters.backend_failures += 1
             return self._answer(origin_error(str(exc)))
-        log.warning("response to %s truncated: %s", uri, exc)
+        self._log_of_route.warning("response to %s truncated: %s", uri, exc)
         self._proxy.counters.responses_truncated += 1
         self._client.abort()
         return Outcome.ERROR
+
+    @property
+    def _log_of_route(self) -> Log:
+        """Where messages about the request go, as far as its route wants them; errors always do."""
+        return limited(log, self._rule.log_level if self._rule is not None else None)
 
     @property
     def _is_debug(self) -> bool:
@@ -343,6 +348,8 @@ class HttpExchange:
 
     def _log(self, outcome: Outcome) -> None:
         head, rule, attempts = self._client.head, self._rule, self._attempts
+        if rule is not None and not rule.logs_requests:
+            return
         self._proxy.request_log.finished(
             RequestRecord(
                 method=head.method,

@@ -28,7 +28,6 @@ UNSUPPORTED_CONDITION_PROPS = frozenset(
         "jsonp_defcb",
         "jsonp_defmethod",
         "jsonp_mode",
-        "log_level",
         "session",
         "sockjs",
         "sockjs_as_path",

@@ -14,6 +14,9 @@ from holdfast.routing.authority import Authority
 from holdfast.wire.headers import Header
 from holdfast.wire.identity import ClientIdentity
 
+_INFORMATION = 2
+"""The level of log lines of requests."""
+
 
 class Proto(Enum):
     """What a client speaks, as far as routes tell it apart."""
@@ -82,8 +85,11 @@ class Rule:
         debug: answer errors with details.
         header_sets: headers to set, or to remove where the value is empty; in the order of the line.
         no_grip: plain pass-through.
+        log_level: how much is logged of requests of this rule at most: 0 errors, 1 warnings, 2 information, 3 debug,
+            4 and more trace; None for all that is logged anyway.
         set_names, set_headers: what `header_sets` comes to: lower-cased names to remove, then headers to append.
         takes_events: whether a target gets WebSockets as events over HTTP.
+        logs_requests: whether `log_level` leaves room for the log line of each request.
     """
 
     place: str
@@ -103,9 +109,11 @@ class Rule:
     debug: bool = False
     header_sets: tuple[Header, ...] = ()
     no_grip: bool = False
+    log_level: int | None = None
     set_names: frozenset[bytes] = field(init=False)
     set_headers: tuple[Header, ...] = field(init=False)
     takes_events: bool = field(init=False)
+    logs_requests: bool = field(init=False)
 
     def __post_init__(self) -> None:
         # Compat: sets are applied from the last to the first, each replacing that name, so the first one wins.
@@ -115,6 +123,7 @@ class Rule:
         object.__setattr__(self, "set_names", frozenset(winners))
         object.__setattr__(self, "set_headers", tuple(h for h in reversed(winners.values()) if h[1]))
         object.__setattr__(self, "takes_events", any(target.over_http for target in self.targets))
+        object.__setattr__(self, "logs_requests", self.log_level is None or self.log_level >= _INFORMATION)
 
     @property
     def condition(self) -> str:
