@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tests.harness.certificates import CertificateAuthority, encode_key
 
@@ -21,7 +22,8 @@ ONE, TWO = AUTHORITY.issue("one"), AUTHORITY.issue("two")
 
 def encrypted_key() -> bytes:
     key = load_pem_private_key(ONE.key, None)
-    return encode_key(key, b"secret")  # type: ignore[arg-type]  # it is one of elliptic curves
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return encode_key(key, b"secret")
 
 
 @pytest.mark.parametrize(
