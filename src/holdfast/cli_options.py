@@ -12,7 +12,7 @@ from holdfast.config.options import Option
 from holdfast.config.reference import describe_default, describe_status, describe_value, is_internal
 from holdfast.config.table import OPTIONS
 from holdfast.routing.params import CONDITION_PARAMETERS, TARGET_PARAMETERS, Parameter
-from holdfast.routing.parse import UNSUPPORTED_CONDITION_PROPS, UNSUPPORTED_TARGET_PROPS
+from holdfast.routing.parse import UNSUPPORTED_CONDITION_PROPS
 
 _INDENT = "    "
 _WIDTH = 100
@@ -57,13 +57,11 @@ def describe(names: Sequence[str]) -> Iterable[str]:
     for option in OPTIONS.values():
         if is_asked(option.path) or is_asked(option.variable.lower()) or not (names or is_internal(option)):
             yield describe_option(option)
-    for where, parameters, unsupported in (
-        ("host", CONDITION_PARAMETERS, UNSUPPORTED_CONDITION_PROPS),
-        ("target", TARGET_PARAMETERS, UNSUPPORTED_TARGET_PROPS),
-    ):
+    for where, parameters in (("host", CONDITION_PARAMETERS), ("target", TARGET_PARAMETERS)):
         for parameter in parameters:
             if is_asked(parameter.name) or not names:
-                yield _describe_parameter(parameter, where, is_supported=parameter.name not in unsupported)
+                is_supported = parameter.name not in UNSUPPORTED_CONDITION_PROPS
+                yield _describe_parameter(parameter, where, is_supported=is_supported)
 
 
 def describe_option(option: Option) -> str:

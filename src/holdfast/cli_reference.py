@@ -10,7 +10,7 @@ from holdfast.config.options import Option, Status
 from holdfast.config.reference import describe_default, describe_status, describe_value, is_internal
 from holdfast.config.table import OPTIONS, SECTIONS
 from holdfast.routing.params import CONDITION_PARAMETERS, TARGET_FORMS, TARGET_PARAMETERS, Parameter
-from holdfast.routing.parse import UNSUPPORTED_CONDITION_PROPS, UNSUPPORTED_TARGET_PROPS
+from holdfast.routing.parse import UNSUPPORTED_CONDITION_PROPS
 
 COMMAND = "holdfast options --markdown"
 
@@ -124,21 +124,21 @@ def _not_here() -> Iterator[str]:
 def _routes_file() -> Iterator[str]:
     yield _ROUTES
     yield "### Parameters after a host\n"
-    yield _parameters(CONDITION_PARAMETERS, UNSUPPORTED_CONDITION_PROPS)
+    yield _parameters(CONDITION_PARAMETERS)
     yield "### Targets\n"
     yield _table(("target", "meaning"), ((f"`{target.form}`", target.help) for target in TARGET_FORMS))
     yield "### Parameters after a target\n"
-    yield _parameters(TARGET_PARAMETERS, UNSUPPORTED_TARGET_PROPS)
+    yield _parameters(TARGET_PARAMETERS)
 
 
-def _parameters(parameters: Iterable[Parameter], unsupported: frozenset[str]) -> str:
+def _parameters(parameters: Iterable[Parameter]) -> str:
     rows = (
         (
             f"`{parameter.name}`",
             parameter.form or "flag",
             parameter.default or ("" if parameter.form else "off"),
             parameter.help,
-            "refused: not supported yet" if parameter.name in unsupported else "works",
+            "refused: not supported yet" if parameter.name in UNSUPPORTED_CONDITION_PROPS else "works",
         )
         for parameter in parameters
     )

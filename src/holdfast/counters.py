@@ -23,6 +23,9 @@ class Counters:
     backend_failures: int = 0
     backend_retries: int = 0
     backend_failovers: int = 0
+    requests_shared: int = 0
+    answers_not_shared: int = 0
+    sharers_left_behind: int = 0
     responses_truncated: int = 0
     instruct_errors: int = 0
     holds_opened: int = 0
@@ -82,6 +85,9 @@ HELP: dict[str, str] = {
     "backend_failures": "Requests that no backend answered",
     "backend_retries": "Requests sent again because a pooled connection had gone stale",
     "backend_failovers": "Attempts that moved on to the next target of a route",
+    "requests_shared": "Requests answered with what another request had asked",
+    "answers_not_shared": "Answers that several requests waited for and that were for one client only",
+    "sharers_left_behind": "Clients cut off because they were too slow for others that shared their answer",
     "responses_truncated": "Responses that a backend broke off in the middle",
     "instruct_errors": "Instructs that were not understood",
     "holds_opened": "Holds opened",

@@ -32,6 +32,7 @@ from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.service import ProxyService
 from holdfast.proxy.sessions import Sessions
+from holdfast.proxy.sharing import Sharing
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.channels import Channel, Registry
 from holdfast.push.last_ids import LastIds
@@ -132,10 +133,16 @@ class Server:
         self._routes = RoutesSource(
             start.loaded.routes_path, start.route_lines, route_defaults(start.loaded), self._apply_routes
         )
+        self._sharing = Sharing(runtime, settings.holdfast.send_timeout) if settings.handler.share_all else None
         self._clients = Edge(
             "clients",
             runtime,
-            ProxyService(self._proxy, HeadLimits(settings.runner.client_buffer_size), settings.proxy.max_open_requests),
+            ProxyService(
+                self._proxy,
+                HeadLimits(settings.runner.client_buffer_size),
+                settings.proxy.max_open_requests,
+                self._sharing,
+            ),
             edge_limits(settings, capacity),
             self._outbox_limits,
             parking=self._parking,
@@ -263,6 +270,7 @@ class Server:
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
             Gauge("farewells", "WebSockets that are over, whose backend is being told", lambda: len(self._farewells)),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
+            Gauge("shareable_requests", "Requests whose answer others can join", lambda: len(self._sharing or ())),
             Gauge("zhttp_exchanges", "Exchanges with ZeroMQ backends", lambda: self._zhttp.exchange_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
             Gauge("log_lines_lost", "Log lines that could not be written", lambda: self._proxy.request_log.lost_lines),

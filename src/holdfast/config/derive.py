@@ -9,6 +9,7 @@ from holdfast.config.load import Loaded
 from holdfast.config.settings import ProxySettings, Settings
 from holdfast.errors import ConfigError, KeyMaterialError
 from holdfast.grip.signature import Key, Verifier, parse_key
+from holdfast.net.backend_tls import check_identity
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.parse import RouteDefaults
 from holdfast.statistics.collector import Terms
@@ -64,6 +65,7 @@ def route_defaults(loaded: Loaded, read: ReadFile = read_file) -> RouteDefaults:
         debug=proxy.debug,
         keys_dir=str(loaded.routes_path.parent),
         read_file=read,
+        check_identity=check_identity,
     )
 
 

@@ -205,6 +205,12 @@ class HandlerSettings:
         unit="seconds",
     )
     connection_subscription_max: int = option(integer(1), "20", "Channels that one connection may subscribe to.")
+    share_all: bool = option(
+        kinds.BOOLEAN,
+        "false",
+        "Let requests that are the same in every header share one request to the backend, unless its answer is for "
+        "one client only.",
+    )
     prometheus_port: Listen | None = option(
         kinds.LISTEN, "", "Where to serve metrics for Prometheus; a bare port listens on all IPv4 addresses."
     )

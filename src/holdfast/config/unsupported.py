@@ -102,12 +102,6 @@ def _later_refused() -> list[Option]:
             "responses get no CORS headers and no JSON-P wrapping; let the backend send them and leave this false",
         ),
         refused(
-            "handler/share_all",
-            kinds.BOOLEAN,
-            "Let equal requests share one request to the backend.",
-            "every request goes to the backend; leave this false",
-        ),
-        refused(
             "handler/state_spec",
             kinds.TEXT,
             "Socket of a keeper of GRIP session state.",

@@ -49,6 +49,12 @@ def is_instruct(headers: Headers) -> bool:
     return False
 
 
+def is_json_instruct(headers: Headers) -> bool:
+    """Whether an answer is an instruct in JSON, if it is one at all."""
+    content_type = get_first(headers, b"content-type")
+    return content_type is not None and _is_json_type(content_type)
+
+
 def parse_instruct(code: int, reason: bytes, headers: Headers, body: bytes) -> Instruct:
     """What a complete answer orders.
 
@@ -62,7 +68,7 @@ def parse_instruct(code: int, reason: bytes, headers: Headers, body: bytes) -> I
         GripError: with the protocol's text, which may be empty (grip spec §4.4).
     """
     lines, kept = _split_headers(headers)
-    if _has_json_type(headers):
+    if is_json_instruct(headers):
         return apply_json(_parse_lines(lines, code, reason, [], b""), code, body)
     if EXPOSE_FIELD in lines:
         kept = keep_exposed(kept, lines[EXPOSE_FIELD])
@@ -75,7 +81,7 @@ def can_stream_body(headers: Headers) -> bool:
     That is so for a stream hold, or a next link without a hold, unless a filter has to see the body first. An instruct
     in JSON is its body, and never streams.
     """
-    if _has_json_type(headers):
+    if is_json_instruct(headers):
         return False
     hold = get_first(headers, b"grip-hold")
     if hold is None:
@@ -104,7 +110,7 @@ def parse_instruct_head(code: int, reason: bytes, headers: Headers) -> Instruct:
     """
     lines, kept = _split_headers(headers)
     instruct = _parse_lines(lines, code, reason, kept, b"")
-    return apply_json(instruct, code, b"") if _has_json_type(headers) else instruct
+    return apply_json(instruct, code, b"") if is_json_instruct(headers) else instruct
 
 
 def missing_link(instruct: Instruct) -> str | None:
@@ -114,11 +120,6 @@ def missing_link(instruct: Instruct) -> str | None:
             if subscription.prev_id is not None:
                 return f"channel '{subscription.channel}' specifies prev-id, but no next link found"
     return None
-
-
-def _has_json_type(headers: Headers) -> bool:
-    content_type = get_first(headers, b"content-type")
-    return content_type is not None and _is_json_type(content_type)
 
 
 def _is_json_type(content_type: bytes) -> bool:

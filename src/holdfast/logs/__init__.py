@@ -1,5 +1,6 @@
 """The log: lines for people or as JSON, collected and written together."""
 
+from holdfast.logs.ceiling import Log, limited
 from holdfast.logs.lines import TRACE, LogFormat, escape, python_level
 from holdfast.logs.requests import Outcome, RequestLog, RequestRecord
 from holdfast.logs.setup import configure_logging
@@ -7,6 +8,7 @@ from holdfast.logs.sink import LogSink
 
 __all__ = [
     "TRACE",
+    "Log",
     "LogFormat",
     "LogSink",
     "Outcome",
@@ -14,5 +16,6 @@ __all__ = [
     "RequestRecord",
     "configure_logging",
     "escape",
+    "limited",
     "python_level",
 ]

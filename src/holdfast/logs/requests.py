@@ -41,6 +41,7 @@ class RequestRecord:
         route_id: of a route that states one; None for a derived id.
         status, body_bytes: of a response; the body as sent.
         is_retry: whether the request was held before and came back.
+        shared: the same number for all requests that shared one to the backend; None for one of its own.
     """
 
     method: bytes
@@ -53,6 +54,7 @@ class RequestRecord:
     body_bytes: int = 0
     outcome: Outcome = Outcome.ERROR
     is_retry: bool = False
+    shared: int | None = None
     user_agent: bytes | None = None
 
 
@@ -120,6 +122,8 @@ class RequestLog:
             fields["body_bytes"] = record.body_bytes
         if record.is_retry:
             fields["retry"] = True
+        if record.shared is not None:
+            fields["shared"] = record.shared
         if self._has_address:
             fields["from"] = record.client_address
         if record.referer is not None:
@@ -129,7 +133,7 @@ class RequestLog:
         return encode_json(fields)
 
     def _describe(self, record: RequestRecord) -> str:
-        """`METHOD URI[ -> TARGET][ from=ADDR][ ref=REFERER][ route=ID] RESULT[ retry][ ua=UA]`."""
+        """`METHOD URI[ -> TARGET][ from=ADDR][ ref=REFERER][ route=ID] RESULT[ retry][ shared=X][ ua=UA]`."""
         target = f" -> {record.target}" if record.target is not None else ""
         address = f" from={record.client_address}" if self._has_address else ""
         referer = f" ref={_one_word(record.referer)}" if record.referer is not None else ""
@@ -137,10 +141,11 @@ class RequestLog:
         outcome = record.outcome
         result = f"code={record.status} {record.body_bytes}" if outcome is Outcome.RESPONSE else outcome.value
         retry = " retry" if record.is_retry else ""
+        shared = f" shared={record.shared}" if record.shared is not None else ""
         sent = record.user_agent if self._has_user_agent else None
         user_agent = f" ua={_decode(sent)}" if sent is not None else ""
         method = record.method.decode("latin-1")
-        text = f"{method} {record.uri}{target}{address}{referer}{route} {result}{retry}{user_agent}"
+        text = f"{method} {record.uri}{target}{address}{referer}{route} {result}{retry}{shared}{user_agent}"
         return text if text.isprintable() else escape(text)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Protocol, cast
 
-from holdfast.errors import BackendError, BackendTimeout, BadResponse, WireError
+from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError, WireError
+from holdfast.net.backend_tls import is_about_our_certificate
 from holdfast.net.duplex import ConnectionDuplex, Duplex, DuplexOwner
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.runtime import Runtime
@@ -16,6 +16,7 @@ from holdfast.net.socket_transport import SocketTransport
 from holdfast.timers import Deadline
 from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody, UntilCloseBody
 from holdfast.wire.http1.head import HeadLimits, ResponseHead, parse_response_head
+from holdfast.wire.identity import ClientIdentity
 
 BODY_BUFFER_BYTES = 65536
 """Response body bytes kept before the backend is no longer read from."""
@@ -31,6 +32,7 @@ class Endpoint(NamedTuple):
         server_name: name for SNI and certificate, or None for plain HTTP.
         is_verified: whether the certificate is checked.
         is_public_only: whether only addresses of the public network may be connected to.
+        identity: who we are there; what is open for one is never used for another.
     """
 
     host: str
@@ -38,6 +40,7 @@ class Endpoint(NamedTuple):
     server_name: str | None = None
     is_verified: bool = True
     is_public_only: bool = False
+    identity: ClientIdentity | None = None
 
 
 class BackendConnection(asyncio.Protocol):
@@ -136,7 +139,9 @@ class BackendConnection(asyncio.Protocol):
         self._is_lost = True
         self._deadline.cancel()
         self.resume_writing()
-        if self._is_awaiting_head:
+        if self._is_awaiting_head and not self.has_received and is_about_our_certificate(exc):
+            self._fail(ConnectError(str(exc)))
+        elif self._is_awaiting_head:
             self._fail(BadResponse("backend closed the connection before answering"))
         elif self._decoder is not None and not self._decoder.is_complete:
             if exc is not None or not self._decoder.feed_eof():
@@ -372,13 +377,3 @@ class BackendIdleListener(Protocol):
     def idle_connection_closed(self, connection: BackendConnection) -> None:
         """The connection must not be used any more."""
         ...
-
-
-def make_tls_context(*, is_verified: bool) -> ssl.SSLContext:
-    """TLS 1.2 or later towards backends; verified against the system's roots unless the target is `insecure`."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not is_verified:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

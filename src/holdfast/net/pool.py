@@ -6,7 +6,8 @@ import asyncio
 import ssl
 
 from holdfast.errors import ConnectError
-from holdfast.net.backend import BackendConnection, Endpoint, make_tls_context
+from holdfast.net.backend import BackendConnection, Endpoint
+from holdfast.net.backend_tls import TlsContexts
 from holdfast.net.connecting import connected_socket
 from holdfast.net.parking import ParkingLot
 from holdfast.net.runtime import Runtime
@@ -44,7 +45,7 @@ class BackendPool:
         self._idle_timeout_s = idle_timeout_s
         self._max_idle = max_idle
         self._idle: dict[Endpoint, list[BackendConnection]] = {}
-        self._contexts: dict[bool, ssl.SSLContext] = {}
+        self._contexts = TlsContexts()
 
     @property
     def idle_count(self) -> int:
@@ -112,7 +113,7 @@ class BackendPool:
         loop, name = self._runtime.loop, endpoint.server_name
         context = None
         if name is not None:
-            context = self._context(endpoint.is_verified)
+            context = self._contexts.get(is_verified=endpoint.is_verified, identity=endpoint.identity)
             # A name that cannot be asked for raises ValueError here; in the loop's hands it would leak the connection.
             context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
         sock = await connected_socket(loop, endpoint.host, endpoint.port, is_public_only=endpoint.is_public_only)
@@ -121,9 +122,3 @@ class BackendPool:
         else:
             # The loop closes the socket itself if this fails.
             await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)
-
-    def _context(self, is_verified: bool) -> ssl.SSLContext:
-        context = self._contexts.get(is_verified)
-        if context is None:
-            context = self._contexts[is_verified] = make_tls_context(is_verified=is_verified)
-        return context

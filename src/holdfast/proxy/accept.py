@@ -15,6 +15,7 @@ from holdfast.grip.instruct import (
     parse_streamed_response,
 )
 from holdfast.grip.values import BackendResponse, HoldMode, Instruct
+from holdfast.logs import limited
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.outlets import Outlet
 from holdfast.proxy.answers import ACCEPT_UNAVAILABLE, TOO_LARGE_FOR_GRIP, ErrorAnswer, origin_error
@@ -252,7 +253,7 @@ class Acceptor:
             is_debug=self._rule.debug,
             implicit_channels=self._target.subs,
         )
-        return self._proxy.plan(instruct, terms, self._target.text)
+        return self._proxy.plan(instruct, terms, self._target.text, self._rule.log_level)
 
     def _framing(self) -> Framing:
         head = self._client.head
@@ -270,7 +271,7 @@ class Acceptor:
     def _refuse(self, debug_text: str) -> ErrorAnswer:
         """502 because of the instruct (grip spec §1.5)."""
         self._proxy.counters.instruct_errors += 1
-        log.warning("target %s: %s", self._target.text, debug_text)
+        limited(log, self._rule.log_level).warning("target %s: %s", self._target.text, debug_text)
         return origin_error(debug_text)
 
 

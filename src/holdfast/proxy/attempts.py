@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError, WireError
+from holdfast.logs import limited
 from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.net.exchange import ClientGone
 from holdfast.proxy.answers import backend_error_answer, origin_error
@@ -22,6 +23,7 @@ from holdfast.proxy.zhttp_reply import StreamReply
 from holdfast.proxy.zhttp_values import make_request_head
 from holdfast.routing.forward import OriginRequest, connect_address, encode_origin_head, origin_authority
 from holdfast.routing.rules import Rule, Target, TargetKind
+from holdfast.routing.sharing import SHAREABLE_METHODS
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk
 from holdfast.wire.zhttp.packets import MAX_BODY_BYTES
 
@@ -63,6 +65,8 @@ class Attempts:
         target: the target chosen last.
         body: the request body as far as it has been read, and as far as it may be needed again.
         is_body_sent: whether the backend got the whole request body.
+        request: what backends are sent.
+        shared: the number of the request that several clients share, None while this one is alone.
         head_bytes_sent, body_bytes_sent: what went to backends; content without its framing.
     """
 
@@ -72,7 +76,6 @@ class Attempts:
         "_prefix",
         "_proxy",
         "_pump",
-        "_request",
         "_route_key",
         "_sent_at_s",
         "_source",
@@ -80,6 +83,8 @@ class Attempts:
         "body_bytes_sent",
         "head_bytes_sent",
         "is_body_sent",
+        "request",
+        "shared",
         "target",
     )
 
@@ -92,7 +97,8 @@ class Attempts:
         self.is_body_sent = self._is_whole = source.is_body_complete
         self._proxy = proxy
         self._source = source
-        self._request = request
+        self.request = request
+        self.shared: int | None = None
         self._prefix = prefix
         self._pump: asyncio.Task[None] | None = None
         self._begun: BackendConnection | None = None
@@ -110,7 +116,7 @@ class Attempts:
             return False
         self.target = target
         self._route_key = rule.key
-        connection = self._proxy.pool.take_idle(endpoint_of(self._request, target))
+        connection = self._proxy.pool.take_idle(endpoint_of(self.request, target))
         if connection is None:
             return False
         try:
@@ -157,12 +163,12 @@ class Attempts:
             try:
                 return await self._ask(rule, target)
             except (ConnectError, BackendTimeout) as exc:
-                log.info("target %s: %s", target.text, exc)
+                limited(log, rule.log_level).info("target %s: %s", target.text, exc)
                 cause = exc
                 if self._has_streamed:
                     break
             except BackendError as exc:
-                log.info("target %s: %s", target.text, exc)
+                limited(log, rule.log_level).info("target %s: %s", target.text, exc)
                 self._proxy.counters.backend_failures += 1
                 raise backend_error_answer(exc) from exc
         self._proxy.counters.backend_failures += 1
@@ -171,6 +177,11 @@ class Attempts:
             raise origin_error(f"Unable to connect to any targets. Tried: {tried}") from cause
         finally:
             del cause  # it refers to this frame, and both would wait for a collection of garbage
+
+    @property
+    def is_shareable(self) -> bool:
+        """Whether the request only asks, so that others who ask the same can do with its answer."""
+        return self._is_whole and self.request.method in SHAREABLE_METHODS and self._length is None and not self._prefix
 
     def stop(self) -> None:
         """Stop sending the request body."""
@@ -184,12 +195,12 @@ class Attempts:
 
     async def _ask(self, rule: Rule, target: Target) -> Reply:
         if target.kind is TargetKind.TEST:
-            return answer_test_request(self._request.path_and_query, rule.path_beg, len(self.body))
+            return answer_test_request(self.request.path_and_query, rule.path_beg, len(self.body))
         if target.kind is TargetKind.ZHTTPREQ:
             return await self._ask_in_one_packet(target)
         if target.kind is TargetKind.ZHTTP:
             return await self._ask_in_packets(target)
-        endpoint = endpoint_of(self._request, target)
+        endpoint = endpoint_of(self.request, target)
         begun, self._begun = self._begun, None
         connection = begun or self._proxy.pool.take_idle(endpoint)
         if connection is not None:
@@ -203,7 +214,7 @@ class Attempts:
 
     @property
     def _is_repeatable(self) -> bool:
-        return self._request.method in _IDEMPOTENT_METHODS and not self._has_streamed
+        return self.request.method in _IDEMPOTENT_METHODS and not self._has_streamed
 
     async def _exchange(self, connection: BackendConnection, target: Target, *, is_sent: bool = False) -> Reply:
         """Send the request on `connection`, unless `begin` did, and wait for the head of the response."""
@@ -223,12 +234,12 @@ class Attempts:
         is_whole = self._is_whole
         length = self._length
         is_chunked = length is None and not is_whole
-        head = encode_origin_head(self._request, target, content_length=length, is_chunked=is_chunked)
+        head = encode_origin_head(self.request, target, content_length=length, is_chunked=is_chunked)
         body = encode_chunk(self._prefix) if is_chunked and self._prefix else self._prefix
         self.head_bytes_sent += len(head)
         self.body_bytes_sent += len(self._prefix)
         self._note_request()
-        connection.send_request(self._request.method, head + body)
+        connection.send_request(self.request.method, head + body)
         if not is_whole:
             self._pump = self._proxy.runtime.spawn(self._send_body(connection, is_chunked), "request body")
 
@@ -236,7 +247,7 @@ class Attempts:
     def _length(self) -> int | None:
         """The Content-Length of the request, None for none."""
         length = self._source.content_length
-        if length is None and self._is_whole and (self._prefix or self._request.method not in _BODYLESS_METHODS):
+        if length is None and self._is_whole and (self._prefix or self.request.method not in _BODYLESS_METHODS):
             return len(self._prefix)
         return length
 
@@ -276,7 +287,7 @@ class Attempts:
         """Read all of the body, and send it with the request (ws spec §7.6)."""
         service = self._proxy.zhttp.requests(target)
         await self._read_whole_body()
-        head = make_request_head(self._request, target, self._length)
+        head = make_request_head(self.request, target, self._length)
         self._note_request()
         reply = await service.ask(head, self._prefix)
         self._note_answer()
@@ -300,7 +311,7 @@ class Attempts:
     async def _ask_in_packets(self, target: Target) -> Reply:
         """Send what is here of the request; the rest of its body follows in a task, as the backend grants it (§7.7)."""
         reply = StreamReply(self._proxy.zhttp.streams(target))
-        head = make_request_head(self._request, target, self._length)
+        head = make_request_head(self.request, target, self._length)
         self._note_request()
         try:
             rest = reply.send_request(head, self._prefix, is_whole=self._is_whole)
@@ -336,4 +347,4 @@ def endpoint_of(request: OriginRequest, target: Target) -> Endpoint:
     if not target.ssl:
         return Endpoint(host, port, None, True, target.untrusted)
     name = host if target.trust_connect_host else origin_authority(request, target).host.strip("[]")
-    return Endpoint(host, port, server_name=name, is_verified=not target.insecure, is_public_only=target.untrusted)
+    return Endpoint(host, port, name, not target.insecure, target.untrusted, target.identity)

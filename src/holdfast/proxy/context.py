@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from holdfast.counters import Counters
 from holdfast.grip.signature import Verifier
 from holdfast.grip.values import Instruct
-from holdfast.logs import RequestLog
+from holdfast.logs import RequestLog, limited
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot
 from holdfast.net.pool import BackendPool
@@ -65,12 +65,12 @@ class ProxyContext:
         """The counters of the process."""
         return self.runtime.counters
 
-    def plan(self, instruct: Instruct, terms: RouteTerms, source: str) -> HoldPlan:
+    def plan(self, instruct: Instruct, terms: RouteTerms, source: str, log_level: int | None = None) -> HoldPlan:
         """The shared part of a hold; channels over the limit are left out (grip spec §3.2), and `source` is named."""
         plan, left_out = self.plans.plan(instruct, terms)
         if left_out:
             self.counters.subscriptions_refused += left_out
-            log.warning("instruct from %s names %d channels too many, left out", source, left_out)
+            limited(log, log_level).warning("instruct from %s names %d channels too many, left out", source, left_out)
         return plan
 
     def wanted_route(self, headers: Headers) -> str | None:

@@ -7,7 +7,7 @@ import logging
 
 from holdfast.errors import BackendError, WireError
 from holdfast.grip.instruct import is_instruct
-from holdfast.logs import Outcome, RequestRecord
+from holdfast.logs import Log, Outcome, RequestRecord, limited
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.net.runtime import Work
 from holdfast.proxy.accept import Acceptor
@@ -23,6 +23,7 @@ from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import RetryTerms
 from holdfast.proxy.reply import Reply
+from holdfast.proxy.sharing import Sharing
 from holdfast.proxy.traffic import count_attempts, count_exchange
 from holdfast.routing.forward import OriginRequest, build_origin_request, is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule
@@ -41,6 +42,7 @@ class HttpExchange:
 
     Args:
         retry: for a request that was held and is made again on behalf of its client.
+        sharing: where requests with equal ones meet; None if each is made for itself. `start` knows nothing of it.
     """
 
     __slots__ = (
@@ -55,16 +57,24 @@ class HttpExchange:
         "_reply",
         "_retry",
         "_rule",
+        "_sharing",
         "_started",
         "_status",
         "_task",
         "_uri",
     )
 
-    def __init__(self, proxy: ProxyContext, client: ClientExchange, retry: RetryTerms | None = None) -> None:
+    def __init__(
+        self,
+        proxy: ProxyContext,
+        client: ClientExchange,
+        retry: RetryTerms | None = None,
+        sharing: Sharing | None = None,
+    ) -> None:
         self._proxy = proxy
         self._client = client
         self._retry = retry
+        self._sharing = sharing
         self._uri: ClientUri | None = None
         self._rule: Rule | None = None
         self._attempts: Attempts | None = None
@@ -149,7 +159,7 @@ class HttpExchange:
             self._attempts = Attempts(self._proxy, client, request, prefix)
         rule, attempts = self._rule, self._attempts
         assert rule is not None
-        self._reply = reply = self._reply or await attempts.run(rule)
+        self._reply = reply = self._reply or await self._ask(attempts, rule)
         try:
             if self._is_instruct(reply):
                 return await self._accept(reply, rule, attempts)
@@ -161,6 +171,11 @@ class HttpExchange:
         finally:
             attempts.stop()
             reply.close(is_request_sent=attempts.is_body_sent)
+
+    async def _ask(self, attempts: Attempts, rule: Rule) -> Reply:
+        if self._sharing is None:
+            return await attempts.run(rule)
+        return await self._sharing.ask(attempts, rule, is_trusted=self._is_trusted)
 
     def _prepare(self) -> tuple[Rule, OriginRequest]:
         """Find the rule for the request, and make what goes to the backend. Raises ErrorAnswer and WireError."""
@@ -276,13 +291,18 @@ class HttpExchange:
         """The backend broke off: 502, or when it is too late for that a response that is seen to be truncated."""
         uri = self._uri.text if self._uri else ""
         if not self._client.has_started:
-            log.info("no whole answer to %s: %s", uri, exc)
+            self._log_of_route.info("no whole answer to %s: %s", uri, exc)
             self._proxy.counters.backend_failures += 1
             return self._answer(origin_error(str(exc)))
-        log.warning("response to %s truncated: %s", uri, exc)
+        self._log_of_route.warning("response to %s truncated: %s", uri, exc)
         self._proxy.counters.responses_truncated += 1
         self._client.abort()
         return Outcome.ERROR
+
+    @property
+    def _log_of_route(self) -> Log:
+        """Where messages about the request go, as far as its route wants them; errors always do."""
+        return limited(log, self._rule.log_level if self._rule is not None else None)
 
     @property
     def _is_debug(self) -> bool:
@@ -328,6 +348,8 @@ class HttpExchange:
 
     def _log(self, outcome: Outcome) -> None:
         head, rule, attempts = self._client.head, self._rule, self._attempts
+        if rule is not None and not rule.logs_requests:
+            return
         self._proxy.request_log.finished(
             RequestRecord(
                 method=head.method,
@@ -340,6 +362,7 @@ class HttpExchange:
                 body_bytes=self._client.body_bytes_sent,
                 outcome=outcome,
                 is_retry=self._retry is not None,
+                shared=attempts.shared if attempts is not None else None,
                 user_agent=get_first(head.headers, b"user-agent"),
             )
         )

@@ -10,6 +10,7 @@ from holdfast.net.runtime import Work
 from holdfast.proxy.answers import TEXT_PLAIN
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
+from holdfast.proxy.sharing import Sharing
 from holdfast.proxy.websocket_exchange import WebSocketExchange
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.head import HeadLimits
@@ -21,20 +22,29 @@ class ProxyService:
 
     Args:
         max_open: exchanges in progress at once, held clients not included; later ones wait. None means no limit.
+        sharing: lets equal requests share one to the backend; None if each is made for itself.
     """
 
-    def __init__(self, context: ProxyContext, limits: HeadLimits, max_open: int | None = None) -> None:
+    def __init__(
+        self,
+        context: ProxyContext,
+        limits: HeadLimits,
+        max_open: int | None = None,
+        sharing: Sharing | None = None,
+    ) -> None:
         self.limits = limits
         self._context = context
         self._gate = asyncio.Semaphore(max_open) if max_open is not None else None
+        self._sharing = sharing
+        self._starts_at_once = max_open is None and sharing is None
 
     def serve(self, exchange: ClientExchange) -> Work | None:
         """See `Service`."""
         if exchange.head.upgrade == b"websocket":
             coroutine = WebSocketExchange(self._context, exchange).run()
         else:
-            http_exchange = HttpExchange(self._context, exchange)
-            if self._gate is None:
+            http_exchange = HttpExchange(self._context, exchange, sharing=self._sharing)
+            if self._starts_at_once:
                 return http_exchange.start()
             coroutine = http_exchange.run()
         return coroutine if self._gate is None else self._wait_for_turn(self._gate, coroutine)

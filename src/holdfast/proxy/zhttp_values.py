@@ -53,6 +53,8 @@ def _make_head(
             ignore_policies=not target.untrusted,
             trust_connect_host=target.trust_connect_host,
             ignore_tls_errors=target.insecure,
+            client_cert=target.identity.certificate if target.identity is not None else None,
+            client_key=target.identity.key if target.identity is not None else None,
         ),
     )
 

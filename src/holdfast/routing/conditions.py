@@ -56,6 +56,7 @@ def parse_rule(sections: Sequence[Section], place: str, *, is_debug: bool) -> Ru
         debug=is_debug or "debug" in texts,
         header_sets=tuple(parse_header(text) for text in all_texts(sections[0], "header")),
         no_grip="no_grip" in texts,
+        log_level=_parse_log_level(texts),
         targets=tuple(parse_target(section) for section in sections[1:]),
     )
 
@@ -65,6 +66,11 @@ def _parse_path_beg(texts: Mapping[str, str]) -> bytes | None:
     if text == "":
         raise RouteError("path_beg cannot be empty")
     return None if text is None else text.encode()
+
+
+def _parse_log_level(texts: Mapping[str, str]) -> int | None:
+    level = parse_integer(texts.get("log_level", "-1"))
+    return level if level >= 0 else None
 
 
 def _effective_path_rem(texts: Mapping[str, str], path_beg: bytes | None) -> int:

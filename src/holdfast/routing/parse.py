@@ -13,9 +13,11 @@ from enum import Enum
 from holdfast.errors import KeyMaterialError, RouteError
 from holdfast.grip.signature import Key, Signer, parse_key
 from holdfast.routing.conditions import parse_rule
+from holdfast.routing.identities import has_lonely_key, read_identity
 from holdfast.routing.lines import Section, parse_line
-from holdfast.routing.rules import Proto, Rule
+from holdfast.routing.rules import Proto, Rule, Target
 from holdfast.routing.table import RouteTable
+from holdfast.wire.identity import ClientIdentity
 
 # Valid, but without effect in this version: a line that uses one of these is refused.
 UNSUPPORTED_CONDITION_PROPS = frozenset(
@@ -26,16 +28,9 @@ UNSUPPORTED_CONDITION_PROPS = frozenset(
         "jsonp_defcb",
         "jsonp_defmethod",
         "jsonp_mode",
-        "log_level",
         "session",
         "sockjs",
         "sockjs_as_path",
-    }
-)
-UNSUPPORTED_TARGET_PROPS = frozenset(
-    {
-        "client_cert",
-        "client_key",
     }
 )
 
@@ -76,6 +71,7 @@ class RouteDefaults:
         debug: whether every rule answers errors with details.
         keys_dir: directory that relative key files of a line start from, that of the routes file.
         read_file: gives the content of a file; may raise OSError.
+        check_identity: whether a client certificate and its key can be used; may raise KeyMaterialError.
     """
 
     sig_iss: str
@@ -83,6 +79,7 @@ class RouteDefaults:
     debug: bool
     keys_dir: str
     read_file: Callable[[str], bytes]
+    check_identity: Callable[[ClientIdentity], None]
 
 
 def parse_routes(text: str, name: str, defaults: RouteDefaults) -> tuple[RouteTable, list[RouteProblem]]:
@@ -126,14 +123,28 @@ class _Reader:
                 return
             _refuse_undecodable(sections)
             rule = parse_rule(sections, f"{self._name}:{number}", is_debug=self._defaults.debug)
-            _refuse_unsupported(sections)
+            _refuse_props(sections[0], UNSUPPORTED_CONDITION_PROPS)
+            targets = [
+                self._with_identity(target, section) for target, section in zip(rule.targets, sections[1:], strict=True)
+            ]
         except RouteError as exc:
             self._report(number, str(exc), ProblemKind.REFUSED)
             return
         if self._is_duplicate(rule):
             self._report(number, "skipping duplicate condition", ProblemKind.DUPLICATE)
             return
-        self.rules.append(replace(rule, sig=self._signer(number, dict(sections[0].props))))
+        for section in sections[1:]:
+            if has_lonely_key(section):
+                self._report(
+                    number, f"{section.value}: client_key without client_cert is ignored", ProblemKind.ADJUSTED
+                )
+        signer = self._signer(number, dict(sections[0].props))
+        self.rules.append(replace(rule, sig=signer, targets=tuple(targets)))
+
+    def _with_identity(self, target: Target, section: Section) -> Target:
+        """The target of a section with the certificate that it names. Raises RouteError."""
+        identity = read_identity(section, self._defaults.read_file, self._defaults.check_identity)
+        return target if identity is None else replace(target, identity=identity)
 
     def _is_duplicate(self, rule: Rule) -> bool:
         # Ids play no part, except for rules without a domain, which nothing else tells apart.
@@ -174,14 +185,8 @@ def _refuse_undecodable(sections: list[Section]) -> None:
         raise RouteError("not valid UTF-8") from exc
 
 
-def _refuse_unsupported(sections: list[Section]) -> None:
-    """Raise RouteError for the first option that this version has no machinery for."""
-    _refuse_props(sections[0], UNSUPPORTED_CONDITION_PROPS)
-    for section in sections[1:]:
-        _refuse_props(section, UNSUPPORTED_TARGET_PROPS)
-
-
 def _refuse_props(section: Section, unsupported: frozenset[str]) -> None:
+    """Raise RouteError for the first option that this version has no machinery for."""
     for name, _ in section.props:
         if name in unsupported:
             raise RouteError(f"option {name} is not supported yet")

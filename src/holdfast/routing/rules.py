@@ -12,6 +12,10 @@ from enum import Enum
 from holdfast.grip.signature import Signer
 from holdfast.routing.authority import Authority
 from holdfast.wire.headers import Header
+from holdfast.wire.identity import ClientIdentity
+
+_INFORMATION = 2
+"""The level of log lines of requests."""
 
 
 class Proto(Enum):
@@ -41,6 +45,7 @@ class Target:
         port: 1-65535 for `HOST`, else 0.
         host_override: replaces host and port of the URI for this target only.
         subs: channels that everything answered by this target is subscribed to.
+        identity: who we are towards its TLS server; None for nobody in particular.
         specs: ZeroMQ addresses that backends connect to: one for `ZHTTPREQ`; for `ZHTTP` those of PUSH, ROUTER and SUB.
         ipc_file_mode: permissions of the files of those that are `ipc:`, None for the system's default.
     """
@@ -57,6 +62,7 @@ class Target:
     subs: tuple[str, ...] = ()
     over_http: bool = False
     one_event: bool = False
+    identity: ClientIdentity | None = None
     specs: tuple[str, ...] = ()
     ipc_file_mode: int | None = None
 
@@ -79,9 +85,12 @@ class Rule:
         debug: answer errors with details.
         header_sets: headers to set, or to remove where the value is empty; in the order of the line.
         no_grip: plain pass-through.
+        log_level: how much is logged of requests of this rule at most: 0 errors, 1 warnings, 2 information, 3 debug,
+            4 and more trace; None for all that is logged anyway.
         set_names, set_headers: what `header_sets` comes to: lower-cased names to remove, then headers to append.
         takes_events: whether a target gets WebSockets as events over HTTP.
         key: what it is counted and paced by: its id if that is explicit, else empty, as for all others.
+        logs_requests: whether `log_level` leaves room for the log line of each request.
     """
 
     place: str
@@ -101,10 +110,12 @@ class Rule:
     debug: bool = False
     header_sets: tuple[Header, ...] = ()
     no_grip: bool = False
+    log_level: int | None = None
     set_names: frozenset[bytes] = field(init=False)
     set_headers: tuple[Header, ...] = field(init=False)
     takes_events: bool = field(init=False)
     key: str = field(init=False)
+    logs_requests: bool = field(init=False)
 
     def __post_init__(self) -> None:
         # Compat: sets are applied from the last to the first, each replacing that name, so the first one wins.
@@ -115,6 +126,7 @@ class Rule:
         object.__setattr__(self, "set_headers", tuple(h for h in reversed(winners.values()) if h[1]))
         object.__setattr__(self, "takes_events", any(target.over_http for target in self.targets))
         object.__setattr__(self, "key", self.id if self.has_explicit_id else "")
+        object.__setattr__(self, "logs_requests", self.log_level is None or self.log_level >= _INFORMATION)
 
     @property
     def condition(self) -> str:

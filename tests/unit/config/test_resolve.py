@@ -148,7 +148,7 @@ def test_the_port_offset_moves_control_ports_only() -> None:
             "f:5: proxy/stats_report_interval: 5 has no effect yet: the setting of [handler] counts",
             id="another value",
         ),
-        pytest.param("share_all=false", None, id="refused only when on"),
+        pytest.param("state_spec=", None, id="refused only when on"),
     ],
 )
 def test_what_is_still_to_come(setting: str, note: str | None) -> None:

@@ -20,7 +20,7 @@ def test_each_is_named_once_and_says_why() -> None:
     "path",
     [
         "runner/https_ports", "runner/local_ports", "proxy/auto_cross_origin",
-        "handler/share_all", "handler/state_spec",
+        "handler/state_spec",
     ],
 )  # fmt: skip
 def test_what_would_change_the_meaning_of_a_configuration_is_refused(path: str) -> None:

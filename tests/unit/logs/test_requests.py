@@ -52,6 +52,7 @@ def full_record() -> RequestRecord:
         body_bytes=5,
         outcome=Outcome.RESPONSE,
         is_retry=True,
+        shared=7,
         user_agent=b"curl/7.88.1 (x)",
     )
 
@@ -77,13 +78,13 @@ def test_everything() -> None:
     """routes-110."""
     assert text_of(full_record(), log_from=True, log_user_agent=True) == (
         "GET http://x.com/a?mode=trunc -> 127.0.0.1:21100 from=127.0.0.1 ref=http://ref/a%20b route=foo "
-        "code=200 5 retry ua=curl/7.88.1 (x)"
+        "code=200 5 retry shared=7 ua=curl/7.88.1 (x)"
     )
 
 
 def test_address_and_user_agent_are_told_only_if_asked_for() -> None:
     assert text_of(full_record()) == (
-        "GET http://x.com/a?mode=trunc -> 127.0.0.1:21100 ref=http://ref/a%20b route=foo code=200 5 retry"
+        "GET http://x.com/a?mode=trunc -> 127.0.0.1:21100 ref=http://ref/a%20b route=foo code=200 5 retry shared=7"
     )
 
 
@@ -137,7 +138,7 @@ def test_json_has_the_same_as_fields() -> None:
         "level": "info",
         "logger": "holdfast.requests",
         "message": "GET http://x.com/a?mode=trunc -> 127.0.0.1:21100 from=127.0.0.1 ref=http://ref/a%20b route=foo "
-        "code=200 5 retry ua=curl/7.88.1 (x)",
+        "code=200 5 retry shared=7 ua=curl/7.88.1 (x)",
         "method": "GET",
         "uri": "http://x.com/a?mode=trunc",
         "target": "127.0.0.1:21100",
@@ -148,6 +149,7 @@ def test_json_has_the_same_as_fields() -> None:
         "status": 200,
         "body_bytes": 5,
         "retry": True,
+        "shared": 7,
         "user_agent": "curl/7.88.1 (x)",
     }
 

@@ -16,6 +16,7 @@ from tests.unit.net.helpers import Peer, eventually, settle
 
 from holdfast.errors import AddressRefused, ConnectError
 from holdfast.net.backend import BackendConnection, Endpoint
+from holdfast.wire.identity import ClientIdentity
 
 pytestmark = pytest.mark.usefixtures("transports")
 
@@ -46,8 +47,9 @@ async def test_the_connection_used_last_is_used_first() -> None:
 async def test_connections_belong_to_their_endpoint() -> None:
     async with backend_stage() as stage:
         stage.pool.release((await used(stage))[0])
-        other = Endpoint(stage.endpoint.host, stage.endpoint.port, is_public_only=True)
-        assert stage.pool.take_idle(other) is None
+        host, port = stage.endpoint.host, stage.endpoint.port
+        others = Endpoint(host, port, is_public_only=True), Endpoint(host, port, identity=ClientIdentity(b"A", b"B"))
+        assert [stage.pool.take_idle(other) for other in others] == [None, None]
 
 
 async def test_no_more_are_kept_than_allowed() -> None:

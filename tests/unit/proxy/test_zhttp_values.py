@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from tests.unit.routing.helpers import make_rule
+from tests.unit.routing.helpers import make_defaults, make_rule
 
 from holdfast.errors import AddressRefused, BackendError, BadResponse, ConnectError, LengthRequired
 from holdfast.proxy.zhttp_values import (
@@ -46,6 +46,14 @@ def test_request_head(props: str, uri: bytes, host: bytes, options: TargetOption
     head = make_request_head(REQUEST, target, None)
     assert (head.method, head.uri, head.options) == (b"PUT", uri, options)
     assert head.headers == [(b"Host", host), (b"X-A", b"\xff")]
+
+
+def test_client_certificate() -> None:
+    """The backend makes requests of its own, perhaps, and has to be told who we are."""
+    defaults = make_defaults(files={"a.crt": b"cert", "a.key": b"not"})
+    (target,) = make_rule("h.com zhttp/ipc://x,ssl,client_cert=a.crt,client_key=a.key", defaults).targets
+    assert make_request_head(REQUEST, target, None).options == TargetOptions(client_cert=b"cert", client_key=b"not")
+    assert make_socket_head(REQUEST, target, []).options == TargetOptions(client_cert=b"cert", client_key=b"not")
 
 
 def test_length_of_a_request() -> None:

@@ -55,6 +55,17 @@ OPTIONS = [
     ('header="X: a, b#c"', "header_sets", ((b"X", b"a, b#c"),)),
     ("header=X:1,header=Y:2", "header_sets", ((b"X", b"1"), (b"Y", b"2"))),
     ("no_grip", "no_grip", True),
+    ("debug", "log_level", None),
+    ("log_level=-2", "log_level", None),
+    ("log_level=0", "log_level", 0),
+    ("log_level=3", "log_level", 3),
+    ("log_level=9", "log_level", 9),
+    ("log_level=all", "log_level", 0),
+    ("log_level", "log_level", 0),
+    ("debug", "logs_requests", True),
+    ("log_level=-2", "logs_requests", True),
+    ("log_level=1", "logs_requests", False),
+    ("log_level=2", "logs_requests", True),
 ]
 
 

@@ -11,7 +11,6 @@ from tests.unit.routing.helpers import KEY, load, load_raw, make_defaults, make_
 from holdfast.grip.signature import Key
 from holdfast.routing.parse import (
     UNSUPPORTED_CONDITION_PROPS,
-    UNSUPPORTED_TARGET_PROPS,
     ProblemKind,
     RouteProblem,
     parse_route_lines,
@@ -89,11 +88,6 @@ def test_unsupported_condition_prop(name: str) -> None:
 
 def test_unsupported_jsonp_mode() -> None:
     assert load("a.com,jsonp_mode=basic h:80")[1] == ["routes:1: option jsonp_mode is not supported yet"]
-
-
-@pytest.mark.parametrize("name", sorted(UNSUPPORTED_TARGET_PROPS))
-def test_unsupported_target_prop(name: str) -> None:
-    assert load(f"a.com h:80 i:80,{name}")[1] == [f"routes:1: option {name} is not supported yet"]
 
 
 @pytest.mark.parametrize(
