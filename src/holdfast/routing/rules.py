@@ -62,6 +62,24 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JsonpTerms:
+    """How a route takes requests by JSON-P (routes spec §1.4, §3.13).
+
+    Attributes:
+        callback_param, body_param: names of parameters; without the latter the body is in `_body`.
+        default_callback: where only the body is given; None for no JSON-P then.
+        default_method: where there is no `_method`.
+        is_extended: responses are objects of status, headers and body; otherwise bodies alone.
+    """
+
+    callback_param: bytes = b"callback"
+    body_param: bytes | None = None
+    default_callback: bytes | None = None
+    default_method: bytes = b"GET"
+    is_extended: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One accepted line of the routes file.
 
@@ -79,6 +97,7 @@ class Rule:
         debug: answer errors with details.
         header_sets: headers to set, or to remove where the value is empty; in the order of the line.
         no_grip: plain pass-through.
+        cross_origin: scripts of other origins are served, by CORS and by JSON-P; None for no care about them.
         set_names, set_headers: what `header_sets` comes to: lower-cased names to remove, then headers to append.
         takes_events: whether a target gets WebSockets as events over HTTP.
     """
@@ -100,6 +119,7 @@ class Rule:
     debug: bool = False
     header_sets: tuple[Header, ...] = ()
     no_grip: bool = False
+    cross_origin: JsonpTerms | None = None
     set_names: frozenset[bytes] = field(init=False)
     set_headers: tuple[Header, ...] = field(init=False)
     takes_events: bool = field(init=False)
