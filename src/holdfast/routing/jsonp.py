@@ -31,8 +31,8 @@ _FIELD_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 # the request comes from a trusted proxy, which has not looked into the query.
 _NOT_TO_BE_SET = frozenset(
     b"accept accept-charset accept-encoding access-control-request-headers access-control-request-method connection "
-    b"content-length cookie cookie2 date dnt expect host keep-alive origin referer te trailer transfer-encoding upgrade "
-    b"via".split()
+    b"content-length cookie cookie2 date dnt expect host keep-alive origin referer te trailer transfer-encoding "
+    b"upgrade via".split()
 )
 _NOT_TO_BE_SET_PREFIXES = (b"grip-", b"grip_", b"proxy-", b"sec-")
 _REPLACED = frozenset({b"host", b"accept"})

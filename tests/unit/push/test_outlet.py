@@ -7,8 +7,20 @@ import logging
 import pytest
 
 from holdfast.counters import Counters
-from holdfast.push.outlet import note_overflow, note_skip
+from holdfast.push.outlet import Framing, FramingTable, note_overflow, note_skip
 from holdfast.push.render import ItemSkipped
+from holdfast.wire.cross_origin import Cors
+
+
+def test_framings_of_like_clients_are_one() -> None:
+    table = FramingTable()
+    plain = Framing(is_http11=True, is_persistent=True, is_bodyless=False)
+    first = table.find(plain, Cors.of([(b"Origin", b"https://a.com")]))
+    assert table.find(plain, Cors.of([(b"Origin", b"https://a.com")])) is first
+    other = table.find(plain, Cors.of([(b"Origin", b"https://b.com")]))
+    assert (first != other, first.is_http11, len(table)) == (True, True, 2)
+    del first
+    assert len(table) == 1
 
 
 def test_too_many_wait(caplog: pytest.LogCaptureFixture) -> None:

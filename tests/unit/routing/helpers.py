@@ -17,12 +17,24 @@ def read_nothing(path: str) -> bytes:
 
 
 def make_defaults(
-    *, sig_iss: str = "pushpin", sig_key: Key | None = KEY, debug: bool = False, files: dict[str, bytes] | None = None
+    *,
+    sig_iss: str = "pushpin",
+    sig_key: Key | None = KEY,
+    debug: bool = False,
+    cross_origin: bool = False,
+    files: dict[str, bytes] | None = None,
 ) -> RouteDefaults:
     def read_file(path: str) -> bytes:
         return files[path] if files and path in files else read_nothing(path)
 
-    return RouteDefaults(sig_iss=sig_iss, sig_key=sig_key, debug=debug, keys_dir="/etc/holdfast", read_file=read_file)
+    return RouteDefaults(
+        sig_iss=sig_iss,
+        sig_key=sig_key,
+        debug=debug,
+        cross_origin=cross_origin,
+        keys_dir="/etc/holdfast",
+        read_file=read_file,
+    )
 
 
 def load(text: str, defaults: RouteDefaults | None = None) -> tuple[RouteTable, list[str]]:
