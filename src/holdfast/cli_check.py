@@ -13,6 +13,7 @@ from holdfast.config.load import Loaded, Overrides, load_settings
 from holdfast.config.resolve import InvalidConfig
 from holdfast.errors import ConfigError, RouteError, WireError
 from holdfast.routing.forward import ForwardPolicy, build_origin_request, connect_address, origin_authority
+from holdfast.routing.jsonp import read_jsonp
 from holdfast.routing.lines import parse_line
 from holdfast.routing.params import unknown_parameters
 from holdfast.routing.parse import COMMAND_LINE_NAME, ProblemKind, RouteProblem, parse_route_lines, parse_routes
@@ -190,7 +191,14 @@ class _Guide:
 
     def _explain_targets(self, rule: Rule, uri: ClientUri, proto: Proto, is_tls: bool) -> Report:
         """What each target is asked, in the order in which they are tried."""
+        lines: list[str] = []
         try:
+            asked = None
+            if rule.cross_origin is not None and proto is Proto.HTTP:
+                asked = read_jsonp(rule.cross_origin, uri, [], has_body=False)
+            if asked is not None:
+                lines.append(f"  JSON-P: {asked.method.decode()} for {asked.callback.decode(errors='replace')!r}")
+                uri = uri._replace(query=asked.query)
             request = build_origin_request(
                 rule, uri, b"GET", [], policy=self._policy, is_tls=is_tls, is_trusted=False,
                 client_address="", now_s=0.0, proto=proto,
@@ -198,7 +206,6 @@ class _Guide:
         except WireError as exc:
             return Report(errors=(f"{uri.text}: answered with {exc.status}: {exc.text}",))
         path = request.path_and_query.decode()
-        lines = []
         for number, target in enumerate(rule.targets, 1):
             authority = origin_authority(request, target).encode(_HTTPS_PORT if target.ssl else _HTTP_PORT).decode()
             url = f"{_origin_scheme(target, proto)}://{authority}{path}"

@@ -43,6 +43,7 @@ from holdfast.push.publisher import Publisher
 from holdfast.push.sequencer import Sequencer
 from holdfast.push.updates import Updates
 from holdfast.routes_source import RoutesSource
+from holdfast.routing.rules import JsonpTerms
 from holdfast.routing.table import RouteTable
 from holdfast.statistics.collector import Statistics
 from holdfast.wire.http1.head import HeadLimits
@@ -125,6 +126,7 @@ class Server:
             sessions=Sessions(),
             zhttp=self._zhttp,
             farewells=self._farewells,
+            cross_origin=JsonpTerms() if settings.proxy.auto_cross_origin else None,
         )
         self._updates.backends = HeldBackends(self._proxy)
         self._zmq_doors = self._make_zmq_doors()

@@ -11,7 +11,6 @@ from tests.harness.proxy import Launch
     ("line", "option"),
     [
         ("a.com,sockjs=/s test", "sockjs"),
-        ("a.com,aco test", "aco"),
     ],
 )
 def test_route_is_refused_by_name(launch_once: Launch, line: str, option: str) -> None:

@@ -111,6 +111,20 @@ def test_a_path_that_its_route_makes_invalid(place: Place) -> None:
     assert err == ["error: http://a.com/a../c: answered with 400: Request path is not valid for its route."]
 
 
+def test_what_a_url_asks_for_by_jsonp(place: Place) -> None:
+    """With `aco`, or `auto_cross_origin` for all routes; WebSockets have no part in it."""
+    place.write(CONFIG + "[proxy]\nauto_cross_origin=true\n", "a.com,jsonp_cb=cb h:80\n")
+    code, out, err = place.check("http://a.com/p?x=1&cb=show&_method=PUT", "ws://a.com/p?cb=show")
+    assert (code, err) == (0, [])
+    assert [line for line in out if "JSON-P" in line or "h:80: " in line] == [
+        "  JSON-P: PUT for 'show'",
+        "  1. h:80: http://a.com/p?x=1",
+        "  1. h:80: ws://a.com/p?cb=show",
+    ]
+    code, _, err = place.check("http://a.com/p?cb=")
+    assert (code, err) == (1, ["error: http://a.com/p?cb=: answered with 400: Invalid callback parameter."])
+
+
 def test_route_ids(place: Place) -> None:
     code, out, _ = place.check("--id=byid", "http://a.com/abc")
     assert code == 0

@@ -63,6 +63,7 @@ def route_defaults(loaded: Loaded, read: ReadFile = read_file) -> RouteDefaults:
         sig_iss=proxy.sig_iss,
         sig_key=_key(loaded, "sig_key", proxy.sig_key, read),
         debug=proxy.debug,
+        cross_origin=proxy.auto_cross_origin,
         keys_dir=str(loaded.routes_path.parent),
         read_file=read,
         check_identity=check_identity,

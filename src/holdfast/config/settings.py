@@ -72,6 +72,12 @@ class ProxySettings:
 
     routesfile: str = option(kinds.PATH, "routes", "The routes file, relative to the directory of this file.")
     debug: bool = option(kinds.BOOLEAN, "false", "Tell clients in error responses what went wrong, for every route.")
+    auto_cross_origin: bool = option(
+        kinds.BOOLEAN,
+        "false",
+        "Serve scripts of other origins on every route, as `aco` does on one: CORS headers and JSON-P. Every page may "
+        "then read what its visitors may.",
+    )
     accept_x_forwarded_protocol: bool = option(
         kinds.BOOLEAN, "false", "Believe a client's X-Forwarded-Proto header that it came by TLS."
     )

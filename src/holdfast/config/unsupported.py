@@ -96,12 +96,6 @@ def _later_refused() -> list[Option]:
             "clients cannot connect by Unix sockets; use http_port, or leave this empty",
         ),
         refused(
-            "proxy/auto_cross_origin",
-            kinds.BOOLEAN,
-            "CORS headers and JSON-P for every route.",
-            "responses get no CORS headers and no JSON-P wrapping; let the backend send them and leave this false",
-        ),
-        refused(
             "handler/state_spec",
             kinds.TEXT,
             "Socket of a keeper of GRIP session state.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from holdfast.errors import WireError
 from holdfast.net.outlets import ConnectionOutlet, Outlet, OutletOwner
 from holdfast.net.runtime import Cancellable, Work
+from holdfast.wire.cross_origin import Pieces, Transform
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody
 from holdfast.wire.http1.encode import CONTINUE, LAST_CHUNK, encode_chunk, encode_response_head
@@ -51,6 +52,8 @@ class ClientExchange:
         head_bytes, body_bytes: of the request, as received so far.
         head_bytes_sent, body_bytes_sent: of the response so far; content without its framing.
         has_started: whether the response head was written.
+        content_length: length of the request body, if it was declared.
+        transform: what is made of whatever is answered; None leaves it as it is.
     """
 
     __slots__ = (
@@ -61,13 +64,16 @@ class ClientExchange:
         "_is_chunked",
         "_is_persistent",
         "_pending_bytes",
+        "_pieces",
         "_waiter",
         "body_bytes",
         "body_bytes_sent",
+        "content_length",
         "has_started",
         "head",
         "head_bytes",
         "head_bytes_sent",
+        "transform",
     )
 
     def __init__(self, connection: ClientConnection, head: RequestHead, body: bytes | None = None) -> None:
@@ -81,6 +87,9 @@ class ClientExchange:
         self.head_bytes_sent = 0
         self.body_bytes_sent = 0
         self.has_started = False
+        # Of a body that is here it is its own, whatever the head says that once came with it.
+        self.content_length = len(body) if body else head.content_length
+        self.transform: Transform | None = None
         self._connection = connection
         self._decoder: BodyDecoder | None = None
         if body is None and (head.is_chunked or head.content_length):
@@ -91,6 +100,7 @@ class ClientExchange:
         self._waiter: asyncio.Future[None] | None = None
         self._is_persistent = head.is_persistent
         self._is_chunked = False
+        self._pieces: Pieces | None = None
 
     # --- the client, and the request body -------------------------------------------------------------------------
 
@@ -103,11 +113,6 @@ class ClientExchange:
     def is_tls(self) -> bool:
         """Whether the client connection itself is TLS."""
         return self._connection.edge.is_tls
-
-    @property
-    def content_length(self) -> int | None:
-        """Length of the request body, if the client declared it."""
-        return self.head.content_length
 
     @property
     def is_body_complete(self) -> bool:
@@ -156,6 +161,12 @@ class ClientExchange:
         if self._decoder is not None and not self._decoder.is_complete:
             self._connection.resume_reading()
         return content
+
+    def replace_body(self, body: bytes) -> None:
+        """Have `body` for the request body, which the client states elsewhere: it must not send one."""
+        assert self._decoder is None
+        self._chunks = [body]
+        self._pending_bytes = self.content_length = len(body)
 
     async def _more_body(self) -> None:
         if self._connection.is_lost:
@@ -211,10 +222,15 @@ class ClientExchange:
         """Write a whole response in one go and end the exchange.
 
         Args:
-            length: Content-Length when it is not the length of `body`: what a backend stated in answer to HEAD.
+            length: Content-Length when it is not the length of `body`: what a backend stated in answer to HEAD. Where
+                there is a `transform`, what the response came with.
             is_head_only: leave Content-Length out, because the length of a body that is not sent is not known.
         """
         connection, request = self._connection, self.head
+        if self.transform is not None:
+            code, reason, headers, body = self.transform.whole(code, reason, headers, body, length)
+            if request.method != b"HEAD":
+                length, is_head_only = None, False
         self._is_persistent = is_persistent = self.is_persistent
         is_bodyless = code < 200 or code == 204 or code == 304
         head = encode_response_head(
@@ -235,6 +251,9 @@ class ClientExchange:
 
     def start_response(self, code: int, reason: bytes, headers: Headers, content_length: int | None) -> None:
         """Write the head of a response whose body follows; without a length it is chunked or ends by closing."""
+        if self.transform is not None:
+            begun = self.transform.begin(code, reason, headers, content_length)
+            code, reason, headers, content_length, self._pieces = begun
         self._is_chunked = content_length is None and self.head.is_http11
         self._is_persistent = self.is_persistent and (self._is_chunked or content_length is not None)
         self.has_started = True
@@ -249,9 +268,14 @@ class ClientExchange:
         )
         self.head_bytes_sent = len(head)
         self._connection.write(head)
+        if self._pieces is not None:
+            self._write(self._pieces.prefix)
 
     def write(self, content: bytes) -> None:
         """Write body bytes; wait for `drain` before the next piece."""
+        self._write(content if self._pieces is None else self._pieces.piece(content))
+
+    def _write(self, content: bytes) -> None:
         if content and not self.is_head_request:
             self.body_bytes_sent += len(content)
             self._connection.write(encode_chunk(content) if self._is_chunked else content)
@@ -262,6 +286,8 @@ class ClientExchange:
 
     def end_response(self) -> None:
         """End a response that `start_response` began."""
+        if self._pieces is not None:
+            self._write(self._pieces.end())
         if self._is_chunked and not self.is_head_request:
             self._connection.write(LAST_CHUNK)
         self._connection.end_exchange(is_persistent=self._is_persistent)

@@ -129,7 +129,10 @@ class Acceptor:
     async def _hold_response(self, instruct: Instruct, ties: _Ties, request_body: bytes) -> bool:
         """Keep the response, and send nothing (grip spec §5.1)."""
         request = HeldRequest.of(self._client.head, request_body, self._rule)
-        hold = ResponseHold(self._proxy.holds, self._plan(instruct), self._framing(), request, ties.origin)
+        framing, transform = self._framing(), self._client.transform
+        if transform is not None:
+            framing = self._proxy.holds.framings.find(framing, transform)
+        hold = ResponseHold(self._proxy.holds, self._plan(instruct), framing, request, ties.origin)
         outlet = await self._client.hold(hold, b"")
         if outlet is not None:
             self._hand_over(hold, outlet)
@@ -157,11 +160,13 @@ class Acceptor:
             self.status = response.code
             self._client.respond(response.code, response.reason, response.headers, b"", is_head_only=True)
             return False
-        framing = self._framing()
+        framing, headers = self._framing(), response.headers
+        if self._client.transform is not None:
+            headers = self._client.transform.cors.with_headers(headers)
         head = encode_response_head(
             response.code,
             response.reason,
-            response.headers,
+            headers,
             is_http11=framing.is_http11,
             is_persistent=framing.is_persistent and framing.is_http11,
             is_chunked=framing.is_http11,
@@ -185,6 +190,8 @@ class Acceptor:
         if head.code in _HEAD_ONLY_CODES:
             client.respond(head.code, head.reason, head.headers, b"")
             return False
+        if client.transform is not None:
+            client.transform = client.transform.cors  # what may become a stream is none of JSON-P
         client.start_response(head.code, head.reason, head.headers, None)
         content = beginning
         while content:

@@ -20,6 +20,7 @@ from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.outlet import HoldContext
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.routing.forward import ForwardPolicy
+from holdfast.routing.rules import JsonpTerms
 from holdfast.routing.table import RouteTable
 from holdfast.wire.headers import Headers, get_first
 
@@ -40,6 +41,7 @@ class ProxyContext:
         websocket_idle_s: silence both ways that ends a WebSocket.
         sessions: the WebSockets that are spoken over HTTP.
         farewells: sessions whose client is gone.
+        cross_origin: how requests without a route are answered that scripts of other origins make.
     """
 
     runtime: Runtime
@@ -59,6 +61,7 @@ class ProxyContext:
     sessions: Sessions
     zhttp: ZhttpBackends
     farewells: Farewells
+    cross_origin: JsonpTerms | None = None
 
     @property
     def counters(self) -> Counters:

@@ -21,6 +21,7 @@ from holdfast.proxy.answers import (
 )
 from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.cross_origin import ask_cross_origin
 from holdfast.proxy.held_request import RetryTerms
 from holdfast.proxy.reply import Reply
 from holdfast.proxy.sharing import Sharing
@@ -52,6 +53,7 @@ class HttpExchange:
         "_is_held",
         "_is_running",
         "_is_trusted",
+        "_method",
         "_presence",
         "_proxy",
         "_reply",
@@ -75,6 +77,7 @@ class HttpExchange:
         self._client = client
         self._retry = retry
         self._sharing = sharing
+        self._method = client.head.method
         self._uri: ClientUri | None = None
         self._rule: Rule | None = None
         self._attempts: Attempts | None = None
@@ -185,18 +188,23 @@ class HttpExchange:
         is_tls = client.is_tls or (policy.accept_x_forwarded_protocol and is_tls_by_header(head.headers, policy))
         self._uri = uri = parse_client_uri(head.target, head.host, is_tls=is_tls)
         self._rule = rule = self._find_rule(uri, is_tls)
+        if rule is not None and self._counts is None:
+            self._arrive(rule)
+        headers = head.headers
+        terms = rule.cross_origin if rule is not None else proxy.cross_origin
+        if terms is not None:
+            self._uri, self._method, headers = ask_cross_origin(client, terms, uri)
+            uri = self._uri
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
-        if self._counts is None:
-            self._arrive(rule)
         self._is_trusted = proxy.is_trusted(head.headers)
-        if rule.takes_events and not self._is_trusted and _sends_events(head.headers):
+        if rule.takes_events and not self._is_trusted and _sends_events(headers):
             raise ErrorAnswer(403, EVENTS_FORBIDDEN)
         request = build_origin_request(
             rule,
             uri,
-            head.method,
-            head.headers,
+            self._method,
+            headers,
             policy=policy,
             is_tls=is_tls,
             is_trusted=self._is_trusted,
@@ -228,9 +236,10 @@ class HttpExchange:
         client = self._client
         self._status = reply.code
         headers, body = relayed_headers(reply.headers, is_framed_anew=True), reply.take()
-        if client.is_head_request:
+        if client.is_head_request or client.transform is not None:
             length = reply.content_length
-            client.respond(reply.code, reply.reason, headers, body, length=length, is_head_only=length is None)
+            is_head_only = client.is_head_request and length is None
+            client.respond(reply.code, reply.reason, headers, body, length=length, is_head_only=is_head_only)
         else:
             client.respond(reply.code, reply.reason, headers, body)
 
@@ -284,7 +293,7 @@ class HttpExchange:
         body = answer.body(is_debug=self._is_debug)
         if answer.is_last:
             self._client.make_last()
-        self._client.respond(answer.code, answer.reason, TEXT_PLAIN, body)
+        self._client.respond(answer.code, answer.reason, TEXT_PLAIN, body, length=len(body))
         return Outcome.RESPONSE
 
     def _break_off(self, exc: BackendError) -> Outcome:
@@ -352,7 +361,7 @@ class HttpExchange:
             return
         self._proxy.request_log.finished(
             RequestRecord(
-                method=head.method,
+                method=self._method,
                 uri=self._uri.text if self._uri is not None else head.target.decode("latin-1"),
                 target=attempts.target.text if attempts is not None and attempts.target is not None else None,
                 client_address=self._client.client_address,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from holdfast.counters import Counters
@@ -19,6 +20,7 @@ from holdfast.statistics.collector import Statistics
 from holdfast.statistics.connections import Presence
 from holdfast.statistics.routes import Drop, Mode
 from holdfast.timers import TimerWheel
+from holdfast.wire.cross_origin import Transform
 
 log = logging.getLogger("holdfast.push")
 
@@ -65,7 +67,7 @@ class SocketOutlet(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Framing:
     """How responses to one client are framed; there are only a few, so holds share them.
 
@@ -73,11 +75,30 @@ class Framing:
         is_http11: chunks can be sent; otherwise a stream ends by closing.
         is_persistent: the connection may be used again after the response.
         is_bodyless: no body may be sent, because the method is HEAD (long polls only: there is no stream without body).
+        transform: what is made of the response before it is framed (long polls only); None leaves it as it is.
     """
 
     is_http11: bool
     is_persistent: bool
     is_bodyless: bool
+    transform: Transform | None = None
+
+
+class FramingTable:
+    """The framings with a transform that are in use: clients of one page are alike, and share theirs."""
+
+    def __init__(self) -> None:
+        self._framings: weakref.WeakValueDictionary[tuple[Framing, Transform], Framing] = weakref.WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._framings)
+
+    def find(self, plain: Framing, transform: Transform) -> Framing:
+        """`plain` with a transform, of which equal ones are one."""
+        framing = self._framings.get((plain, transform))
+        if framing is None:
+            framing = self._framings[plain, transform] = replace(plain, transform=transform)
+        return framing
 
 
 @dataclass(slots=True)
@@ -91,6 +112,7 @@ class HoldContext:
         updates: where holds go that have to ask their backend again, or to tell it that they are gone.
         link_clock: lets streams with the same next link ask it together.
         statistics: what is told of holds and their traffic.
+        framings: those that are made for a client.
     """
 
     registry: Registry
@@ -102,6 +124,7 @@ class HoldContext:
     updates: Updates
     link_clock: LinkClock
     statistics: Statistics = field(default_factory=Statistics)
+    framings: FramingTable = field(default_factory=FramingTable)
 
 
 class Receiver(Protocol):

@@ -296,13 +296,16 @@ class ResponseHold:
 
 def encode_response(response: BackendResponse, framing: Framing) -> bytes:
     """A whole response for one client; 1xx, 204 and 304 have neither body nor length (grip spec §5.3)."""
-    has_body = response.code >= 200 and response.code not in (204, 304)
+    code, reason, headers, body = response.code, response.reason, response.headers, response.body
+    if framing.transform is not None:
+        code, reason, headers, body = framing.transform.held(code, reason, headers, body)
+    has_body = code >= 200 and code not in (204, 304)
     head = encode_response_head(
-        response.code,
-        response.reason,
-        response.headers,
+        code,
+        reason,
+        headers,
         is_http11=framing.is_http11,
         is_persistent=framing.is_persistent,
-        content_length=len(response.body) if has_body else None,
+        content_length=len(body) if has_body else None,
     )
-    return head if framing.is_bodyless or not has_body else head + response.body
+    return head if framing.is_bodyless or not has_body else head + body

@@ -11,23 +11,25 @@ from collections.abc import Mapping, Sequence
 from holdfast.errors import RouteError
 from holdfast.routing.authority import canonical_domain
 from holdfast.routing.lines import Section
-from holdfast.routing.rules import Proto, Rule, derive_id
+from holdfast.routing.rules import JsonpTerms, Proto, Rule, derive_id
 from holdfast.routing.targets import parse_target
 from holdfast.routing.texts import all_texts, parse_choice, parse_header, parse_integer, parse_override
 from holdfast.routing.uri import encode_forbidden
+from holdfast.wire.headers import is_token
 
 _PROTOS = {"http": Proto.HTTP, "ws": Proto.WS}
 _YES_NO = {"yes": True, "no": False}
-_JSONP_MODES = {"basic": "basic", "extended": "extended"}
+_JSONP_MODES = {"basic": False, "extended": True}
 
 
-def parse_rule(sections: Sequence[Section], place: str, *, is_debug: bool) -> Rule:
+def parse_rule(sections: Sequence[Section], place: str, *, is_debug: bool, is_cross_origin: bool) -> Rule:
     """The rule that the sections of a line describe, without its signer.
 
     Args:
         sections: the condition and at least one target.
         place: `FILE:LINE`.
         is_debug: whether errors are answered with details even without the flag.
+        is_cross_origin: whether scripts of other origins are served even without the flag.
 
     Raises:
         RouteError: with the text of routes spec §1.4 or §1.5.
@@ -37,7 +39,7 @@ def parse_rule(sections: Sequence[Section], place: str, *, is_debug: bool) -> Ru
     proto = parse_choice(texts, "proto", _PROTOS)
     ssl = parse_choice(texts, "ssl", _YES_NO)
     path_beg = _parse_path_beg(texts)
-    parse_choice(texts, "jsonp_mode", _JSONP_MODES)
+    jsonp_terms = _parse_jsonp(texts)
     explicit_id = texts.get("id", "")
     replace_beg = texts.get("replace_beg")
     return Rule(
@@ -57,7 +59,23 @@ def parse_rule(sections: Sequence[Section], place: str, *, is_debug: bool) -> Ru
         header_sets=tuple(parse_header(text) for text in all_texts(sections[0], "header")),
         no_grip="no_grip" in texts,
         log_level=_parse_log_level(texts),
+        cross_origin=jsonp_terms if is_cross_origin or "aco" in texts else None,
         targets=tuple(parse_target(section) for section in sections[1:]),
+    )
+
+
+def _parse_jsonp(texts: Mapping[str, str]) -> JsonpTerms:
+    """The terms of JSON-P; an empty text is as good as none."""
+    is_extended = parse_choice(texts, "jsonp_mode", _JSONP_MODES) is not False
+    method = texts.get("jsonp_defmethod", "").encode() or (b"GET" if is_extended else b"POST")
+    if not is_token(method):
+        raise RouteError("jsonp_defmethod must be set to a method")
+    return JsonpTerms(
+        callback_param=texts.get("jsonp_cb", "").encode() or b"callback",
+        body_param=texts.get("jsonp_body", "").encode() or None,
+        default_callback=texts.get("jsonp_defcb", "").encode() or None,
+        default_method=method,
+        is_extended=is_extended,
     )
 
 

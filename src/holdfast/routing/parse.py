@@ -22,12 +22,6 @@ from holdfast.wire.identity import ClientIdentity
 # Valid, but without effect in this version: a line that uses one of these is refused.
 UNSUPPORTED_CONDITION_PROPS = frozenset(
     {
-        "aco",
-        "jsonp_body",
-        "jsonp_cb",
-        "jsonp_defcb",
-        "jsonp_defmethod",
-        "jsonp_mode",
         "session",
         "sockjs",
         "sockjs_as_path",
@@ -69,6 +63,7 @@ class RouteDefaults:
         sig_iss: issuer of Grip-Sig; "" for none.
         sig_key: key of Grip-Sig, None for none.
         debug: whether every rule answers errors with details.
+        cross_origin: whether every rule serves scripts of other origins.
         keys_dir: directory that relative key files of a line start from, that of the routes file.
         read_file: gives the content of a file; may raise OSError.
         check_identity: whether a client certificate and its key can be used; may raise KeyMaterialError.
@@ -77,6 +72,7 @@ class RouteDefaults:
     sig_iss: str
     sig_key: Key | None
     debug: bool
+    cross_origin: bool
     keys_dir: str
     read_file: Callable[[str], bytes]
     check_identity: Callable[[ClientIdentity], None]
@@ -122,7 +118,12 @@ class _Reader:
             if sections is None:
                 return
             _refuse_undecodable(sections)
-            rule = parse_rule(sections, f"{self._name}:{number}", is_debug=self._defaults.debug)
+            rule = parse_rule(
+                sections,
+                f"{self._name}:{number}",
+                is_debug=self._defaults.debug,
+                is_cross_origin=self._defaults.cross_origin,
+            )
             _refuse_props(sections[0], UNSUPPORTED_CONDITION_PROPS)
             targets = [
                 self._with_identity(target, section) for target, section in zip(rule.targets, sections[1:], strict=True)

@@ -68,6 +68,24 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JsonpTerms:
+    """How a route takes requests by JSON-P (routes spec §1.4, §3.13).
+
+    Attributes:
+        callback_param, body_param: names of parameters; without the latter the body is in `_body`.
+        default_callback: where only the body is given; None for no JSON-P then.
+        default_method: where there is no `_method`.
+        is_extended: responses are objects of status, headers and body; otherwise bodies alone.
+    """
+
+    callback_param: bytes = b"callback"
+    body_param: bytes | None = None
+    default_callback: bytes | None = None
+    default_method: bytes = b"GET"
+    is_extended: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One accepted line of the routes file.
 
@@ -87,6 +105,7 @@ class Rule:
         no_grip: plain pass-through.
         log_level: how much is logged of requests of this rule at most: 0 errors, 1 warnings, 2 information, 3 debug,
             4 and more trace; None for all that is logged anyway.
+        cross_origin: scripts of other origins are served, by CORS and by JSON-P; None for no care about them.
         set_names, set_headers: what `header_sets` comes to: lower-cased names to remove, then headers to append.
         takes_events: whether a target gets WebSockets as events over HTTP.
         key: what it is counted and paced by: its id if that is explicit, else empty, as for all others.
@@ -111,6 +130,7 @@ class Rule:
     header_sets: tuple[Header, ...] = ()
     no_grip: bool = False
     log_level: int | None = None
+    cross_origin: JsonpTerms | None = None
     set_names: frozenset[bytes] = field(init=False)
     set_headers: tuple[Header, ...] = field(init=False)
     takes_events: bool = field(init=False)

@@ -99,7 +99,7 @@ def test_all_problems_are_told_at_once() -> None:
     """Golden."""
     assert problems(
         "[global]\nport_offset=x\n[runner]\nhttp_port=0.0.0.0:X\nclient_maxconn=many\nlog_level=-1\n"
-        "https_ports=443\n[proxy]\nauto_cross_origin=true\n[handler]\npush_in_http_port=99999\nmessage_wait=soon\n"
+        "https_ports=443\n[proxy]\n[handler]\nshare_all=true\npush_in_http_port=99999\nmessage_wait=soon\n"
         "[holdfast]\noutbox_policy=wait\n"
     ) == (
         'f:2: global/port_offset: "x" is not a whole number from 0 to 65535',
@@ -111,8 +111,7 @@ def test_all_problems_are_told_at_once() -> None:
         'f:14: holdfast/outbox_policy: "wait" is none of disconnect, drop',
         "f:7: runner/https_ports: 443 is not supported yet: clients cannot connect by TLS; "
         "put a TLS proxy in front, or leave this empty",
-        "f:9: proxy/auto_cross_origin: true is not supported yet: responses get no CORS headers and no JSON-P "
-        "wrapping; let the backend send them and leave this false",
+        "f:10: handler/share_all: true is not supported yet: every request goes to the backend; leave this false",
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.net.helpers import HUGE, Answer, Owner, echo, eventually, get, ok, settle, staged
 
 from holdfast.net.exchange import ClientExchange, ClientGone
+from holdfast.wire.cross_origin import BegunResponse, Cors, WholeResponse
 from holdfast.wire.headers import Headers
 
 POST_5 = get(b"/", b"Content-Length: 5", method=b"POST")
@@ -337,3 +338,85 @@ async def test_a_client_that_left_is_not_held() -> None:
         await stage.ask(get())
         await eventually(lambda: outcome, "tried")
         assert outcome == [None] and owner.gone == 0
+
+
+# --- transforms ----------------------------------------------------------------------------------------------------
+
+
+class Shouting:
+    """Makes one response of another: all letters are capital ones, and the first piece of a body comes before it."""
+
+    def __init__(self) -> None:
+        self.lengths: list[int | None] = []
+
+    @property
+    def cors(self) -> Cors:
+        raise NotImplementedError
+
+    def whole(self, code: int, reason: bytes, headers: Headers, body: bytes, length: int | None) -> WholeResponse:
+        self.lengths.append(length)
+        return 200, reason.upper(), [*headers, (b"X", b"1")], body.upper() + b"!"
+
+    def begin(self, code: int, reason: bytes, headers: Headers, length: int | None) -> BegunResponse:
+        self.lengths.append(length)
+        return BegunResponse(200, reason.upper(), headers, None, ShoutedPieces())
+
+    def held(self, code: int, reason: bytes, headers: Headers, body: bytes) -> WholeResponse:
+        raise NotImplementedError
+
+
+class ShoutedPieces:
+    prefix = b"<"
+
+    def piece(self, content: bytes) -> bytes:
+        return content.strip().upper()
+
+    def end(self) -> bytes:
+        return b">"
+
+
+async def test_a_whole_response_is_transformed() -> None:
+    """Its framing is that of what comes of it; what a backend said of its length counts for HEAD alone."""
+    transform = Shouting()
+
+    def answer(exchange: ClientExchange) -> None:
+        exchange.transform = transform
+        exchange.respond(204, b"ok", [], b"body", length=7)
+
+    head = b"HTTP/1.1 200 OK\r\nX: 1\r\nContent-Length: "
+    async with staged(answer) as stage:
+        peer = await stage.ask(get() + get(method=b"HEAD"))
+        await peer.expect(head + b"5\r\n\r\nBODY!", head + b"7\r\n\r\n")
+    assert transform.lengths == [7, 7]
+
+
+async def test_a_body_is_transformed_piece_by_piece() -> None:
+    """A piece of which nothing is left must not end it."""
+    transform = Shouting()
+
+    def answer(exchange: ClientExchange) -> None:
+        exchange.transform = transform
+        exchange.start_response(404, b"ok", [], 7)
+        for piece in (b"a", b" ", b"b"):
+            exchange.write(piece)
+        exchange.end_response()
+        assert exchange.body_bytes_sent == 4
+
+    head = b"HTTP/1.1 200 OK\r\nConnection: Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with staged(answer) as stage:
+        peer = await stage.ask(get())
+        await peer.expect(head + b"1\r\n<\r\n1\r\nA\r\n1\r\nB\r\n1\r\n>\r\n0\r\n\r\n")
+    assert transform.lengths == [7]
+
+
+async def test_a_body_that_is_stated_elsewhere() -> None:
+    """Its length is its own, whatever the head says."""
+
+    def answer(exchange: ClientExchange) -> None:
+        exchange.replace_body(b"hello")
+        assert (exchange.is_body_complete, exchange.content_length) == (True, 5)
+        exchange.respond(200, b"OK", [], exchange.take())
+
+    async with staged(answer) as stage:
+        peer = await stage.ask(get(b"/", b"Content-Length: 0") + get())
+        await peer.expect(ok(b"hello"), ok(b"hello"))

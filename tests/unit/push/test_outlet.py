@@ -7,11 +7,20 @@ import logging
 import pytest
 from tests.unit.push.helpers import Mood, World, at, message, text
 
-from holdfast.push.outlet import note_keep_alive, note_opened, note_overflow, note_response, note_skip
+from holdfast.push.outlet import (
+    Framing,
+    FramingTable,
+    note_keep_alive,
+    note_opened,
+    note_overflow,
+    note_response,
+    note_skip,
+)
 from holdfast.push.plan import RouteTerms
 from holdfast.push.render import ItemSkipped
 from holdfast.statistics.connections import Presence
 from holdfast.statistics.routes import Drop, Mode
+from holdfast.wire.cross_origin import Cors
 from holdfast.wire.statistics import ConnectionType
 
 ROUTE = RouteTerms(key="one")
@@ -20,6 +29,17 @@ ROUTE = RouteTerms(key="one")
 def drops(world: World) -> list[int]:
     """Losses of the route, by reason."""
     return world.statistics.routes.find("one").drops
+
+
+def test_framings_of_like_clients_are_one() -> None:
+    table = FramingTable()
+    plain = Framing(is_http11=True, is_persistent=True, is_bodyless=False)
+    first = table.find(plain, Cors.of([(b"Origin", b"https://a.com")]))
+    assert table.find(plain, Cors.of([(b"Origin", b"https://a.com")])) is first
+    other = table.find(plain, Cors.of([(b"Origin", b"https://b.com")]))
+    assert (first != other, first.is_http11, len(table)) == (True, True, 2)
+    del first
+    assert len(table) == 1
 
 
 def test_too_many_wait(caplog: pytest.LogCaptureFixture) -> None:

@@ -28,10 +28,12 @@ from holdfast.grip.filters import Verdict
 from holdfast.grip.item import Action, ResponseFormat
 from holdfast.grip.values import BackendResponse, HoldMode, Subscription
 from holdfast.push.intake import MAX_QUEUED
-from holdfast.push.outlet import Framing
+from holdfast.push.outlet import Framing, FramingTable
 from holdfast.push.plan import RouteTerms
 from holdfast.push.render import ItemSkipped
 from holdfast.push.response_hold import ResponseHold, encode_response
+from holdfast.wire.cross_origin import Cors
+from holdfast.wire.jsonp import Jsonp
 
 SUBSTITUTED = Subscription("c", None, ("var-subst",))
 NOT_OWN = Subscription("c", None, ("skip-self",))
@@ -619,3 +621,27 @@ def test_codes_without_body(code: int, has_body: bool) -> None:
     assert data.endswith(b"Content-Length: 4\r\n\r\nbody") is has_body
     assert (b"Content-Length" in data) is has_body
     assert data.startswith(b"HTTP/1.1 %d R\r\n" % code)
+
+
+def test_what_is_made_of_the_response_of_a_script() -> None:
+    """grip-54: its own status and length count."""
+    framing = replace(HTTP11, transform=Jsonp(b"cb", False, Cors.of([])))
+    data = encode_response(BackendResponse(204, b"R", [(b"X", b"1")], b"body\n"), framing)
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\nX: 1\r\nContent-Type: application/javascript\r\n")
+    assert head.endswith(b"Content-Length: %d" % len(body))
+    assert body == b"/**/cb(body);\n"
+
+
+def test_clients_alike_share_what_is_made() -> None:
+    """And others of the same plan do not get it."""
+    world = World()
+    cors = Cors.of([])
+    table = FramingTable()
+    alike = [world.poll("c", framing=table.find(HTTP11, cors)) for _ in range(2)]
+    script = world.poll("c", framing=table.find(HTTP11, Jsonp(b"cb", False, cors)))
+    plain = world.poll("c")
+    assert world.deliver(answer("c", "x")) == [(4, 0)]
+    assert [client.body for client in (*alike, script, plain)] == ["x", "x", "/**/cb(x);\n", "x"]
+    first, second = (client.outlet.finished[0][0] for client in alike)
+    assert first is second

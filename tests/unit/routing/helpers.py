@@ -27,7 +27,12 @@ def check_identity(identity: ClientIdentity) -> None:
 
 
 def make_defaults(
-    *, sig_iss: str = "pushpin", sig_key: Key | None = KEY, debug: bool = False, files: dict[str, bytes] | None = None
+    *,
+    sig_iss: str = "pushpin",
+    sig_key: Key | None = KEY,
+    debug: bool = False,
+    cross_origin: bool = False,
+    files: dict[str, bytes] | None = None,
 ) -> RouteDefaults:
     def read_file(path: str) -> bytes:
         return files[path] if files and path in files else read_nothing(path)
@@ -39,6 +44,7 @@ def make_defaults(
         keys_dir="/etc/holdfast",
         read_file=read_file,
         check_identity=check_identity,
+        cross_origin=cross_origin,
     )
 
 

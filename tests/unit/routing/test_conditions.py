@@ -10,13 +10,13 @@ from holdfast.errors import RouteError
 from holdfast.routing.authority import Authority
 from holdfast.routing.conditions import parse_rule
 from holdfast.routing.lines import parse_line
-from holdfast.routing.rules import Proto, Rule
+from holdfast.routing.rules import JsonpTerms, Proto, Rule
 
 
-def rule_of(condition: str, *, is_debug: bool = False) -> Rule:
+def rule_of(condition: str, *, is_debug: bool = False, is_cross_origin: bool = False) -> Rule:
     sections = parse_line(f"{condition} h:80 i:81")
     assert sections is not None
-    return parse_rule(sections, "routes:7", is_debug=is_debug)
+    return parse_rule(sections, "routes:7", is_debug=is_debug, is_cross_origin=is_cross_origin)
 
 
 def test_nothing_but_a_domain() -> None:
@@ -66,6 +66,18 @@ OPTIONS = [
     ("log_level=-2", "logs_requests", True),
     ("log_level=1", "logs_requests", False),
     ("log_level=2", "logs_requests", True),
+    ("jsonp_mode=basic,jsonp_cb=cb", "cross_origin", None),
+    ("aco", "cross_origin", JsonpTerms()),
+    ("aco=false", "cross_origin", JsonpTerms()),
+    ("aco,jsonp_mode=extended", "cross_origin", JsonpTerms()),
+    ("aco,jsonp_mode=basic", "cross_origin", JsonpTerms(is_extended=False, default_method=b"POST")),
+    ("aco,jsonp_mode=basic,jsonp_defmethod=GET", "cross_origin", JsonpTerms(is_extended=False)),
+    ("aco,jsonp_cb=,jsonp_body=,jsonp_defcb=,jsonp_defmethod=", "cross_origin", JsonpTerms()),
+    (
+        "aco,jsonp_cb=cb,jsonp_body=b,jsonp_defcb=d.é,jsonp_defmethod=PUT",
+        "cross_origin",
+        JsonpTerms(callback_param=b"cb", body_param=b"b", default_callback="d.é".encode(), default_method=b"PUT"),
+    ),
 ]
 
 
@@ -78,6 +90,10 @@ def test_debug_by_default() -> None:
     assert rule_of("a.com", is_debug=True).debug
 
 
+def test_cross_origin_by_default() -> None:
+    assert rule_of("a.com", is_cross_origin=True).cross_origin == JsonpTerms()
+
+
 @pytest.mark.parametrize(
     ("props", "text"),
     [
@@ -87,6 +103,7 @@ def test_debug_by_default() -> None:
         ("path_beg=", "path_beg cannot be empty"),
         ("path_beg", "path_beg cannot be empty"),
         ("jsonp_mode=x", "jsonp_mode must be set to 'basic' or 'extended'"),
+        ("jsonp_defmethod=é", "jsonp_defmethod must be set to a method"),
         ("header=X", "header must use format 'name:value'"),
         ("header=:1", "header must use format 'name:value'"),
         ("as_host=a/b", "as_host must be set to HOST or HOST:PORT"),

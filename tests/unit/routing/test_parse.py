@@ -52,7 +52,7 @@ BAD_LINES = [
     pytest.param("a.com good:80 \\", "target bad format", id="no-continuation"),
     pytest.param("a.com,proto=x h:80", "proto must be set to 'http' or 'ws'", id="proto"),
     pytest.param("a.com,jsonp_mode=x h:80", "jsonp_mode must be set to 'basic' or 'extended'", id="validated-first"),
-    pytest.param("a.com,aco h:0", "target invalid port", id="target-validated-first"),
+    pytest.param("a.com,sockjs=/s h:0", "target invalid port", id="target-validated-first"),
     pytest.param(
         "a.com zhttp/x", "zhttp target must name an address such as tcp://HOST:PORT or ipc://FILE", id="zhttp-spec"
     ),
@@ -81,13 +81,9 @@ def test_bytes_that_are_not_utf8(line: bytes, problems: list[str]) -> None:
     assert load(line.decode(errors="surrogateescape"))[1] == problems
 
 
-@pytest.mark.parametrize("name", sorted(UNSUPPORTED_CONDITION_PROPS - {"jsonp_mode"}))
+@pytest.mark.parametrize("name", sorted(UNSUPPORTED_CONDITION_PROPS))
 def test_unsupported_condition_prop(name: str) -> None:
     assert load(f"a.com,{name}=1 h:80")[1] == [f"routes:1: option {name} is not supported yet"]
-
-
-def test_unsupported_jsonp_mode() -> None:
-    assert load("a.com,jsonp_mode=basic h:80")[1] == ["routes:1: option jsonp_mode is not supported yet"]
 
 
 @pytest.mark.parametrize(
@@ -121,8 +117,8 @@ def test_rules_without_a_domain_differ_by_id() -> None:
 
 
 def test_a_refused_line_is_nobodys_duplicate() -> None:
-    table, problems = load("a.com,aco h:1\na.com h:2\n")
-    assert problems == ["routes:1: option aco is not supported yet"]
+    table, problems = load("a.com,sockjs=/s h:1\na.com h:2\n")
+    assert problems == ["routes:1: option sockjs is not supported yet"]
     assert len(table) == 1
 
 
@@ -140,6 +136,14 @@ def test_debug_default() -> None:
     assert make_rule("a.com,debug=false h:80").debug
     assert not make_rule("a.com h:80").debug
     assert make_rule("a.com h:80", make_defaults(debug=True)).debug
+
+
+def test_cross_origin_default() -> None:
+    """`auto_cross_origin`: as if every line had `aco`."""
+    assert make_rule("a.com,jsonp_cb=cb h:80").cross_origin is None
+    rule = make_rule("a.com,jsonp_cb=cb h:80", make_defaults(cross_origin=True))
+    assert rule.cross_origin is not None
+    assert rule.cross_origin.callback_param == b"cb"
 
 
 def issuer_of(rule: Rule, key: Key) -> object:
