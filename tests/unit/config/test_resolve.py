@@ -99,7 +99,7 @@ def test_all_problems_are_told_at_once() -> None:
     """Golden."""
     assert problems(
         "[global]\nport_offset=x\n[runner]\nhttp_port=0.0.0.0:X\nclient_maxconn=many\nlog_level=-1\n"
-        "https_ports=443\n[proxy]\n[handler]\nshare_all=true\npush_in_http_port=99999\nmessage_wait=soon\n"
+        "https_ports=443\n[proxy]\n[handler]\nstate_spec=tcp://a:1\npush_in_http_port=99999\nmessage_wait=soon\n"
         "[holdfast]\noutbox_policy=wait\n"
     ) == (
         'f:2: global/port_offset: "x" is not a whole number from 0 to 65535',
@@ -111,7 +111,7 @@ def test_all_problems_are_told_at_once() -> None:
         'f:14: holdfast/outbox_policy: "wait" is none of disconnect, drop',
         "f:7: runner/https_ports: 443 is not supported yet: clients cannot connect by TLS; "
         "put a TLS proxy in front, or leave this empty",
-        "f:10: handler/share_all: true is not supported yet: every request goes to the backend; leave this false",
+        "f:10: handler/state_spec: tcp://a:1 is not supported yet: there are no GRIP sessions; leave this empty",
     )
 
 
