@@ -10,6 +10,7 @@ import logging
 import socket
 
 from holdfast.errors import ConfigError
+from holdfast.logs import LIMITED
 from holdfast.net.client import ClientConnection
 from holdfast.net.edge import Edge
 from holdfast.net.runtime import Runtime
@@ -71,7 +72,7 @@ class Listener:
         self._should_accept = not is_full
         if is_full:
             limit = self._edge.limits.max_connections
-            log.warning("%s: limit of %d connections reached, new ones wait", self._edge.name, limit)
+            log.warning("%s: limit of %d connections reached, new ones wait", self._edge.name, limit, extra=LIMITED)
             for server in self._servers:
                 server.close()
             self._servers.clear()

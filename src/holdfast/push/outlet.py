@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from holdfast.counters import Counters
@@ -19,6 +20,9 @@ from holdfast.statistics.connections import Presence
 from holdfast.timers import TimerWheel
 
 log = logging.getLogger("holdfast.push")
+
+LIMITED: Mapping[str, object] = MappingProxyType({"is_limited": True})
+"""`extra` of a log line that clients or publishers can cause at will; `logs/limiter.py` bounds those."""
 
 
 class Outlet(Protocol):
@@ -105,7 +109,7 @@ class HoldContext:
 def note_overflow(counters: Counters, client: str, hold: str) -> None:
     """Count an item that a hold lost because too many wait for it."""
     counters.drops_queue_full += 1
-    log.warning("client %s, %s: %d items wait already; item lost", client, hold, MAX_QUEUED)
+    log.warning("client %s, %s: %d items wait already; item lost", client, hold, MAX_QUEUED, extra=LIMITED)
 
 
 def note_keep_alive(presence: Presence | None, size: int) -> None:
@@ -126,6 +130,6 @@ def note_skip(counters: Counters, client: str, hold: str, skipped: ItemSkipped) 
     """Count an item that a hold did not get; failures are logged, drops on purpose are not."""
     if skipped.is_failure:
         counters.drops_filter_failed += 1
-        log.warning("client %s, %s: item not delivered: %s", client, hold, skipped)
+        log.warning("client %s, %s: item not delivered: %s", client, hold, skipped, extra=LIMITED)
     else:
         counters.deliveries_filtered += 1
