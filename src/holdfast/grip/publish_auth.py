@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 
 from holdfast.errors import WireError
@@ -38,7 +38,7 @@ class PublishCredentials:
 
     key: Key | None = None
     issuer: str | None = None
-    token: bytes | None = None
+    token: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.key is None and not self.token:
