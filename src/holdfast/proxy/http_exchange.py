@@ -175,7 +175,13 @@ class HttpExchange:
         if self._counts is None:
             self._arrive(rule)
         self._is_trusted = proxy.is_trusted(head.headers)
-        if rule.takes_events and not self._is_trusted and _sends_events(head.headers):
+        routes = proxy.routes
+        if (
+            routes.has_event_targets
+            and not self._is_trusted
+            and _sends_events(head.headers)
+            and routes.takes_events(rule)
+        ):
             raise ErrorAnswer(403, EVENTS_FORBIDDEN)
         request = build_origin_request(
             rule,

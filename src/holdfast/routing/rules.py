@@ -80,7 +80,6 @@ class Rule:
         header_sets: headers to set, or to remove where the value is empty; in the order of the line.
         no_grip: plain pass-through.
         set_names, set_headers: what `header_sets` comes to: lower-cased names to remove, then headers to append.
-        takes_events: whether a target gets WebSockets as events over HTTP.
     """
 
     place: str
@@ -102,7 +101,6 @@ class Rule:
     no_grip: bool = False
     set_names: frozenset[bytes] = field(init=False)
     set_headers: tuple[Header, ...] = field(init=False)
-    takes_events: bool = field(init=False)
 
     def __post_init__(self) -> None:
         # Compat: sets are applied from the last to the first, each replacing that name, so the first one wins.
@@ -111,7 +109,6 @@ class Rule:
             winners.setdefault(header[0].lower(), header)
         object.__setattr__(self, "set_names", frozenset(winners))
         object.__setattr__(self, "set_headers", tuple(h for h in reversed(winners.values()) if h[1]))
-        object.__setattr__(self, "takes_events", any(target.over_http for target in self.targets))
 
     @property
     def condition(self) -> str:
