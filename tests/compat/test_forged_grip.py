@@ -1,4 +1,4 @@
-"""Clients that want to pass for the proxy, where Pushpin lets them. What holds beyond: tests/e2e/test_forged_grip.py."""
+"""Clients that want to pass for the proxy, where Pushpin lets them; for the rest see tests/e2e/test_forged_grip.py."""
 
 from __future__ import annotations
 
