@@ -132,7 +132,7 @@ class TestLibraries:
         channel = fresh_channel()
         client = stage.stream(channel)
         url = f"http://127.0.0.1:{stage.proxy.control_port}/?iss={ISSUER}&key="
-        publisher = GripPubControl(parse_grip_uri(url + "another%20key%20of%2032%20bytes%20or%20so"))
+        publisher = GripPubControl(parse_grip_uri(url + "another%20key%20of%20publishers:%2032%20bytes%20or%20so"))
         with pytest.raises(ValueError, match="401 with message: Unauthorized: the credentials"):
             publisher.publish_http_stream(channel, "wrong", blocking=True)
         publisher.close()
