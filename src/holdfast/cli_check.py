@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from holdfast.cli_arguments import Parser, UsageError, report_usage_error
-from holdfast.config.derive import forward_policy, route_defaults, upstream_verifier
+from holdfast.config.derive import forward_policy, publish_verifier, route_defaults, upstream_verifier
 from holdfast.config.load import Loaded, Overrides, load_settings
 from holdfast.config.resolve import InvalidConfig
 from holdfast.errors import ConfigError, RouteError, WireError
@@ -122,6 +122,7 @@ def _check_routes(loaded: Loaded, route_lines: Sequence[str] | None) -> tuple[Ro
     """
     defaults = route_defaults(loaded)
     upstream_verifier(loaded)
+    publish_verifier(loaded)
     if route_lines is not None:
         name = "command line"
         table, problems = parse_route_lines(route_lines, defaults)

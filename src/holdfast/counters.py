@@ -61,6 +61,8 @@ class Counters:
     items_not_needed: int = 0
     ids_forgotten_early: int = 0
     publishes_refused: int = 0
+    publishes_unauthorized: int = 0
+    control_pages_refused: int = 0
     deliveries: int = 0
     deliveries_filtered: int = 0
     drops_outbox_full: int = 0
@@ -123,6 +125,8 @@ HELP: dict[str, str] = {
     "items_not_needed": "Deliveries left out because the answer of the next link had had the item already",
     "ids_forgotten_early": "Ids forgotten before id_cache_ttl because there were too many; a repeat would pass",
     "publishes_refused": "Publish calls refused because they were not valid",
+    "publishes_unauthorized": "Requests of publishers refused because of missing or wrong credentials",
+    "control_pages_refused": "Requests to the ports for publishing and metrics refused because a web page made them",
     "deliveries": "Deliveries of items to clients",
     "deliveries_filtered": "Deliveries that a filter of the hold dropped on purpose",
     "drops_outbox_full": "Deliveries lost because the outbox of a slow client was full",

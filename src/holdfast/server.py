@@ -8,16 +8,24 @@ import os
 import random
 import time
 
-from holdfast.config.derive import forward_policy, route_defaults, statistics_terms, upstream_verifier
+from holdfast.config.derive import (
+    forward_policy,
+    publish_verifier,
+    route_defaults,
+    statistics_terms,
+    upstream_verifier,
+)
 from holdfast.config.limits import client_capacity, edge_limits
 from holdfast.config.listen import Listen
 from holdfast.config.load import Start
 from holdfast.control.commands import CommandTargets
+from holdfast.control.guard import Guard, GuardedDoor
 from holdfast.control.metrics import Gauge, MetricsDoor
 from holdfast.control.publish_http import PublishDoor
 from holdfast.control.stats import StatsDoor
 from holdfast.control.zmq_doors import DoorSpecs, ZmqDoors
 from holdfast.counters import Counters
+from holdfast.grip.publish_auth import PublishVerifier
 from holdfast.logs import RequestLog
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import Service
@@ -150,6 +158,7 @@ class Server:
             parking=self._parking,
         )
         self._listeners: list[Listener] = []
+        self._publish_verifier = publish_verifier(start.loaded)
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -211,7 +220,9 @@ class Server:
                 HeadLimits(settings.handler.push_in_http_max_headers_size),
                 settings.handler.push_in_http_max_body_size,
             )
-            self._open_door("publishers", door, settings.publish_listen, settings.holdfast.publish_max_connections)
+            limit = settings.holdfast.publish_max_connections
+            guarded = self._guarded(door, self._publish_verifier)
+            self._open_door("publishers", guarded, settings.publish_listen, limit)
         if settings.prometheus_listen is not None:
             self._statistics.export()
             metrics = MetricsDoor(
@@ -221,7 +232,12 @@ class Server:
                 settings.metrics_prefix,
                 connection_minutes=lambda: self._clients.connection_minutes,
             )
-            self._open_door("metrics", metrics, settings.prometheus_listen, METRICS_MAX_CONNECTIONS)
+            guarded = self._guarded(metrics)
+            self._open_door("metrics", guarded, settings.prometheus_listen, METRICS_MAX_CONNECTIONS)
+
+    def _guarded(self, service: Service, verifier: PublishVerifier | None = None) -> GuardedDoor:
+        names = self._settings.holdfast.control_hosts
+        return GuardedDoor(service, Guard(self._runtime.counters, names, verifier, wall_clock=time.time))
 
     def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = edge_limits(self._settings, max_connections)

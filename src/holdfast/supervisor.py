@@ -68,6 +68,7 @@ async def _run(start: Start, sink: LogSink, max_files: int) -> int:
     server = Server(start, loop, request_log, max_files)
     await server.start()
     sink.on_first_line = partial(_flush_soon, loop, sink)
+    sink.limiter.on_suppressed = partial(loop.call_later, 1.0, sink.limiter.tell)
     stop = asyncio.Event()
     manager = ServiceManager(start.notify_socket)
     _handle_signals(loop, server, sink, stop, manager)

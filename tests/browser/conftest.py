@@ -1,4 +1,4 @@
-"""A real browser for the tests of the demo page: Debian's Chromium, headless, with a profile of its own."""
+"""A real browser: Debian's Chromium, headless, with a profile of its own."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
     "--window-size=1280,1000",
+    "--host-resolver-rules=MAP evil.example 127.0.0.1",
 )
 
 

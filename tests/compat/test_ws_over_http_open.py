@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 
 import pytest
 from tests.harness.backend import AnyReply, RawReply, Reply, ScriptedBackend
@@ -29,7 +30,15 @@ BAD_GATEWAY = b"Error while proxying to origin.\n"
 
 
 @pytest.fixture(scope="module")
-def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
+def elsewhere() -> Iterator[ScriptedBackend]:
+    """A server that no route gives events to."""
+    server = ScriptedBackend()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def proxy(launch: Launch, backend: ScriptedBackend, elsewhere: ScriptedBackend) -> ProxyUnderTest:
     target = f"127.0.0.1:{backend.port},over_http"
     return launch(
         f"events {target}",
@@ -38,7 +47,7 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
         f"dead 127.0.0.1:{free_port()},over_http",
         f"dead-debug,debug 127.0.0.1:{free_port()},over_http",
         f"as-host {target},host=other.example",
-        f"plain 127.0.0.1:{backend.port}",
+        f"plain 127.0.0.1:{elsewhere.port}",
         settings={"proxy": {"upstream_key": "up"}},
     )
 
@@ -72,8 +81,8 @@ class TestForgedEvents:
             response = fetch(stage.proxy.port, path, host="events", method="POST", headers=headers, body=b"x")
             assert response.text == "ok"
 
-    def test_pass_where_nobody_takes_them(self, stage: Stage) -> None:
-        path = stage.backend.serve(Reply(body=b"ok"))
+    def test_pass_where_nobody_takes_them(self, stage: Stage, elsewhere: ScriptedBackend) -> None:
+        path = elsewhere.serve(Reply(body=b"ok"))
         headers = [("Content-Type", EVENTS_TYPE)]
         assert fetch(stage.proxy.port, path, host="plain", method="POST", headers=headers, body=b"x").text == "ok"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from holdfast.config.load import Loaded
 from holdfast.config.settings import ProxySettings, Settings
 from holdfast.errors import ConfigError, KeyMaterialError
+from holdfast.grip.publish_auth import PublishCredentials, PublishVerifier
 from holdfast.grip.signature import Key, Verifier, parse_key
 from holdfast.net.backend_tls import check_identity
 from holdfast.routing.forward import ForwardPolicy
@@ -80,8 +81,22 @@ def upstream_verifier(loaded: Loaded, read: ReadFile = read_file) -> Verifier | 
     return None if key is None else Verifier(key)
 
 
-def _key(loaded: Loaded, name: str, text: str, read: ReadFile) -> Key | None:
+def publish_verifier(loaded: Loaded, read: ReadFile = read_file) -> PublishVerifier | None:
+    """Who tells publishers over HTTP from others; None if everybody may publish.
+
+    Raises:
+        ConfigError: `publish_key` cannot be read or used.
+    """
+    ours = loaded.settings.holdfast
+    key = _key(loaded, "publish_key", ours.publish_key, read, section="holdfast")
+    token = ours.publish_token.encode() or None
+    if key is None and token is None:
+        return None
+    return PublishVerifier(PublishCredentials(key, ours.publish_iss or None, token))
+
+
+def _key(loaded: Loaded, name: str, text: str, read: ReadFile, section: str = "proxy") -> Key | None:
     try:
         return parse_key(text, str(loaded.base_dir), read)
     except KeyMaterialError as exc:
-        raise ConfigError(f"proxy/{name}: {exc}") from exc
+        raise ConfigError(f"{section}/{name}: {exc}") from exc

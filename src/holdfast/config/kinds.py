@@ -182,6 +182,7 @@ def _advise_set_forwarded_proto(items: Items) -> str | None:
 
 
 TEXT: Kind[str] = _one("text", str)
+SECRET: Kind[str] = _one("secret", str)
 TEXTS: Kind[Items] = Kind("list of texts", _nonempty, is_list=True)
 PATH: Kind[str] = _one("path", str)
 BOOLEAN: Kind[bool] = _one("boolean", _parse_boolean, _advise_boolean)

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from holdfast.config import kinds
+from holdfast.config.exposure import exposure_notes
 from holdfast.config.given import Given, Key, Note, substitute, warnings_of
 from holdfast.config.kinds import Items
 from holdfast.config.listen import MAX_PORT
@@ -63,6 +65,7 @@ def resolve(given: Mapping[Key, Given], *, has_file: bool, notes: list[Note]) ->
         resolver.problems.append("no server ports configured")
     if resolver.problems:
         raise InvalidConfig(resolver.problems, notes)
+    notes += exposure_notes(settings)
     return settings
 
 
@@ -121,7 +124,8 @@ class _Resolver:
         texts = _texts(option, given)
         if texts is not given.items:
             text = "a list where one text is expected counts as empty; put a text with commas in double quotes"
-            self._warn(option, given, text)
+            # An empty secret leaves a door open: that must have been meant.
+            (self._refuse if option.kind is kinds.SECRET else self._warn)(option, given, text)
         try:
             value = option.kind.parse(texts)
         except ValueError as exc:

@@ -267,6 +267,26 @@ class HoldfastSettings:
         kinds.LOG_FORMAT, "text", "Log lines for people (`text`) or one JSON object a line (`json`)."
     )
     publish_max_connections: int = option(integer(1), "1024", "Connections of publishers at once.")
+    publish_key: str = option(
+        kinds.SECRET,
+        "",
+        "Key, written like `sig_key`, that signs the tokens which publishers over HTTP have to send; with neither this "
+        "nor `publish_token` nobody is asked.",
+        is_secret=True,
+    )
+    publish_iss: str = option(kinds.TEXT, "", "Issuer that such a token must name; empty for any.")
+    publish_token: str = option(
+        kinds.SECRET,
+        "",
+        "Secret that publishers over HTTP may send as it is: as a bearer token, or as the password of any user.",
+        is_secret=True,
+    )
+    control_hosts: tuple[str, ...] = option(
+        kinds.TEXTS,
+        "",
+        "Names by which web pages may ask the ports for publishing and metrics, besides `localhost` and addresses; "
+        "programs may use any name.",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from holdfast.grip.commands import (
     RefreshConnection,
     parse_command,
 )
+from holdfast.logs import LIMITED
 from holdfast.net.zmq_socket import ZmqSocket
 from holdfast.push.channels import Registry
 from holdfast.push.publisher import Publisher
@@ -58,12 +59,12 @@ class CommandDoor:
     def receive(self, parts: list[bytes]) -> None:
         """Execute the command of one message. One that is none gets no answer: nobody may be waiting for it."""
         if b"" not in parts or parts.index(b"") != len(parts) - 2:
-            log.warning("IN command: received message with an unexpected number of parts, skipping")
+            log.warning("IN command: received message with an unexpected number of parts, skipping", extra=LIMITED)
             return
         try:
             request = parse_command_request(parts[-1])
         except PacketError as exc:
-            log.warning("IN command: received message with invalid format (%s), skipping", exc)
+            log.warning("IN command: received message with invalid format (%s), skipping", exc, extra=LIMITED)
             return
         try:
             answer = encode_success(request.id, self._execute(parse_command(request)))

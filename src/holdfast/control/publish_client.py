@@ -2,21 +2,33 @@
 
 Both block (routes spec §5).
 
-Invariants: credentials are only ever sent over TLS, and the certificate is checked against the system's roots.
+Invariants: a secret is only ever sent over TLS, where the certificate is checked against the system's roots, or within
+this machine; what a URL's key has signed may be sent anywhere, as the other GRIP libraries do.
 """
 
 from __future__ import annotations
 
 import http.client
 import ssl
-from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+import time
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from holdfast.errors import ConfigError, HoldfastError
+from holdfast.errors import ConfigError, HoldfastError, KeyMaterialError
+from holdfast.grip.signature import parse_url_key
 from holdfast.net.zmq_push import push_message
+from holdfast.wire.jwt import encode_jwt
 
 TIMEOUT_S = 60.0
 MAX_ANSWER_BYTES = 65536
+TOKEN_LIFETIME_S = 600
+"""Long enough for clocks that differ, short enough for a token that was overheard."""
+
+OVER_TLS_ONLY = "Authentication requires https"
+
+# `verify-iss` and `verify-key` are for backends: how they know requests of the proxy.
+_PARAMETERS = frozenset({"iss", "key", "verify-iss", "verify-key"})
 
 
 class PublishError(HoldfastError):
@@ -25,12 +37,13 @@ class PublishError(HoldfastError):
 
 @dataclass(frozen=True, slots=True)
 class PublishUrl:
-    """Where to publish.
+    """Where to publish, and as who.
 
     Attributes:
         authority: `HOST[:PORT]` as written, for the Host header.
         port: None for the default of the scheme.
         target: of the request.
+        issuer, key: parameters of a GRIP URL that authenticate who publishes; the key as it is written there.
     """
 
     is_tls: bool
@@ -38,6 +51,29 @@ class PublishUrl:
     host: str
     port: int | None
     target: str
+    issuer: str | None = None
+    key: str | None = field(default=None, repr=False)
+
+    def authorization(self, now_s: float) -> str | None:
+        """The value of an Authorization header that the parameters make; None without a key.
+
+        With an issuer it is a token that the key signs; without one the key itself, as in the other GRIP libraries.
+
+        Raises:
+            PublishError: the key cannot be used, or would itself go over an open connection.
+        """
+        if self.key is None:
+            return None
+        if self.issuer is None:
+            if not (self.is_tls or self.host == "localhost" or _is_loopback(self.host)):
+                raise PublishError(OVER_TLS_ONLY)
+            return f"Bearer {self.key}"
+        try:
+            key = parse_url_key(self.key)
+            token = encode_jwt({"iss": self.issuer, "exp": int(now_s) + TOKEN_LIFETIME_S}, key)
+        except KeyMaterialError as exc:
+            raise PublishError(f"the key of the URL cannot be used: {exc}") from exc
+        return f"Bearer {token.decode()}"
 
 
 def parse_publish_url(spec: str) -> PublishUrl:
@@ -53,15 +89,39 @@ def parse_publish_url(spec: str) -> PublishUrl:
         raise PublishError("invalid URL") from exc
     if not _is_plain(spec, parts):
         raise PublishError("invalid URL")
-    if parts.query or parts.fragment:
-        raise PublishError("invalid URL: parameters such as iss and key are not understood, use --bearer")
-    # Compat: the path as it stands, so one that ends in a slash gives `//publish/`.
-    return PublishUrl(parts.scheme == "https", parts.netloc, parts.hostname or "", port, f"{parts.path}/publish/")
+    if parts.fragment:
+        raise PublishError("invalid URL: there is something after a #")
+    parameters = _parse_parameters(parts.query)
+    return PublishUrl(
+        parts.scheme == "https",
+        parts.netloc,
+        parts.hostname or "",
+        port,
+        f"{parts.path}/publish/",  # Compat: the path as it stands, so one that ends in a slash gives `//publish/`
+        parameters.get("iss") or None,
+        parameters.get("key") or None,
+    )
+
+
+def _parse_parameters(query: str) -> dict[str, str]:
+    # A plus sign is one: base64 has it, and the other libraries read it so.
+    pairs = parse_qsl(query.replace("+", "%2B"), keep_blank_values=True)
+    unknown = sorted({name for name, _ in pairs} - _PARAMETERS)
+    if unknown:
+        raise PublishError(f"invalid URL: unknown parameter {unknown[0]}")
+    return dict(reversed(pairs))  # the first one counts
 
 
 def _is_plain(spec: str, parts: SplitResult) -> bool:
     is_printable = spec.isascii() and spec.isprintable() and " " not in spec
     return is_printable and parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _Http10:
@@ -83,13 +143,17 @@ def publish(url: PublishUrl, body: bytes, authorization: str | None = None) -> N
     """Send one publishing request and wait for its answer.
 
     Args:
-        authorization: value of the Authorization header.
+        authorization: value of the Authorization header, instead of what the URL says.
 
     Raises:
         PublishError: it could not be sent or was refused, or credentials would go over an open connection.
     """
     if authorization is not None:
         _check_authorization(url, authorization)
+    else:
+        authorization = url.authorization(time.time())
+        if authorization is not None:
+            _check_value(authorization)
     try:
         status, answer = _exchange(url, body, authorization)
     except OSError as exc:
@@ -118,7 +182,11 @@ def push(spec: str, frame: bytes) -> None:
 
 def _check_authorization(url: PublishUrl, authorization: str) -> None:
     if not url.is_tls:
-        raise PublishError("Authentication requires https")
+        raise PublishError(OVER_TLS_ONLY)
+    _check_value(authorization)
+
+
+def _check_value(authorization: str) -> None:
     if not (authorization.isascii() and authorization.isprintable()):
         raise PublishError("the credentials have characters that no header can carry")
 

@@ -11,6 +11,7 @@ import logging
 from holdfast.counters import Counters
 from holdfast.errors import GripError
 from holdfast.grip.item_frame import parse_item_frame
+from holdfast.logs import LIMITED
 from holdfast.net.zmq_doors import subscribe, unsubscribe
 from holdfast.net.zmq_socket import ZmqSocket
 from holdfast.push.channels import Channel
@@ -53,7 +54,7 @@ class PublishFrames:
 
     def _refuse(self, why: str) -> None:
         self._counters.publishes_refused += 1
-        log.warning("IN %s: received message with %s, skipping", self._name, why)
+        log.warning("IN %s: received message with %s, skipping", self._name, why, extra=LIMITED)
 
 
 class Topics:

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from holdfast.errors import KeyMaterialError, WireError
 from holdfast.wire.jwt import Algorithm, Key, decode_jwt, encode_jwt, parse_pem_key
 
-__all__ = ["TOKEN_LIFETIME_S", "Key", "Signer", "Verifier", "parse_key"]
+__all__ = ["TOKEN_LIFETIME_S", "Key", "Signer", "Verifier", "parse_key", "parse_url_key"]
 
 TOKEN_LIFETIME_S = 3600
 
@@ -43,6 +43,19 @@ def parse_key(text: str, base_dir: str, read_file: Callable[[str], bytes]) -> Ke
             raise KeyMaterialError(f"cannot read key file {path}: {exc.strerror or exc}") from exc
         except KeyMaterialError as exc:
             raise KeyMaterialError(f"key file {path}: {exc}") from exc
+    return Key(Algorithm.HS256, text.encode())
+
+
+def parse_url_key(text: str) -> Key:
+    """The key in a GRIP URL, as the GRIP libraries read it: `base64:TEXT`, a PEM key, or the secret itself.
+
+    Raises:
+        KeyMaterialError: the key cannot be used.
+    """
+    if text.startswith("base64:"):
+        return Key(Algorithm.HS256, _parse_base64(text.removeprefix("base64:")))
+    if text.startswith("-----BEGIN"):
+        return parse_pem_key(text.encode())
     return Key(Algorithm.HS256, text.encode())
 
 

@@ -30,15 +30,20 @@ _NO_COMPONENTS: Mapping[str, int] = MappingProxyType({})
 
 
 class SinkHandler(logging.Handler):
-    """Hands the lines of ordinary messages to a sink."""
+    """Hands the lines of ordinary messages to a sink, which has a limiter for some of them."""
 
     def __init__(self, sink: LogSink, formatter: logging.Formatter) -> None:
         super().__init__()
         self._sink = sink
+        sink.limiter.write = self._write
         self.setFormatter(formatter)
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
+        if self._sink.limiter.admits(record):
+            self._write(record)
+
+    def _write(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record)
         except Exception:  # a wrong format string must not end what it is about
@@ -53,6 +58,7 @@ class SinkHandler(logging.Handler):
 
     def flush(self) -> None:
         """Write what waits; the logging module calls this at exit."""
+        self._sink.limiter.tell()
         self._sink.flush()
 
 

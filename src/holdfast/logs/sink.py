@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from holdfast.errors import ConfigError
+from holdfast.logs.limiter import LineLimiter
 
 MAX_PENDING_CHARACTERS = 65536
 
@@ -26,6 +27,7 @@ class LogSink:
     Attributes:
         on_first_line: called when a line waits and none did before; it must see to it that `flush` is called soon.
             Without it every line is written at once.
+        limiter: of lines that somebody outside can cause at will; whoever makes lines asks it.
         describe_loss: makes the line that tells of lost lines, from their number and the reason.
         lost_lines: lines that could not be written, since the start.
     """
@@ -39,6 +41,7 @@ class LogSink:
         "_reason",
         "_untold",
         "describe_loss",
+        "limiter",
         "lost_lines",
         "on_first_line",
     )
@@ -46,6 +49,7 @@ class LogSink:
     def __init__(self, fd: int = STDOUT_FD, path: Path | None = None) -> None:
         """Write to `fd`; `path` is what `reopen` opens anew."""
         self.on_first_line: Callable[[], None] | None = None
+        self.limiter = LineLimiter()
         self.describe_loss: Callable[[int, str], str] = _describe_loss
         self.lost_lines = 0
         self._fd = fd

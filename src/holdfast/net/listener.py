@@ -11,6 +11,7 @@ import logging
 import socket
 
 from holdfast.errors import ConfigError
+from holdfast.logs import LIMITED
 from holdfast.net.client import ClientConnection
 from holdfast.net.edge import Edge
 from holdfast.net.runtime import Runtime
@@ -112,7 +113,7 @@ class Listener:
         was_accepting, self._is_full = self._is_accepting, is_full
         if is_full:
             limit = self._edge.limits.max_connections
-            log.warning("%s: limit of %d connections reached, new ones wait", self._edge.name, limit)
+            log.warning("%s: limit of %d connections reached, new ones wait", self._edge.name, limit, extra=LIMITED)
         if was_accepting and is_full:
             self._stop_accepting()
         elif self._is_accepting:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from holdfast.counters import Counters
+from holdfast.logs import LIMITED
 
 if TYPE_CHECKING:
     from holdfast.net.client import ClientConnection
@@ -106,6 +107,7 @@ def reject_when_full(
             owner.describe(),
             pending_bytes,
             limits.max_bytes,
+            extra=LIMITED,
         )
         return False
     counters.slow_clients_disconnected += 1
@@ -115,6 +117,7 @@ def reject_when_full(
         owner.describe(),
         pending_bytes,
         limits.max_bytes,
+        extra=LIMITED,
     )
     return True
 

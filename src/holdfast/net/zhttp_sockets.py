@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import zmq
 
 from holdfast.errors import ConfigError
+from holdfast.logs import LIMITED
 from holdfast.net.runtime import Runtime
 from holdfast.net.zmq_socket import ZmqContext, ZmqSocket
 
@@ -155,7 +156,9 @@ class StreamSockets:
             while late.frames and self._router.send([address, b"", late.frames[0]]):
                 self._late_bytes -= len(late.frames.popleft())
             if late.frames and now_s >= late.until_s:
-                log.warning("%d packets for backend %r were not sent: it is not there", len(late.frames), address)
+                log.warning(
+                    "%d packets for backend %r were not sent: it is not there", len(late.frames), address, extra=LIMITED
+                )
                 self._runtime.counters.zhttp_packets_unsent += len(late.frames)
                 self._late_bytes -= sum(map(len, late.frames))
                 late.frames.clear()

@@ -30,8 +30,19 @@ _SET_META = b"set-meta-"
 _META = b"Meta-"
 
 _NOT_THE_CLIENTS = frozenset(
-    {b"upgrade", b"accept", b"connection-id", b"content-length", b"content-type", b"sec-websocket-extensions"}
+    {
+        b"accept",
+        b"connection-id",
+        b"content-bytes-replayed",
+        b"content-length",
+        b"content-type",
+        b"sec-websocket-extensions",
+        b"upgrade",
+    }
 )
+
+# CGI and WSGI cannot tell `Connection_Id` from `Connection-Id`.
+_AS_CGI_SEES_IT = bytes.maketrans(b"_!#$%&'*+.^`|~", b"-" * 14)
 
 _HEADERS: Headers = [(b"Accept", MEDIA_TYPE), (b"Content-Type", MEDIA_TYPE)]
 _GRIP_HEADERS: Headers = [*_HEADERS, (b"Sec-WebSocket-Extensions", b"grip")]
@@ -135,7 +146,9 @@ def for_target(rule: Rule, target: Target) -> Rule:
 
 
 def _is_dropped(lower: bytes) -> bool:
-    return lower in _NOT_THE_CLIENTS or lower.startswith(b"meta-")
+    """Whether a backend could take a header of the client for one of the proxy."""
+    name = lower.translate(_AS_CGI_SEES_IT)
+    return name in _NOT_THE_CLIENTS or name.startswith(b"meta-")
 
 
 def set_meta(meta: Headers, headers: Headers) -> Headers:

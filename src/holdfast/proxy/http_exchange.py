@@ -198,7 +198,8 @@ class HttpExchange:
         if rule is None:
             raise ErrorAnswer(502, ROUTE_NOT_FOUND)
         self._is_trusted = proxy.is_trusted(head.headers)
-        if rule.takes_events and not self._is_trusted and _sends_events(headers):
+        routes = proxy.routes
+        if routes.has_event_targets and not self._is_trusted and _sends_events(headers) and routes.takes_events(rule):
             raise ErrorAnswer(403, EVENTS_FORBIDDEN)
         request = build_origin_request(
             rule,

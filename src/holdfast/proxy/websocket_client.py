@@ -27,6 +27,7 @@ from holdfast.grip.ws_control import (
     Unsubscribe,
     parse_control,
 )
+from holdfast.logs import LIMITED
 from holdfast.net.duplex import Duplex
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.traffic import count_received, count_sent
@@ -205,7 +206,7 @@ class WebSocketClient:
 
     def _refuse(self, error: FrameError) -> None:
         """The client breaks the protocol: tell it, and let the backend see that it is gone."""
-        log.info("client %s, %s: %s", self.duplex.describe(), self.describe(), error.text)
+        log.info("client %s, %s: %s", self.duplex.describe(), self.describe(), error.text, extra=LIMITED)
         self._proxy.counters.websockets_malformed += 1
         if self._state is not _State.WE_CLOSED:
             self.duplex.relay(encode_close(error.code, error.text))

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from holdfast.errors import BackendError, ConnectError, WireError
 from holdfast.grip.ws_extension import ControlText, MessageSorter, parse_grip_extension
+from holdfast.logs import LIMITED
 from holdfast.proxy.answers import ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_queue import MAX_BYTES, EventQueue, Offer
@@ -368,7 +369,7 @@ class EventsBackend:
         is_needed = self._state is not _State.LEAVING
         self._retire()
         if is_needed:
-            log.warning("%s: %s", self.client.describe(), text)
+            log.warning("%s: %s", self.client.describe(), text, extra=LIMITED)
             self.client.backend_broke_off()
 
     def _retire(self) -> None:

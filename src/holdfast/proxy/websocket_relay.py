@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from holdfast.errors import FrameError
 from holdfast.grip.ws_extension import ControlText, MessageSorter
+from holdfast.logs import LIMITED
 from holdfast.net.duplex import Duplex
 from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus, encode_close_payload
@@ -137,7 +138,7 @@ class RelayBackend:
             try:
                 event = next(self._events, None)
             except FrameError as error:
-                log.warning("%s: %s", self.describe(), error.text)
+                log.warning("%s: %s", self.describe(), error.text, extra=LIMITED)
                 self.duplex.abort()
                 self.client.backend_broke_off()
                 return

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 
 from holdfast.errors import BackendError, BackendSilent, BadResponse, NoBackend, PacketError
+from holdfast.logs import LIMITED
 from holdfast.net.runtime import Runtime
 from holdfast.net.zhttp_sockets import RequestSocket, bind_all
 from holdfast.net.zmq_socket import ZmqContext
@@ -121,7 +122,7 @@ class RequestService:
             response = parse_response(frame)
         except PacketError as exc:
             self._runtime.counters.zhttp_packets_refused += 1
-            log.warning("%s: message thrown away: %s", self._name, exc)
+            log.warning("%s: message thrown away: %s", self._name, exc, extra=LIMITED)
             return
         for place in response.places:
             question = self._questions.get(place.id)
@@ -133,7 +134,7 @@ class RequestService:
 
     def _refuse_parts(self) -> None:
         self._runtime.counters.zhttp_packets_refused += 1
-        log.warning("%s: message of the wrong number of parts thrown away", self._name)
+        log.warning("%s: message of the wrong number of parts thrown away", self._name, extra=LIMITED)
 
 
 class _Question:

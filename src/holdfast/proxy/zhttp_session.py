@@ -9,6 +9,7 @@ import logging
 from typing import Protocol
 
 from holdfast.errors import BackendError, BackendSilent, BadResponse
+from holdfast.logs import LIMITED
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.zhttp_values import SILENCE_S, make_exchange_id
 from holdfast.timers import Deadline
@@ -175,7 +176,7 @@ class Session:
 
     def _lose_count(self, owner: SessionOwner, seq: int | None) -> None:
         text = f"packet {seq} came instead of {self._expected_seq}"
-        log.warning("%s: %s", self.describe(), text)
+        log.warning("%s: %s", self.describe(), text, extra=LIMITED)
         self._service.runtime.counters.zhttp_sequence_faults += 1
         self.cancel()
         owner.on_broken(BadResponse(text))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from holdfast.errors import NoBackend, PacketError
+from holdfast.logs import LIMITED
 from holdfast.net.runtime import Runtime
 from holdfast.net.zhttp_sockets import StreamSockets, bind_all
 from holdfast.net.zmq_socket import ZmqContext
@@ -182,4 +183,4 @@ class StreamService:
 
     def _refuse(self, text: str) -> None:
         self.runtime.counters.zhttp_packets_refused += 1
-        log.warning("%s: message thrown away: %s", self.name, text)
+        log.warning("%s: message thrown away: %s", self.name, text, extra=LIMITED)

@@ -8,6 +8,7 @@ from collections import deque
 
 from holdfast.errors import BackendError, BadResponse
 from holdfast.grip.ws_extension import ControlText, MessageSorter, parse_grip_extension
+from holdfast.logs import LIMITED
 from holdfast.net.exchange import ClientExchange
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_requests import MAX_REJECTION_BYTES, Rejection
@@ -248,7 +249,8 @@ class ZhttpSocketBackend:
         self._waiting.append(content)
         self._waiting_bytes += _cost(content)
         if self._waiting_bytes > MAX_WAITING_BYTES:
-            log.warning("%s: backend sent %d bytes more than it may", self._session.describe(), self._waiting_bytes)
+            text = "%s: backend sent %d bytes more than it may"
+            log.warning(text, self._session.describe(), self._waiting_bytes, extra=LIMITED)
             self._session.cancel()
             self._give_up()
         else:
@@ -309,7 +311,9 @@ class ZhttpSocketBackend:
     def _relay_control(self, content: Ping | Pong, payload: bytes) -> None:
         if len(payload) > MAX_CONTROL_BYTES:
             self._proxy.counters.zhttp_packets_refused += 1
-            log.warning("%s: ping or pong of %d bytes thrown away", self._session.describe(), len(payload))
+            log.warning(
+                "%s: ping or pong of %d bytes thrown away", self._session.describe(), len(payload), extra=LIMITED
+            )
         else:
             self.client.relay_control(stream.Ping(payload) if isinstance(content, Ping) else stream.Pong(payload))
 

@@ -22,6 +22,7 @@ from holdfast.grip.item import Item
 from holdfast.push.audience import Share, audience_of, tell_attempts, tell_blocks, tell_messages
 from holdfast.push.channels import Channel, Registry
 from holdfast.push.delivery import Delivery, Receipt
+from holdfast.push.outlet import LIMITED
 from holdfast.push.pacing import Pacer
 from holdfast.statistics.collector import Statistics
 from holdfast.statistics.routes import Drop
@@ -248,6 +249,7 @@ class Fanout:
                 pacer.hwm,
                 item.channel,
                 receipt.dropped,
+                extra=LIMITED,
             )
         log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
 

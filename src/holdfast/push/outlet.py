@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Protocol
 
 from holdfast.counters import Counters
@@ -23,6 +24,9 @@ from holdfast.timers import TimerWheel
 from holdfast.wire.cross_origin import Transform
 
 log = logging.getLogger("holdfast.push")
+
+LIMITED: Mapping[str, object] = MappingProxyType({"is_limited": True})
+"""`extra` of a log line that clients or publishers can cause at will; `logs/limiter.py` bounds those."""
 
 
 class Outlet(Protocol):
@@ -159,7 +163,7 @@ def note_overflow(context: HoldContext, hold: Receiver) -> None:
     context.counters.drops_queue_full += 1
     context.statistics.lost(hold.plan.route.key, Drop.QUEUE_FULL)
     client = hold.outlet.describe()
-    log.warning("client %s, %s: %d items wait already; item lost", client, hold.describe(), MAX_QUEUED)
+    log.warning("client %s, %s: %d items wait already; item lost", client, hold.describe(), MAX_QUEUED, extra=LIMITED)
 
 
 def note_keep_alive(presence: Presence | None, size: int) -> None:
@@ -181,6 +185,7 @@ def note_skip(context: HoldContext, hold: Receiver, skipped: ItemSkipped) -> Non
     if skipped.is_failure:
         context.counters.drops_filter_failed += 1
         context.statistics.lost(hold.plan.route.key, Drop.FILTER_FAILED)
-        log.warning("client %s, %s: item not delivered: %s", hold.outlet.describe(), hold.describe(), skipped)
+        client = hold.outlet.describe()
+        log.warning("client %s, %s: item not delivered: %s", client, hold.describe(), skipped, extra=LIMITED)
     else:
         context.counters.deliveries_filtered += 1

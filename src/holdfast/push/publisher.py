@@ -10,6 +10,7 @@ from holdfast.grip.item import Item
 from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
 from holdfast.push.fanout import Fanout
+from holdfast.push.outlet import LIMITED
 from holdfast.push.sequencer import Outcome, Sequencer
 from holdfast.timers import Deadline, TimerWheel
 
@@ -72,7 +73,9 @@ class Publisher:
                 # Those that had waited for this one; their publishers have been answered long ago.
                 entries += [(follower, Receipt(follower.channel)) for follower in verdict.items[1:]]
             elif verdict.outcome in _REFUSALS:
-                log.warning("item %s of channel %s lost: %s", item.id, item.channel, _REFUSALS[verdict.outcome])
+                log.warning(
+                    "item %s of channel %s lost: %s", item.id, item.channel, _REFUSALS[verdict.outcome], extra=LIMITED
+                )
         self._watch_buffer()
         self.fanout.deliver(entries, on_settled)
 
@@ -80,7 +83,12 @@ class Publisher:
         """The channel has lost its last subscriber, and does not linger."""
         lost = self._sequencer.forget_channel(name)
         if lost:
-            log.warning("%d items of channel %s lost while they waited: the last subscriber left", len(lost), name)
+            log.warning(
+                "%d items of channel %s lost while they waited: the last subscriber left",
+                len(lost),
+                name,
+                extra=LIMITED,
+            )
 
     def on_deadline(self, now_s: float) -> None:
         """Items have waited long enough for the ones before them."""

@@ -45,9 +45,8 @@ _GRIP_FEATURE_HEADER = (b"Grip-Feature", GRIP_FEATURE)
 
 # Marks the client's own headers where a route has `orig_headers`.
 _MARK = b"eb9bf0f5-"
-_GRIP = b"grip-"
-# CGI and WSGI cannot tell `Grip_Sig` from `Grip-Sig`: both become HTTP_GRIP_SIG.
-_GRIP_CGI = b"grip_"
+# CGI and WSGI cannot tell `Grip_Sig` from `Grip-Sig`, and some servers not even `Grip.Sig`: all become HTTP_GRIP_SIG.
+_GRIP = tuple(b"grip" + bytes([char]) for char in b"-_!#$%&'*+.^`|~")
 
 # Never forwarded as received: the head is framed anew, and the encodings are between us and each side.
 _ALWAYS_DROPPED = HOP_BY_HOP | {
@@ -63,8 +62,8 @@ _COLLECTED = frozenset({b"connection", b"x-forwarded-for", b"cdn-loop"})
 
 _PREFIX_LETTERS = b"ge"  # what the prefixes begin with; most names do not, and are not compared any further
 _NO_MARK = (_MARK,)
-_NO_GRIP = (_GRIP, _GRIP_CGI)
-_NO_GRIP_NO_MARK = (_GRIP, _GRIP_CGI, _MARK)
+_NO_GRIP = _GRIP
+_NO_GRIP_NO_MARK = (*_GRIP, _MARK)
 
 _HTTP_PORT = 80
 _HTTPS_PORT = 443

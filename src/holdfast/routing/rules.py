@@ -107,7 +107,6 @@ class Rule:
             4 and more trace; None for all that is logged anyway.
         cross_origin: scripts of other origins are served, by CORS and by JSON-P; None for no care about them.
         set_names, set_headers: what `header_sets` comes to: lower-cased names to remove, then headers to append.
-        takes_events: whether a target gets WebSockets as events over HTTP.
         key: what it is counted and paced by: its id if that is explicit, else empty, as for all others.
         logs_requests: whether `log_level` leaves room for the log line of each request.
     """
@@ -133,7 +132,6 @@ class Rule:
     cross_origin: JsonpTerms | None = None
     set_names: frozenset[bytes] = field(init=False)
     set_headers: tuple[Header, ...] = field(init=False)
-    takes_events: bool = field(init=False)
     key: str = field(init=False)
     logs_requests: bool = field(init=False)
 
@@ -144,7 +142,6 @@ class Rule:
             winners.setdefault(header[0].lower(), header)
         object.__setattr__(self, "set_names", frozenset(winners))
         object.__setattr__(self, "set_headers", tuple(h for h in reversed(winners.values()) if h[1]))
-        object.__setattr__(self, "takes_events", any(target.over_http for target in self.targets))
         object.__setattr__(self, "key", self.id if self.has_explicit_id else "")
         object.__setattr__(self, "logs_requests", self.log_level is None or self.log_level >= _INFORMATION)
 

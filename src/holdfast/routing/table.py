@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from holdfast.routing.rules import Proto, Rule
+from holdfast.routing.rules import Proto, Rule, Target
 
 _WS = Proto.WS
 # Rules by host, in the order of the file; only those whose `proto` and `ssl` fit.
@@ -18,7 +18,7 @@ _Lists = dict[str, tuple[Rule, ...]]
 class RouteTable:
     """The rules of one routes file, ready for lookups."""
 
-    __slots__ = ("_by_id", "_lists", "_rules")
+    __slots__ = ("_by_id", "_event_places", "_lists", "_rules")
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = tuple(rules)
@@ -26,6 +26,9 @@ class RouteTable:
         self._by_id: dict[str, Rule | None] = {}
         for rule in self._rules:
             self._by_id[rule.id] = None if rule.id in self._by_id else rule
+        self._event_places = frozenset(
+            _place(target) for rule in self._rules for target in rule.targets if target.over_http
+        )
         # Indexed by "is it a WebSocket", then by "is it TLS", so that neither is compared per rule and request.
         self._lists = tuple(
             tuple(self._group(proto, is_tls) for is_tls in (False, True)) for proto in (Proto.HTTP, Proto.WS)
@@ -36,6 +39,15 @@ class RouteTable:
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self._rules)
+
+    @property
+    def has_event_targets(self) -> bool:
+        """Whether any target gets WebSockets as events over HTTP."""
+        return bool(self._event_places)
+
+    def takes_events(self, rule: Rule) -> bool:
+        """Whether a target of `rule` is a server that gets events, by this rule or by any other."""
+        return any(_place(target) in self._event_places for target in rule.targets)
 
     def find(self, host: str, path: bytes, *, proto: Proto, is_tls: bool, route_id: str | None = None) -> Rule | None:
         """The rule for a request, or None.
@@ -134,3 +146,8 @@ def _verdict(rule: Rule | None) -> str:
     if rule is None:
         return "no route"
     return f"route: {rule.place} (id {rule.id}), targets: {' '.join(target.text for target in rule.targets)}"
+
+
+def _place(target: Target) -> tuple[object, ...]:
+    """What two targets have in common that lead to the same server."""
+    return target.kind, target.host, target.port, target.specs

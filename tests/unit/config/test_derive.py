@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.config.derive import forward_policy, read_file, route_defaults, upstream_verifier
+from holdfast.config.derive import forward_policy, publish_verifier, read_file, route_defaults, upstream_verifier
 from holdfast.config.load import Loaded
-from holdfast.config.settings import ProxySettings, Settings
+from holdfast.config.settings import HoldfastSettings, ProxySettings, Settings
 from holdfast.errors import ConfigError
+from holdfast.grip.publish_auth import INVALID, WRONG_ISSUER, PublishVerifier
 from holdfast.grip.signature import parse_key
 from holdfast.routing.forward import ForwardPolicy, SetForwardedProto
 from holdfast.routing.xff import XffRule
+from holdfast.wire.jwt import Algorithm, Key, encode_jwt
 
 
 def loaded(**proxy: str) -> Loaded:
@@ -64,6 +66,30 @@ def test_keys_that_cannot_be_used_are_named() -> None:
         route_defaults(loaded(sig_key="file:none"))
     with pytest.raises(ConfigError, match=r"^proxy/upstream_key: "):
         upstream_verifier(loaded(upstream_key="base64:?"))
+
+
+def test_who_may_publish() -> None:
+    def verifier(**ours: str) -> PublishVerifier | None:
+        settings = Settings(holdfast=HoldfastSettings(**ours))  # type: ignore[arg-type]
+        return publish_verifier(Loaded(settings, (), None, Path("/conf")), lambda _path: b"6162")
+
+    assert verifier() is None
+    assert verifier(publish_iss="me") is None
+    token = b"Bearer " + encode_jwt({"exp": 2, "iss": "me"}, Key(Algorithm.HS256, b"ab"))
+    for ours, expected in [
+        ({"publish_key": "file:k"}, None),
+        ({"publish_key": "ab", "publish_iss": "me"}, None),
+        ({"publish_key": "ab", "publish_iss": "you"}, WRONG_ISSUER),
+        ({"publish_token": "ab"}, INVALID),
+    ]:
+        found = verifier(**ours)
+        assert found is not None
+        assert found.refusal([token], 1) == expected
+    found = verifier(publish_token="t\u00f6")
+    assert found is not None
+    assert found.refusal([b"Bearer t\xc3\xb6"], 1) is None
+    with pytest.raises(ConfigError, match=r"^holdfast/publish_key: the secret is empty$"):
+        verifier(publish_key="base64:")
 
 
 def test_files_are_read(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from holdfast.config.listen import Listen
 from holdfast.config.log_levels import LogLevels
-from holdfast.config.settings import HandlerSettings, ProxySettings, Settings
+from holdfast.config.settings import HandlerSettings, HoldfastSettings, ProxySettings, Settings
 from holdfast.net.outlets import OutboxPolicy
 from holdfast.routing.forward import SetForwardedProto
 from holdfast.routing.xff import XffRule
@@ -42,6 +42,7 @@ def test_our_own_defaults() -> None:
     assert (ours.backend_idle_timeout, ours.backend_max_idle) == (55, 256)
     assert ours.websocket_idle_timeout == 1800
     assert (ours.stop_timeout, ours.log_format, ours.publish_max_connections) == (10, "text", 1024)
+    assert (ours.publish_key, ours.publish_iss, ours.publish_token, ours.control_hosts) == ("", "", "", ())
 
 
 @pytest.mark.parametrize(
@@ -67,5 +68,8 @@ def test_the_metrics_of_the_handler_win() -> None:
 
 def test_keys_are_not_shown() -> None:
     shown = repr(Settings(proxy=ProxySettings(sig_key="abc123", upstream_key="def456")))
+    assert "abc123" not in shown
+    assert "def456" not in shown
+    shown = repr(Settings(holdfast=HoldfastSettings(publish_key="abc123", publish_token="def456")))
     assert "abc123" not in shown
     assert "def456" not in shown

@@ -5,12 +5,17 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 import zmq
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from tests.harness.tokens import token_claims
 
 from holdfast.control import publish_client
 from holdfast.control.publish_client import PublishError, PublishUrl, parse_publish_url, publish, push
+from holdfast.wire.jwt import decode_jwt, parse_pem_key
 
 
 class ScriptedServer:
@@ -122,9 +127,76 @@ def test_bad_urls(spec: str) -> None:
         parse_publish_url(spec)
 
 
-def test_parameters_of_a_url_are_refused_rather_than_forgotten() -> None:
-    with pytest.raises(PublishError, match="parameters such as iss and key are not understood"):
-        parse_publish_url("http://h?iss=a&key=b")
+@pytest.mark.parametrize(
+    ("parameters", "issuer", "key"),
+    [
+        ("iss=a&key=b", "a", "b"),
+        ("key=b", None, "b"),
+        ("iss=a", "a", None),
+        ("iss=&key=", None, None),
+        ("key=base64:a+b%2Fc%3D&verify-iss=x&verify-key=y", None, "base64:a+b/c="),
+        ("key=1&key=2", None, "1"),
+    ],
+)
+def test_parameters_of_a_url(parameters: str, issuer: str | None, key: str | None) -> None:
+    """Those of GRIP_URL; the key does not show where the URL is printed."""
+    url = parse_publish_url(f"http://h/p?{parameters}")
+    assert (url.target, url.issuer, url.key) == ("/p/publish/", issuer, key)
+    assert key is None or repr(key) not in repr(url)
+
+
+@pytest.mark.parametrize("url", ["http://h?a=b", "http://h?iss=a&x=1", "http://h#iss=a"])
+def test_other_parameters_are_refused_rather_than_forgotten(url: str) -> None:
+    with pytest.raises(PublishError, match=r"^invalid URL: (unknown parameter [ax]$|there is something after a #)"):
+        parse_publish_url(url)
+
+
+class TestKeyOfAUrl:
+    @staticmethod
+    def authorization(url: str) -> str | None:
+        return parse_publish_url(url).authorization(1000.7)
+
+    @pytest.mark.parametrize(("key", "secret"), [("s3cret", b"s3cret"), ("base64:AP8", b"\0\xff")])
+    def test_a_token_of_an_issuer(self, key: str, secret: bytes) -> None:
+        """It is signed, so it may go where TLS is not, as with the other libraries."""
+        value = self.authorization(f"http://proxy.example?iss=me&key={key}")
+        assert value is not None
+        assert token_claims(value.removeprefix("Bearer "), secret) == {"iss": "me", "exp": 1600}
+
+    def test_a_private_key(self) -> None:
+        private = ec.generate_private_key(ec.SECP256R1())
+        pem = private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        value = self.authorization(f"http://h?iss=me&key={quote(pem)}")
+        assert value is not None
+        assert decode_jwt(value.removeprefix("Bearer ").encode(), parse_pem_key(pem))["iss"] == "me"
+
+    @pytest.mark.parametrize("base", ["http://localhost", "http://127.0.0.1:5561", "http://[::1]", "https://h"])
+    def test_without_an_issuer_the_key_itself(self, base: str) -> None:
+        assert self.authorization(f"{base}?key=base64:AP8=") == "Bearer base64:AP8="
+
+    @pytest.mark.parametrize("base", ["http://h", "http://localhost.example", "http://192.0.2.1"])
+    def test_which_nobody_may_overhear(self, base: str) -> None:
+        with pytest.raises(PublishError, match=r"^Authentication requires https$"):
+            self.authorization(f"{base}?key=s3cret")
+
+    @pytest.mark.parametrize("key", ["base64:?", "base64:", "-----BEGIN", "-----BEGIN PRIVATE KEY-----"])
+    def test_a_key_that_cannot_sign(self, key: str) -> None:
+        with pytest.raises(PublishError, match=r"^the key of the URL cannot be used: "):
+            self.authorization(f"http://h?iss=me&key={quote(key)}")
+
+    def test_none(self) -> None:
+        assert self.authorization("http://h?iss=me") is None
+
+    @pytest.mark.parametrize("server", [OK], indirect=True)
+    def test_is_sent(self, server: ScriptedServer) -> None:
+        publish(parse_publish_url(f"http://127.0.0.1:{server.port}?key=s3cret"), b"{}")
+        assert b"\r\nAuthorization: Bearer s3cret\r\n" in server.asked
+
+    def test_a_line_break_is_not(self) -> None:
+        with pytest.raises(PublishError, match="no header can carry"):
+            publish(parse_publish_url("http://127.0.0.1:1?key=a%0d%0ab"), b"{}")
 
 
 def test_a_message_is_pushed() -> None:

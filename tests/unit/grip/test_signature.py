@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from holdfast.errors import KeyMaterialError
-from holdfast.grip.signature import Key, Signer, Verifier, parse_key
+from holdfast.grip.signature import Key, Signer, Verifier, parse_key, parse_url_key
 from holdfast.wire.jwt import Algorithm, decode_jwt, encode_jwt
 
 NOW_S = 1_700_000_000.25
@@ -173,3 +173,19 @@ def test_a_known_token_vouches_for_no_other() -> None:
     assert not verifier.is_trusted(good[:-10] + good[-9:] + b"A", NOW_S)
     assert not verifier.is_trusted(b"", NOW_S)
     assert verifier.is_trusted(good, NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [("changeme", b"changeme"), ("base64:AP8", b"\0\xff"), ("file:hex", b"file:hex"), ("kä", "kä".encode())],
+)
+def test_keys_of_urls(text: str, secret: bytes) -> None:
+    """Read as the GRIP libraries read them, which know no files."""
+    assert parse_url_key(text) == Key(Algorithm.HS256, secret)
+
+
+def test_pem_keys_of_urls() -> None:
+    assert parse_url_key(FILES["/etc/x/rsa.pem"].decode()).algorithm is Algorithm.RS256
+    for text in ("base64:?", "base64:", "", "-----BEGIN"):
+        with pytest.raises(KeyMaterialError):
+            parse_url_key(text)

@@ -287,6 +287,15 @@ def test_grip_headers_of_an_untrusted_client_are_replaced() -> None:
     assert sent[3:] == last
 
 
+@pytest.mark.parametrize("char", "-_!#$%&'*+.^`|~")
+def test_no_spelling_of_a_grip_header_passes(char: str) -> None:
+    """Servers by the rules of CGI turn every character that is no letter or digit into an underscore."""
+    headers = [(f"Grip{char}Sig".encode(), b"forged"), (f"gRIP{char}X".encode(), b"x")]
+    assert headers_to_origin("* h:80", headers) == [] == headers_to_origin("*,no_grip h:80", headers)
+    others = [(b"Grip", b"1"), (b"Grips-X", b"1"), (b"Gripe", b"1"), (b"X-Grip-Sig", b"1"), (b"e", b"1")]
+    assert headers_to_origin("* h:80", others) == others
+
+
 def test_without_a_key_only_the_signature_is_missing() -> None:
     """routes-44."""
     assert forward("* h:80", []).headers == [FEATURE]

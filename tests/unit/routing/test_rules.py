@@ -64,13 +64,3 @@ def test_header_sets(sets: list[Header], names: set[bytes], appended: list[Heade
 )
 def test_condition_for_people(rule: Rule, condition: str) -> None:
     assert rule.condition == condition
-
-
-@pytest.mark.parametrize(
-    ("over_http", "takes_events"),
-    [((False,), False), ((True,), True), ((False, True), True)],
-    ids=["none", "the only one", "one of them"],
-)
-def test_whether_a_target_takes_events(over_http: tuple[bool, ...], takes_events: bool) -> None:
-    targets = tuple(Target(TargetKind.HOST, "a:80", "a", 80, over_http=each) for each in over_http)
-    assert Rule(place="routes:1", domain="*", id="x", targets=targets).takes_events is takes_events

@@ -235,3 +235,41 @@ def test_find_equals_a_naive_reading(conditions: list[str], path: bytes, proto: 
     assert found is naive_find(table, path, proto, is_tls)
     verdict = table.explain("a.com", path, proto=proto, is_tls=is_tls)[-1]
     assert verdict.startswith(f"route: {found.place} " if found else "no route")
+
+
+class TestEvents:
+    """Who gets WebSockets as events would believe them of anybody: by whatever rule they come."""
+
+    TABLE = make_table("""
+    ws.com,proto=ws a:1,over_http
+    ws.com,proto=http a:1
+    several.com c:3 a:1
+    other.com a:2
+    named.com b:1
+    zhttp.com zhttp/tcp://127.0.0.1:1,over_http
+    same.com zhttp/tcp://127.0.0.1:1
+    different.com zhttp/tcp://127.0.0.1:10
+    test.com test
+    """)
+
+    @pytest.mark.parametrize(
+        ("host", "expected"),
+        [
+            ("ws.com", True),
+            ("several.com", True),
+            ("other.com", False),
+            ("named.com", False),
+            ("zhttp.com", True),
+            ("same.com", True),
+            ("different.com", False),
+            ("test.com", False),
+        ],
+    )
+    def test_by_server(self, host: str, expected: bool) -> None:
+        rule = self.TABLE.find(host, b"/", proto=Proto.HTTP, is_tls=False)
+        assert rule is not None
+        assert self.TABLE.takes_events(rule) is expected
+
+    def test_at_all(self) -> None:
+        assert self.TABLE.has_event_targets
+        assert not make_table("* a:1").has_event_targets
