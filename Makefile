@@ -4,11 +4,12 @@ VENV ?= .venv
 PYTHON_IN_VENV = $(VENV)/bin/python
 PIP_INSTALL = $(PYTHON_IN_VENV) -m pip install --disable-pip-version-check
 PORT ?= 7999
+MINUTES ?= 30
 JOBS ?= 4
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check compat e2e bench clean
+.PHONY: help run test check compat e2e bench soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +34,9 @@ e2e: $(VENV)/.installed-test ## Run only the tests with real sockets, clients an
 
 bench: $(VENV)/.installed-test ## Measure Holdfast, Pushpin and a C loop side by side
 	$(PYTHON_IN_VENV) -m benchmarks.run $(ARGS)
+
+soak: $(VENV)/.installed-test $(VENV)/.installed-soak ## Mixed traffic and faults for half an hour (MINUTES=...), drawn to build/soak.png
+	$(PYTHON_IN_VENV) -m benchmarks.soak --minutes $(MINUTES) --picture build/soak.png $(ARGS)
 
 clean: ## Remove everything that was built, the virtual environment too
 	rm -rf $(VENV) build dist benchmarks/bin .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

@@ -61,11 +61,15 @@ class Connection:
 
     async def request(self, target: str) -> None:
         """Connect, if need be, and send a request."""
+        await self.send(encode_request(target))
+
+    async def send(self, data: bytes) -> None:
+        """Connect, if need be, and send bytes. Raises Lost if nobody takes them."""
         try:
             if not self._is_connected:
                 await self._loop.sock_connect(self._socket, ("127.0.0.1", self._port))
                 self._is_connected = True
-            await self._loop.sock_sendall(self._socket, encode_request(target))
+            await self._loop.sock_sendall(self._socket, data)
         except ConnectionError as exc:
             raise Lost(str(exc)) from exc
 

@@ -1,0 +1,89 @@
+"""What must be true of a soak: of what the log says, of what is left, and of memory over time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from benchmarks.soak.samples import Row, memory_slope
+
+GONE_WITH_THE_CLIENTS = (
+    "open_connections",
+    "parked_clients",
+    "outboxes",
+    "outbox_bytes",
+    "channels",
+    "hold_plans",
+    "held_back_items",
+    "waiting_retries",
+    "fanout_backlog",
+    "paced_deliveries",
+    "farewells",
+    "tasks",
+)
+_NEVER = (
+    "drops_message_hwm_total",
+    "drops_filter_failed_total",
+    "drops_queue_full_total",
+    "drops_sequence_conflict_total",
+    "drops_sequence_full_total",
+    "instruct_errors_total",
+    "items_duplicate_total",
+    "publishes_refused_total",
+    "control_messages_refused_total",
+    "websockets_malformed_total",
+    "subscriptions_refused_total",
+)
+_TASKS_OF_ITS_OWN = 1
+"""The watcher of the routes file."""
+
+MAX_KB_PER_MINUTE = 40.0
+"""After the first third; what is noise to the resident memory of a process moves the line of ten minutes by less."""
+_JUDGED_FROM_S = 600.0
+
+_EXPLAINED = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\[WARN\w*\] .*answer of next link .* broken off",
+        r"\[WARN\w*\] .*client .*: ended because of next link",
+        r"\[WARN\w*\] .*client .* is too slow: .* disconnected$",
+        r"\[WARN\w*\] .*(backend|websocket|WebSocket)",
+    )
+)
+"""Warnings that the faults explain: the backend broke off or is away, a client does not read."""
+_WORTH_READING = re.compile(r"^\[(WARN\w*|ERR\w*)\]|Traceback|Exception|Error:")
+
+
+def remaining(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The gauges that are not at rest."""
+    values = {name: metrics[name] for name in GONE_WITH_THE_CLIENTS}
+    values["tasks"] -= _TASKS_OF_ITS_OWN
+    return {name: value for name, value in values.items() if value}
+
+
+def log_problems(lines: Iterable[str]) -> list[str]:
+    """Lines of the log that nothing explains, each kind once."""
+    kinds: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for line in lines:
+        if _WORTH_READING.search(line) and not any(pattern.search(line) for pattern in _EXPLAINED):
+            kind = re.sub(r"\d+", "#", line)[:60]
+            kinds[kind] += 1
+            first.setdefault(kind, line.rstrip())
+    return [f"in the log {count} times: {first[kind]}" for kind, count in kinds.most_common(10)]
+
+
+def counter_problems(metrics: Mapping[str, float]) -> list[str]:
+    """Counters that count what must not happen, and do not have to be zero because of a fault."""
+    return [f"{name} is {metrics[name]:g}" for name in _NEVER if metrics[name]]
+
+
+def memory_problems(rows: Sequence[Row]) -> list[str]:
+    """Growth of memory, once the run is long enough to tell it from noise."""
+    kb_per_minute = memory_slope(rows)
+    if float(str(rows[-1]["at_s"])) < _JUDGED_FROM_S or kb_per_minute <= MAX_KB_PER_MINUTE:
+        return []
+    return [
+        f"memory grows by {kb_per_minute:.0f} kB/min after the first third; at most {MAX_KB_PER_MINUTE:g} are noise"
+    ]

@@ -1,0 +1,158 @@
+"""Clients that come and go: proxied requests, uploads, downloads, and those who leave in the middle of something."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+
+from benchmarks.soak.backend import PIECE, download_checksum
+from benchmarks.soak.channels import EVENTS, FOLLOWED, LIVE
+from benchmarks.soak.tally import Tally
+from tests.harness.client import encode_request
+from tests.harness.messages import HeaderList, parse_head
+from tests.harness.recovering_clients import Connection, Lost
+
+_CONNECTIONS = 12
+_PAUSE_S = 0.08
+_VISITS_PER_S = 12.0
+_TRANSFER_EVERY_S = 4.0
+_LONGEST_REST_S = 15.0
+_MEGABYTE = 1 << 20
+_HANDSHAKE: HeaderList = [
+    ("Connection", "Upgrade"),
+    ("Upgrade", "websocket"),
+    ("Sec-WebSocket-Version", "13"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+]
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def visit(port: int, seed: int, tally: Tally) -> None:
+    """Everything that this file has, until the publishers have ended."""
+    async with asyncio.TaskGroup() as group:
+        for number in range(_CONNECTIONS):
+            group.create_task(_again(_browse, port, f"{seed} browser {number}", tally))
+        group.create_task(_again(_upload, port, f"{seed} upload", tally))
+        group.create_task(_again(_download, port, f"{seed} download", tally))
+        group.create_task(_come_and_go(port, random.Random(f"{seed} passers-by"), tally))
+
+
+Visit = Callable[[Streams, random.Random, Tally], Awaitable[None]]
+
+
+async def _again(use: Visit, port: int, seed: str, tally: Tally) -> None:
+    """Use one connection after the other, each until it fails."""
+    dice = random.Random(seed)
+    while not tally.is_over:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError as exc:
+            tally.violations.append(f"{use.__name__}: cannot connect: {exc}")
+            return
+        try:
+            await use((reader, writer), dice, tally)
+        except (OSError, asyncio.IncompleteReadError, Lost) as exc:
+            tally.fails(f"{use.__name__}: {exc!r}")
+        except Exception as exc:
+            tally.violations.append(f"{use.__name__}: {exc!r}")
+        finally:
+            writer.close()
+        await asyncio.sleep(dice.uniform(0, 0.3))
+
+
+async def _browse(streams: Streams, dice: random.Random, tally: Tally) -> None:
+    for _ in range(dice.randrange(5, 200)):
+        if tally.is_over:
+            return
+        size = dice.choice((10, 500, 500, 2000, 20_000))
+        begun_s = time.monotonic()
+        body = await _request(streams, encode_request(f"/plain/{size}"))
+        tally.request_s.append(time.monotonic() - begun_s)
+        assert body == b"p" * size, f"{len(body)} bytes instead of {size}"
+        tally.counts["requests"] += 1
+        await asyncio.sleep(dice.expovariate(1 / _PAUSE_S))
+
+
+async def _upload(streams: Streams, dice: random.Random, tally: Tally) -> None:
+    size = dice.randrange(_MEGABYTE, 6 * _MEGABYTE) // len(PIECE) * len(PIECE)
+    _, writer = streams
+    writer.write(encode_request("/upload", method="POST", headers=[("Content-Length", str(size))]))
+    checksum = 0
+    for _ in range(size // len(PIECE)):
+        checksum = zlib.crc32(PIECE, checksum)
+        writer.write(PIECE)
+        await writer.drain()
+    assert await _request(streams, b"") == str(checksum).encode(), "an upload arrived changed"
+    tally.counts["megabytes uploaded"] += size // _MEGABYTE
+    await _rest(dice)
+
+
+async def _download(streams: Streams, dice: random.Random, tally: Tally) -> None:
+    size = dice.randrange(_MEGABYTE, 6 * _MEGABYTE) // len(PIECE) * len(PIECE)
+    body = await _request(streams, encode_request(f"/download/{size}"))
+    assert len(body) == size and zlib.crc32(body) == download_checksum(size), "a download arrived changed"
+    tally.counts["megabytes downloaded"] += size // _MEGABYTE
+    await _rest(dice)
+
+
+async def _rest(dice: random.Random) -> None:
+    await asyncio.sleep(min(dice.expovariate(1 / _TRANSFER_EVERY_S), _LONGEST_REST_S))
+
+
+async def _request(streams: Streams, request: bytes) -> bytes:
+    """Make a request; what is not 200 is a loss of this connection."""
+    reader, writer = streams
+    writer.write(request)
+    line, headers = parse_head(await reader.readuntil(b"\r\n\r\n"))
+    fields = {name.lower(): value for name, value in headers}
+    body = await reader.readexactly(int(fields["content-length"]))
+    if not line.startswith("HTTP/1.1 200 "):
+        raise Lost(line)
+    return body
+
+
+async def _come_and_go(port: int, dice: random.Random, tally: Tally) -> None:
+    """Connections that are opened all the time, and left soon: with a FIN or a reset, with an answer or without."""
+    async with asyncio.TaskGroup() as group:
+        while not tally.is_over:
+            await asyncio.sleep(dice.expovariate(_VISITS_PER_S))
+            raw = _some_request(dice)
+            group.create_task(_pass_by(port, raw, dice.uniform(0, 1.5), dice.random() < 0.5, tally))
+
+
+def _some_request(dice: random.Random) -> bytes:
+    match dice.randrange(8):
+        case 0:
+            return b""
+        case 1:
+            return encode_request("/plain/100")[: dice.randrange(5, 40)]
+        case 2:
+            return encode_request("/download/2097152")
+        case 3:
+            return encode_request("/upload", method="POST", headers=[("Content-Length", "100000")]) + PIECE[:5000]
+        case 4:
+            return encode_request(f"/wait/{dice.choice(FOLLOWED)}")
+        case 5:
+            return encode_request(f"/sse/{dice.choice(EVENTS)}/0")
+        case 6:
+            return encode_request(f"/live/{dice.choice(LIVE)}")
+        case _:
+            kind = dice.choice(("events", "relay"))
+            return encode_request(f"/{kind}/{dice.choice(LIVE)}", headers=_HANDSHAKE)
+
+
+async def _pass_by(port: int, raw: bytes, stay_s: float, resets: bool, tally: Tally) -> None:
+    connection = Connection(port, None)
+    try:
+        await connection.send(raw)
+        async with asyncio.timeout(stay_s):
+            while True:
+                await connection.receive()
+    except (TimeoutError, Lost, OSError):
+        tally.counts["passers-by"] += 1
+    finally:
+        connection.close(resets=resets)

@@ -1,0 +1,126 @@
+"""What a soak makes of what it has seen: lines through memory, percentiles, and what is wrong with a log or a gauge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchmarks.soak.channels import ALL, BULK, EVENTS, FOLLOWED, LIVE, PublishTimes, item_of
+from benchmarks.soak.checks import (
+    GONE_WITH_THE_CLIENTS,
+    MAX_KB_PER_MINUTE,
+    counter_problems,
+    log_problems,
+    memory_problems,
+    remaining,
+)
+from benchmarks.soak.faults import Fault, make_schedule
+from benchmarks.soak.samples import Row, memory_slope, slope
+from benchmarks.soak.tally import summary
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ([], 0),
+        ([(1, 5)], 0),
+        ([(1, 5), (1, 7)], 0),
+        ([(0, 1), (1, 3), (2, 5)], 2),
+        ([(0, 4), (1, 3), (2, 4), (3, 3)], -0.2),
+    ],
+)
+def test_slope(points: list[tuple[float, float]], expected: float) -> None:
+    assert slope(points) == pytest.approx(expected)
+
+
+def memory(kb_at: list[int], every_s: float = 60) -> list[Row]:
+    return [{"at_s": number * every_s, "rss_kb": kb} for number, kb in enumerate(kb_at)]
+
+
+def test_the_first_third_is_not_judged() -> None:
+    rows = memory([0, 10_000, 20_000, 30_000, *[30_000] * 6])
+    assert memory_slope(rows) == 0
+    assert memory_problems(rows) == []
+
+
+@pytest.mark.parametrize(
+    ("kb_per_minute", "minutes", "is_wrong"),
+    [(MAX_KB_PER_MINUTE + 1, 30, True), (MAX_KB_PER_MINUTE - 1, 30, False), (MAX_KB_PER_MINUTE + 1, 5, False)],
+)
+def test_growth_is_wrong_when_the_run_was_long_enough(kb_per_minute: float, minutes: int, is_wrong: bool) -> None:
+    rows = memory([round(60_000 + kb_per_minute * minute) for minute in range(minutes + 1)])
+    assert bool(memory_problems(rows)) is is_wrong
+
+
+def test_summary() -> None:
+    assert summary([]) == [0, 0, 0, 0]
+    assert summary([0.001 * number for number in range(101)]) == [50, 99, 100, 101]
+
+
+def test_what_remains() -> None:
+    at_rest = dict.fromkeys(GONE_WITH_THE_CLIENTS, 0.0) | {"tasks": 1.0}
+    assert remaining(at_rest) == {}
+    assert remaining(at_rest | {"tasks": 2.0, "channels": 3.0}) == {"tasks": 1.0, "channels": 3.0}
+
+
+def test_counters() -> None:
+    class Zero(dict[str, float]):
+        def __missing__(self, name: str) -> float:
+            return 0.0
+
+    assert counter_problems(Zero()) == []
+    assert counter_problems(Zero(drops_queue_full_total=2.0, drops_outbox_full_total=9.0)) == [
+        "drops_queue_full_total is 2"
+    ]
+
+
+def test_log() -> None:
+    innocent = [
+        "[INFO] 2031-05-17 10:00:00.000 GET http://localhost/plain/500 code=200\n",
+        "[WARN] 2031-05-17 10:00:00.000 client 127.0.0.1:9 on stream of b0 is too slow: 36038 bytes are waiting, "
+        "limit 65536; disconnected\n",
+    ]
+    assert log_problems(innocent) == []
+    wrong = ["[ERR] 2031-05-17 10:00:00.000 request failed\n", "[ERR] 2031-05-17 10:00:01.000 request failed\n"]
+    assert log_problems([*innocent, *wrong]) == [f"in the log 2 times: {wrong[0].rstrip()}"]
+    assert len(log_problems(["Traceback (most recent call last):\n", "ValueError: x\n"])) == 2
+
+
+class TestSchedule:
+    """What is done when."""
+
+    @pytest.mark.parametrize("seconds", [15, 60, 1800])
+    def test_everything_happens_and_is_over(self, seconds: float) -> None:
+        steps = make_schedule(seconds, 1)
+        assert {step.fault for step in steps} == set(Fault)
+        assert steps == sorted(steps)
+        outages = [step.fault for step in steps if step.fault in (Fault.KILL, Fault.START)]
+        assert outages == [Fault.KILL, Fault.START] * (len(outages) // 2)
+        assert steps[-1].at_s < seconds
+
+    def test_seed_decides(self) -> None:
+        assert make_schedule(600, 1) == make_schedule(600, 1) != make_schedule(600, 2)
+
+
+@pytest.mark.parametrize(
+    ("channel", "formats", "has_id"),
+    [
+        (FOLLOWED[0], {"http-stream", "http-response"}, True),
+        (EVENTS[0], {"http-stream"}, True),
+        (LIVE[0], {"http-stream", "ws-message"}, False),
+        (BULK[0], {"http-stream"}, False),
+    ],
+)
+def test_items(channel: str, formats: set[str], has_id: bool) -> None:
+    item = item_of(channel, 7)
+    given = item["formats"]
+    assert isinstance(given, dict)
+    assert set(given) == formats
+    assert (item.get("id"), item.get("prev-id")) == (("7", "6") if has_id else (None, None))
+
+
+def test_times_are_shared(tmp_path: Path) -> None:
+    here, there = PublishTimes(tmp_path / "times"), PublishTimes(tmp_path / "times")
+    for place, channel in enumerate(ALL):
+        here.set(channel, 5000, place + 0.5)
+    assert [there.of(channel, 5000) for channel in ALL] == [place + 0.5 for place in range(len(ALL))]
