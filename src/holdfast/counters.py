@@ -14,6 +14,7 @@ class Counters:
     """Totals since the start of the process. Field names are the metric names; docs are in `HELP`."""
 
     connections_accepted: int = 0
+    tls_handshakes_failed: int = 0
     client_timeouts: int = 0
     requests_received: int = 0
     requests_malformed: int = 0
@@ -72,6 +73,7 @@ class Counters:
 
 HELP: dict[str, str] = {
     "connections_accepted": "Client connections accepted",
+    "tls_handshakes_failed": "Client connections that ended with their TLS handshake",
     "client_timeouts": "Client connections closed because they were silent or too slow",
     "requests_received": "Requests received from clients",
     "requests_malformed": "Requests refused because they were not valid HTTP",

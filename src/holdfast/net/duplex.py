@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from holdfast.net.outlets import Described, OutboxLimits, reject_when_full
 from holdfast.net.parked_socket import BROKEN, ParkedSocket
 from holdfast.net.runtime import Runtime
+from holdfast.net.sockets import address_of, describe_peer
 from holdfast.timers import Deadline
 
 if TYPE_CHECKING:
@@ -342,11 +343,11 @@ class ConnectionDuplex(asyncio.Protocol):
     @property
     def peer_address(self) -> str:
         """See `Duplex`."""
-        return self._peer[0] if isinstance(self._peer, tuple) else ""
+        return address_of(self._peer)
 
     def describe(self) -> str:
         """See `Duplex`."""
-        return f"{self._peer[0]}:{self._peer[1]}" if isinstance(self._peer, tuple) else "unix"
+        return describe_peer(self._peer)
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
 
