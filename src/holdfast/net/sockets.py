@@ -66,6 +66,7 @@ def bind_socket_file(file: SocketFile) -> socket.socket:
             Path(file.path).chmod(file.mode)  # last: a change of owner takes some bits away
     except BaseException:
         sock.close()
+        remove_socket_file(file.path)
         raise
     return sock
 

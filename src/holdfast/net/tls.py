@@ -26,6 +26,8 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _PROTOCOLS = ["http/1.1"]
 _HOST = re.compile(r"[a-z0-9._-]{1,253}")
 
+_OPENSSL_NOISE = re.compile(r"^\[[^\]]*\] | \(_ssl\.c:\d+\)$")
+
 _FileState = tuple[int, int, int]
 _PairState = tuple[_FileState, _FileState | None]
 
@@ -51,6 +53,10 @@ class CertificateDirectory:
 
     def __len__(self) -> int:
         return len(self._pairs)
+
+    def available(self) -> list[str]:
+        """The names of all certificates that are there, usable or not."""
+        return sorted(file.stem for file in self.path.glob("*.crt"))
 
     def find(self, host: str | None, port: int) -> ssl.SSLContext | None:
         """The context with the certificate for a client that names `host`, or no host, at `port`."""
@@ -125,7 +131,8 @@ def make_door_context(certificates: CertificateDirectory, port: int) -> ssl.SSLC
     def choose(client: ssl.SSLObject | ssl.SSLSocket, host: str | None, _context: ssl.SSLContext) -> int | None:
         found = certificates.find(host, port)
         if found is None:
-            log.debug("no certificate for host %r at port %d", host, port)
+            assert isinstance(client, _ServerObject)
+            client.refusal = f"no certificate for host {host!r}"
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
         client.context = found
         return None
@@ -137,8 +144,8 @@ def make_door_context(certificates: CertificateDirectory, port: int) -> ssl.SSLC
 def describe_problem(exc: Exception) -> str:
     """What is wrong, in a few words."""
     if isinstance(exc, ssl.SSLError):
-        return (exc.reason or str(exc)).lower().replace("_", " ")
-    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+        return exc.reason.lower().replace("_", " ") if exc.reason else _OPENSSL_NOISE.sub("", exc.strerror or str(exc))
+    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc) or "the other side has left"
 
 
 def _set_policy(context: ssl.SSLContext) -> None:
@@ -160,6 +167,7 @@ class _ServerObject(ssl.SSLObject):
     """The TLS side of one connection, which keeps the alert when a handshake fails; uvloop would not send it."""
 
     outgoing: ssl.MemoryBIO
+    refusal: str | None = None
 
     def do_handshake(self) -> None:
         try:
@@ -168,7 +176,7 @@ class _ServerObject(ssl.SSLObject):
             raise
         except ssl.SSLError as exc:
             failure = HandshakeFailedError(*exc.args)
-            failure.reason = exc.reason
+            failure.reason = self.refusal or exc.reason
             failure.alert = self.outgoing.read()
             raise failure from exc
 
