@@ -52,7 +52,8 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
 
 @pytest.fixture
 def connect_tls(proxy: ProxyUnderTest) -> Iterator[Connect]:
-    yield from connecting_to(PORT)
+    with connecting_to(PORT) as connect:
+        yield connect
 
 
 @pytest.fixture
@@ -205,9 +206,9 @@ def test_routes_by_tls(stage: Stage, tls: Stage, host: str, is_tls: bool, is_fou
 def test_stream(tls: Stage) -> None:
     channel = fresh_channel()
     client = tls.stream(channel)
-    for text in ("one", "two", "x" * 100_000):
-        publish_ok(tls.proxy.control_port, stream_item(channel, text))
-        assert client.read_data(len(text)) == text.encode()
+    for content in ("one", "two", "x" * 100_000):
+        publish_ok(tls.proxy.control_port, stream_item(channel, content))
+        assert client.read_data(len(content)) == content.encode()
 
 
 def test_long_polls_on_one_connection(tls: Stage) -> None:
@@ -257,9 +258,9 @@ def test_client_leaves(tls: Stage) -> None:
         says_goodbye.close_notify()
     vanishes.close()
     resets.reset()
-    for text in ("one", "two", "three"):
-        publish_ok(tls.proxy.control_port, stream_item(channel, text))
-        assert stays.read_data(len(text)) == text.encode()
+    for content in ("one", "two", "three"):
+        publish_ok(tls.proxy.control_port, stream_item(channel, content))
+        assert stays.read_data(len(content)) == content.encode()
     eventually(lambda: tls.stream(channel) is not None, "another client")
 
 

@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,7 @@ def wait_tls_port(proxy: ProxyUnderTest, port: int) -> None:
     eventually(lambda: is_open(port), f"TLS port {port} of {proxy.directory}")
 
 
+@contextmanager
 def connecting_to(port: int) -> Iterator[Connect]:
     """A `Connect` by TLS to that port, whatever port it is asked for; its clients are closed at the end."""
     clients: list[TlsClient] = []
@@ -133,9 +135,11 @@ def connecting_to(port: int) -> Iterator[Connect]:
         clients.append(TlsClient(port, **options))
         return clients[-1]
 
-    yield connect
-    for client in clients:
-        client.close()
+    try:
+        yield connect
+    finally:
+        for client in clients:
+            client.close()
 
 
 def refusal(connect: Callable[[], object]) -> str:
