@@ -168,7 +168,7 @@ class _Guide:
         try:
             request = build_origin_request(
                 rule, uri, b"GET", [], policy=self._policy, is_tls=is_tls, is_trusted=False,
-                client_address="", now_s=0.0, proto=proto,
+                client_address=None, now_s=0.0, proto=proto,
             )  # fmt: skip
         except WireError as exc:
             return Report(errors=(f"{uri.text}: answered with {exc.status}: {exc.text}",))
