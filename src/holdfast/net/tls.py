@@ -144,7 +144,8 @@ def make_door_context(certificates: CertificateDirectory, port: int) -> ssl.SSLC
 def describe_problem(exc: Exception) -> str:
     """What is wrong, in a few words."""
     if isinstance(exc, ssl.SSLError):
-        return exc.reason.lower().replace("_", " ") if exc.reason else _OPENSSL_NOISE.sub("", exc.strerror or str(exc))
+        reason: str | None = getattr(exc, "reason", None)
+        return _OPENSSL_NOISE.sub("", str(exc.args[-1])) if reason is None else reason.lower().replace("_", " ")
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc) or "the other side has left"
 
 
@@ -176,7 +177,9 @@ class _ServerObject(ssl.SSLObject):
             raise
         except ssl.SSLError as exc:
             failure = HandshakeFailedError(*exc.args)
-            failure.reason = self.refusal or exc.reason
+            failure.reason = exc.reason
+            if self.refusal is not None:
+                failure = HandshakeFailedError(self.refusal)
             failure.alert = self.outgoing.read()
             raise failure from exc
 

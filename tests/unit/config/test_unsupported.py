@@ -19,7 +19,7 @@ def test_each_is_named_once_and_says_why() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "runner/https_ports", "runner/local_ports", "proxy/auto_cross_origin",
+        "proxy/auto_cross_origin",
         "handler/share_all", "handler/state_spec",
     ],
 )  # fmt: skip

@@ -1,0 +1,118 @@
+"""Clients that are accepted by TLS, or nearly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.harness.tls import client_context, make_certificate
+from tests.unit.net.helpers import LIMITS, Stage, echo, eventually, get, ok, settle, staged
+
+from holdfast.net import tls_acceptor
+from holdfast.net.tls import CertificateDirectory
+
+CERTIFICATE = make_certificate("x.test")
+
+
+async def listen(stage: Stage, directory: Path) -> tuple[str, int]:
+    """Listen by TLS, too; where."""
+    await stage.listener.listen("127.0.0.1", 0, CertificateDirectory(directory))
+    address = stage.listener.addresses[-1]
+    CERTIFICATE.write(directory, f"default_{address[1]}")
+    return address
+
+
+async def connect(address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(*address, ssl=client_context(), server_hostname="x.test")
+
+
+async def test_request_and_response(tmp_path: Path) -> None:
+    async with staged(echo) as stage:
+        reader, writer = await connect(await listen(stage, tmp_path))
+        for target in (b"/one", b"/two"):
+            writer.write(get(target))
+            assert await reader.readexactly(len(ok(target))) == ok(target)
+            assert stage.connection.is_tls and stage.connection.parking is None
+        writer.close()
+        await stage.expect_empty()
+        assert stage.counters.connections_accepted == 1
+        assert stage.counters.tls_handshakes_failed == 0
+
+
+async def test_a_handshake_counts_as_a_connection(tmp_path: Path) -> None:
+    async with staged(echo, limits=replace(LIMITS, max_connections=1)) as stage:
+        address = await listen(stage, tmp_path)
+        with socket.create_connection(address):
+            await eventually(lambda: stage.edge.open_connections == 1, "accepted")
+            assert not stage.edge.connections
+            late = await stage.ask(get())
+            await late.expect_nothing()
+        await late.expect(ok(b"/"))
+        assert stage.counters.tls_handshakes_failed == 1
+
+
+async def test_close_lets_go_of_handshakes(tmp_path: Path) -> None:
+    """An orderly stop need not wait for them."""
+    async with staged(echo) as stage:
+        address = await listen(stage, tmp_path)
+        with socket.create_connection(address) as client:
+            await eventually(lambda: stage.edge.open_connections == 1, "accepted")
+            stage.listener.close()
+            stage.edge.drain()
+            await eventually(stage.edge.emptied.is_set, "emptied")
+            client.setblocking(False)
+            await eventually(lambda: client.recv(1) == b"", "the end")
+        assert stage.counters.tls_handshakes_failed == 0
+
+
+async def test_failure_tells_the_client_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "holdfast.net.tls")
+    async with staged(echo) as stage:
+        await stage.listener.listen("127.0.0.1", 0, CertificateDirectory(tmp_path))
+        with pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"):
+            await connect(stage.listener.addresses[-1])
+        await stage.expect_empty()
+        (message,) = caplog.messages
+        assert message.endswith("TLS handshake failed: no certificate for host 'x.test'")
+
+
+async def test_accepting_rests_when_the_system_has_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tls_acceptor, "RETRY_S", 0.05)
+    real_accept = socket.socket.accept
+    failures = iter([OSError(24, "Too many open files")])
+
+    def accept(sock: socket.socket) -> tuple[socket.socket, object]:
+        for failure in failures:
+            raise failure
+        return real_accept(sock)
+
+    async with staged(echo) as stage:
+        address = await listen(stage, tmp_path)
+        monkeypatch.setattr(socket.socket, "accept", accept)
+        reader, writer = await connect(address)
+        writer.write(get())
+        assert await reader.readexactly(len(ok(b"/"))) == ok(b"/")
+        assert caplog.messages == ["test: cannot accept: Too many open files"]
+        writer.close()
+        await stage.expect_empty()
+
+
+async def test_without_descriptor_for_the_alert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dup(_sock: socket.socket) -> socket.socket:
+        raise OSError(24, "Too many open files")
+
+    async with staged(echo) as stage:
+        address = await listen(stage, tmp_path)
+        monkeypatch.setattr(socket.socket, "dup", dup)
+        with pytest.raises(ConnectionError):
+            await connect(address)
+        await settle()
+        assert stage.counters.tls_handshakes_failed == 1
+        await stage.expect_empty()
