@@ -18,6 +18,7 @@ import uvloop
 from holdfast.config.load import Start
 from holdfast.errors import ConfigError
 from holdfast.logs import LogSink, RequestLog, configure_logging
+from holdfast.memory import prepare_for_tls
 from holdfast.server import Server
 
 log = logging.getLogger("holdfast.supervisor")
@@ -43,6 +44,8 @@ def serve(start: Start) -> int:
         print(exc, file=sys.stderr)
         return 1
     sys.unraisablehook = _log_unraisable
+    if settings.runner.https_ports:
+        prepare_for_tls()
     try:
         return uvloop.run(_run(start, sink, _raise_file_limit()))
     except ConfigError as exc:

@@ -160,7 +160,8 @@ class ClientConnection(asyncio.Protocol):
             self._outlet.client_gone()
         if self.work is not None:
             self.work.cancel()
-            self.work = None  # it refers to us, and both would wait for a collection of garbage
+        # These refer to us, and all would wait for a collection of garbage, together with the buffers of TLS.
+        self._exchange = self._outlet = self.work = None
 
     # --- requests --------------------------------------------------------------------------------------------------
 

@@ -261,7 +261,7 @@ class ConnectionDuplex(asyncio.Protocol):
         self._early = early
         self._owner: DuplexOwner | None = owner
         self._limits = limits
-        self._on_closed = on_closed
+        self._on_closed: Callable[[], None] | None = on_closed
         self._is_reading = False
         self._is_blocked = False
         self._relayed_bytes = 0
@@ -366,7 +366,9 @@ class ConnectionDuplex(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
-        self._on_closed()
+        on_closed, self._on_closed = self._on_closed, None  # it may refer to us
+        if on_closed is not None:
+            on_closed()
         self._tell_gone()
 
     def on_deadline(self, now_s: float) -> None:

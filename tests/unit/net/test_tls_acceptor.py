@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import socket
 import ssl
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.harness.tls import client_context, make_certificate
-from tests.unit.net.helpers import LIMITS, Stage, echo, eventually, get, ok, settle, staged
+from tests.unit.net.helpers import LIMITS, Owner, Stage, echo, eventually, get, ok, settle, staged
 
 from holdfast.net import tls_acceptor
+from holdfast.net.exchange import ClientExchange
 from holdfast.net.tls import CertificateDirectory
 
 CERTIFICATE = make_certificate("x.test")
@@ -116,3 +119,29 @@ async def test_without_descriptor_for_the_alert(tmp_path: Path, monkeypatch: pyt
         await settle()
         assert stage.counters.tls_handshakes_failed == 1
         await stage.expect_empty()
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+async def test_nothing_remains_of_a_client_that_has_left(tmp_path: Path, is_held: bool) -> None:
+    """Not even until the next collection of garbage: with it the buffers of TLS would remain."""
+    owner = Owner()
+
+    async def answer(exchange: ClientExchange) -> None:
+        if is_held:
+            await owner.hold(exchange, ok(b"first"))
+        else:
+            exchange.respond(200, b"OK", [], b"first")
+
+    gc.disable()
+    try:
+        async with staged(answer) as stage:
+            reader, writer = await connect(await listen(stage, tmp_path))
+            writer.write(get())
+            await reader.readexactly(len(ok(b"first")))
+            connection = weakref.ref(stage.connection)
+            writer.close()
+            await stage.expect_empty()
+            owner.outlet = None
+            await eventually(lambda: connection() is None, "the connection is gone")
+    finally:
+        gc.enable()
