@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,5 +29,8 @@ print(heap_kb() - before < 1000, library.prctl(42, 0, 0, 0, 0))
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is nothing to prepare")
 def test_large_blocks_come_from_the_system_in_small_pages() -> None:
     """In a process of its own, because it cannot be undone."""
-    result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env=environment
+    )
     assert result.stdout.split() == ["True", "1"]

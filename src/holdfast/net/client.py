@@ -305,8 +305,7 @@ class ClientConnection(asyncio.Protocol):
 
     def abort_exchange(self) -> None:
         """Close so that the client sees a truncated response: what was written goes out, nothing ends it."""
-        self._exchange = None
-        self.work = None
+        self._exchange = self.work = None
         self._close()
 
     def cut_off(self) -> None:
@@ -351,8 +350,7 @@ class ClientConnection(asyncio.Protocol):
         duplicate = self._transport.get_extra_info("socket").dup()
         self._state = _PARKED
         self._leave_edge()
-        self._exchange = None
-        self.work = None
+        self._exchange = self.work = None
         self._transport.abort()
         return duplicate, self._buffer
 
@@ -365,8 +363,7 @@ class ClientConnection(asyncio.Protocol):
         early, self._buffer = self._buffer, b""
         self._state = _PARKED
         self._leave_edge()
-        self._exchange = None
-        self.work = None
+        self._exchange = self.work = None
         return edge.keep_duplex(self._transport, early, owner, self.started)
 
     def reopen(self, head: RequestHead, body: bytes) -> ClientExchange:

@@ -9,6 +9,7 @@ from benchmarks.loads import Holding, Load, Polls, Recovery, Requests, RoundTrip
 from benchmarks.pushing import Pushing
 from benchmarks.run import parse_options, plan_loads
 from benchmarks.servers import Kind
+from benchmarks.tls_holding import TlsHolding
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_the_default_plan_measures_what_the_goals_ask_for() -> None:
 
 def test_a_quick_run_has_something_of_everything() -> None:
     plan = plan_loads(parse_options(["--quick"]), is_first=True)
-    assert {type(load) for load in plan} == {Holding, Polls, Requests, RoundTrips, Recovery, Pushing}
+    assert {type(load) for load in plan} == {Holding, Polls, Requests, RoundTrips, Recovery, Pushing, TlsHolding}
 
 
 @pytest.mark.parametrize("held", [Held.STREAM, Held.OVER_HTTP])
