@@ -52,6 +52,8 @@ def test_the_default_plan_measures_what_the_goals_ask_for() -> None:
                 measured.add(figures.round_trip_rate(load.held))
             case Pushing():
                 measured.add(figures.PUSH_RATE)
+            case TlsHolding():
+                measured.add(figures.tls_memory(load.clients))
             case Recovery():
                 measured |= {figures.recovery_requests(load.clients, cause) for cause in Cause}
                 measured |= {figures.bystander_latency(load.clients, cause, "p99") for cause in Cause}
