@@ -150,3 +150,23 @@ async def test_nothing_remains_of_a_client_that_has_left(tmp_path: Path, is_held
             await eventually(lambda: not connections(), "the connection is gone")
     finally:
         gc.enable()
+
+
+async def test_a_slow_client_is_waited_for_as_soon_as_others(tmp_path: Path) -> None:
+    unsent: list[int] = []
+
+    async def answer(exchange: ClientExchange) -> None:
+        exchange.start_response(200, b"OK", [], 10_000_000)
+        while not stage.connection.is_write_paused:
+            exchange.write(b"x" * 10_000)
+        unsent.append(stage.connection.unsent_bytes)
+        exchange.abort()
+
+    async with staged(answer) as stage:
+        _, writer = await connect(await listen(stage, tmp_path))
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # not known of a WriteTransport
+        writer.write(get())
+        await eventually(lambda: unsent, "paused")
+        assert 65536 <= unsent[0] < 2 * 65536
+        writer.transport.abort()
+        await stage.expect_empty()
