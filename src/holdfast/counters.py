@@ -15,6 +15,7 @@ class Counters:
 
     connections_accepted: int = 0
     accept_failures: int = 0
+    tls_handshakes_failed: int = 0
     client_timeouts: int = 0
     requests_received: int = 0
     requests_malformed: int = 0
@@ -79,6 +80,7 @@ class Counters:
 HELP: dict[str, str] = {
     "connections_accepted": "Client connections accepted",
     "accept_failures": "Times that no client could be accepted, for want of descriptors or memory",
+    "tls_handshakes_failed": "Client connections that ended with their TLS handshake",
     "client_timeouts": "Client connections closed because they were silent or too slow",
     "requests_received": "Requests received from clients",
     "requests_malformed": "Requests refused because they were not valid HTTP",

@@ -33,6 +33,7 @@ from holdfast.net.listener import Listener
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.runtime import Runtime
+from holdfast.net.tls import CertificateDirectory
 from holdfast.net.zmq_socket import ZmqContext
 from holdfast.parts import make_fanout, make_pool, make_proxy_id
 from holdfast.proxy.backends import HeldBackends
@@ -157,6 +158,7 @@ class Server:
             self._outbox_limits,
             parking=self._parking,
         )
+        self._certificates = CertificateDirectory(start.loaded.certificates_path)
         self._listeners: list[Listener] = []
         self._publish_verifier = publish_verifier(start.loaded)
 
@@ -178,7 +180,7 @@ class Server:
             log.info("sending statistics at %s", handler.stats_spec)
         self._open_doors()
         # last: who can connect here can be published to
-        self._listen(self._clients, self._settings.runner.http_port)
+        self._open_client_ports(self._make_listener(self._clients))
 
     def reload(self) -> None:
         """Read the routes again at once."""
@@ -242,7 +244,22 @@ class Server:
     def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = edge_limits(self._settings, max_connections)
         door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_clients=False)
-        self._listen(door, [listen])
+        self._make_listener(door).listen(*listen)
+        log.info("listening for %s on %s", name, listen)
+
+    def _open_client_ports(self, listener: Listener) -> None:
+        runner = self._settings.runner
+        for plain in runner.http_port:
+            listener.listen(*plain)
+            log.info("listening for clients on %s", plain)
+        if runner.https_ports and not self._certificates.available():
+            log.warning("no certificates in %s: no TLS client can connect", self._certificates.path)
+        for tls in runner.https_ports:
+            listener.listen(*tls, self._certificates)
+            log.info("listening for clients on %s by TLS, certificates in %s", tls, self._certificates.path)
+        for file in runner.local_ports:
+            listener.listen_on_file(file)
+            log.info("listening for clients on %s", file.path)
 
     def _make_zmq_doors(self) -> ZmqDoors:
         handler = self._settings.handler
@@ -264,12 +281,10 @@ class Server:
         )
         return ZmqDoors(specs, self._runtime, self._zmq, targets)
 
-    def _listen(self, edge: Edge, addresses: tuple[Listen, ...] | list[Listen]) -> None:
+    def _make_listener(self, edge: Edge) -> Listener:
         listener = Listener(self._runtime, edge)
         self._listeners.append(listener)
-        for host, port in addresses:
-            listener.listen(host, port)
-            log.info("listening for %s on %s", edge.name, Listen(host, port))
+        return listener
 
     def _gauges(self) -> list[Gauge]:
         """What is asked at each scrape; the first is Pushpin's `connection_connected` too."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.config import kinds
-from holdfast.config.kinds import Kind, integer, ports
+from holdfast.config.kinds import Kind, integer
 from holdfast.config.options import Later, Option, Status
 
 INTERNAL = "a socket between the processes of Pushpin; there is one process here"
@@ -83,18 +83,6 @@ def _later_refused() -> list[Option]:
         return _option(Later.REFUSE, path, kind, help, reason)
 
     return [
-        refused(
-            "runner/https_ports",
-            ports("https"),
-            "Where to accept TLS clients.",
-            "clients cannot connect by TLS; put a TLS proxy in front, or leave this empty",
-        ),
-        refused(
-            "runner/local_ports",
-            kinds.TEXTS,
-            "Unix sockets to accept clients at: PATH[?mode=OCTAL&user=U&group=G].",
-            "clients cannot connect by Unix sockets; use http_port, or leave this empty",
-        ),
         refused(
             "handler/state_spec",
             kinds.TEXT,
