@@ -28,8 +28,6 @@ UNSUPPORTED_CONDITION_PROPS = frozenset(
         "jsonp_mode",
         "log_level",
         "session",
-        "sockjs",
-        "sockjs_as_path",
     }
 )
 UNSUPPORTED_TARGET_PROPS = frozenset(

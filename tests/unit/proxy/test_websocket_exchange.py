@@ -22,7 +22,8 @@ from holdfast.net.pool import BackendPool
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.sessions import Sessions
-from holdfast.proxy.websocket_exchange import MAX_HEADERS, WebSocketExchange
+from holdfast.proxy.websocket_exchange import WebSocketExchange
+from holdfast.proxy.websocket_opening import MAX_HEADERS
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.push.channels import Registry
 from holdfast.push.last_ids import LastIds

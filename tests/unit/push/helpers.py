@@ -15,6 +15,7 @@ from holdfast.grip.item import Action, Item, MessageFormat, MessageKind, Respons
 from holdfast.grip.values import BackendResponse, HoldMode, Instruct, KeepAlive, KeepAliveMode, Subscription
 from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
+from holdfast.push.dialects import COMPRESSED, PLAIN
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import Link, LinkClock
@@ -249,7 +250,8 @@ class SocketClient:
     """A WebSocket, what its client has received, and what its session was asked for."""
 
     def __init__(self, context: HoldContext, plans: PlanTable, route: RouteTerms, *, is_compressed: bool) -> None:
-        self.hold = SocketHold(context, plans, route, self, is_compressed=is_compressed, origin=None)
+        self._is_compressed = is_compressed
+        self.hold = SocketHold(context, plans, route, self, dialect=COMPRESSED if is_compressed else PLAIN, origin=None)
         self.outlet = FakeSocketOutlet(on_gone=self.hold.close)
         self.closed: list[CloseStatus] = []
         self.refreshed = 0
@@ -264,13 +266,13 @@ class SocketClient:
     @property
     def messages(self) -> list[str]:
         """Every whole message; those that are not text begin with their kind. The frames have to be valid."""
-        reader = MessageReader(is_masked=False, is_compressed=self.hold.is_compressed, max_message_bytes=10_000_000)
+        reader = MessageReader(is_masked=False, is_compressed=self._is_compressed, max_message_bytes=10_000_000)
         return [_describe_event(event) for data in self.outlet.written for event in reader.receive(data)]
 
     @property
     def frames(self) -> list[list[str]]:
         """The content of the frames of each write."""
-        reader = FrameReader(is_masked=False, is_compressed=self.hold.is_compressed)
+        reader = FrameReader(is_masked=False, is_compressed=self._is_compressed)
         return [[_describe_event(event) for event in reader.receive(data)] for data in self.outlet.written]
 
     def leave(self) -> None:
