@@ -10,6 +10,7 @@ from holdfast.net.runtime import Work
 from holdfast.proxy.answers import TEXT_PLAIN
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
+from holdfast.proxy.sockjs_exchange import SockJsExchange, find_sockjs
 from holdfast.proxy.websocket_exchange import WebSocketExchange
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.head import HeadLimits
@@ -32,12 +33,18 @@ class ProxyService:
         """See `Service`."""
         if exchange.head.upgrade == b"websocket":
             coroutine = WebSocketExchange(self._context, exchange).run()
+        elif (sockjs := self._find_sockjs(exchange)) is not None:
+            coroutine = sockjs.run()
         else:
             http_exchange = HttpExchange(self._context, exchange)
             if self._gate is None:
                 return http_exchange.start()
             coroutine = http_exchange.run()
         return coroutine if self._gate is None else self._wait_for_turn(self._gate, coroutine)
+
+    def _find_sockjs(self, exchange: ClientExchange) -> SockJsExchange | None:
+        """SockJS comes before everything else (routes spec §3.1)."""
+        return find_sockjs(self._context, exchange) if self._context.routes.has_sockjs else None
 
     async def _wait_for_turn(self, gate: asyncio.Semaphore, coroutine: Work) -> None:
         try:

@@ -94,7 +94,7 @@ class WebSocketClient:
         self.duplex = duplex
         self._presence = presence
         presence.peer = self
-        self._touch()
+        self.touch()
         self.hold.open(duplex)
         self._proxy.counters.websockets_opened += 1
 
@@ -119,7 +119,7 @@ class WebSocketClient:
 
     def receive(self, events: Iterator[Event]) -> None:
         """The client has sent these; the duplex is asked to go on reading when the last of them has been taken."""
-        self._touch()
+        self.touch()
         self._events = events
         self.go_on()
 
@@ -303,7 +303,8 @@ class WebSocketClient:
             self.backend_closed(NO_STATUS)
         self.go_on()
 
-    def _touch(self) -> None:
+    def touch(self) -> None:
+        """The client has shown that it is there."""
         self._deadline.set(self._proxy.runtime.now() + self._proxy.websocket_idle_s)
 
     def _end(self) -> BackendSide:

@@ -22,6 +22,7 @@ from holdfast.net.pool import BackendPool
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.sessions import Sessions
+from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.proxy.websocket_exchange import WebSocketExchange
 from holdfast.proxy.websocket_opening import MAX_HEADERS
 from holdfast.proxy.websocket_relay import RelayBackend
@@ -132,6 +133,7 @@ class Handshakes:
             allow_compression=False,
             websocket_idle_s=1800.0,
             farewells=Farewells(10, stage.counters),
+            sockjs=SockJsSessions(1000, "", stage.counters),
             sessions=Sessions(),
             zhttp=unused,
         )
