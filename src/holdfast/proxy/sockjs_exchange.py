@@ -227,11 +227,12 @@ class SockJsExchange:
             await opening.run()
         finally:
             self._target = opening.target
+            is_accepted = self._presence is None
             self._session = None
             session.discard()
             if self._presence is not None:
                 proxy.holds.statistics.connections.end(self._presence)
-        return session.is_open
+        return is_accepted
 
     def _make_presence(self, connection_id: str | None) -> Presence:
         """The session's, beside that of its requests."""

@@ -131,11 +131,6 @@ class SockJsSession:
             self._owner.end()
             self._answer_close()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether a backend has accepted; also afterwards."""
-        return self._state is not _State.OPENING
-
     # --- for requests ----------------------------------------------------------------------------------------------
 
     def attach(self, receiver: Receiver) -> bool:
