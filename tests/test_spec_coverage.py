@@ -29,7 +29,6 @@ NOT_YET: dict[Item, str] = {
     **_items("grip", 54, why="CORS and JSON-P"),
     **_items("routes", 79, why="request sharing"),
     **_items("routes", range(82, 94), why="CORS and JSON-P"),
-    **_items("routes", range(94, 103), why="SockJS"),
     **_items("ws", range(101, 105), why="TLS and Unix sockets for clients"),
 }
 

@@ -10,7 +10,7 @@ from tests.harness.proxy import Launch
 @pytest.mark.parametrize(
     ("line", "option"),
     [
-        ("a.com,sockjs=/s test", "sockjs"),
+        ("a.com,session test", "session"),
         ("a.com,aco test", "aco"),
     ],
 )

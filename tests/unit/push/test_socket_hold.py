@@ -27,9 +27,9 @@ from holdfast.grip.ws_control import Message
 from holdfast.push.delivery import Receipt
 from holdfast.push.dialects import PLAIN, SOCKJS, SOCKJS_HTTP
 from holdfast.push.intake import MAX_QUEUED
-from holdfast.push.plan import RouteTerms
+from holdfast.push.plan import PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped
-from holdfast.push.socket_hold import INTERNAL_ERROR, MAX_QUEUED_WRITES
+from holdfast.push.socket_hold import INTERNAL_ERROR, MAX_META_BYTES, MAX_QUEUED_WRITES
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import Data
@@ -557,6 +557,23 @@ class TestRelay:
         world.assert_empty()
 
 
+def test_an_operator_wants_news() -> None:
+    client = World().socket()
+    client.hold.refresh()
+    assert client.refreshed == 1
+    client.leave()
+    client.hold.refresh()
+    assert client.refreshed == 1
+
+
+def test_no_more_subscriptions_than_allowed() -> None:
+    world = World()
+    client = SocketClient(world.context, PlanTable(1), RouteTerms())
+    client.hold.open(client.outlet)
+    assert [client.hold.subscribe(channel, ()) for channel in "cdc"] == [True, False, False]
+    assert not client.hold.set_meta("name", "x" * MAX_META_BYTES)
+
+
 # --- what clients speak ----------------------------------------------------------------------------------------------
 
 
@@ -597,6 +614,7 @@ class TestDialects:
         client.hold.relay(piece("ne", last=True))
         client.hold.set_keep_alive(every(10))
         assert client.outlet.written == [b"o", b'a["one"]', b'a["1","2","k"]']
+        assert client.hold.written_at_s == world.context.now()
 
     def test_heartbeats(self) -> None:
         world = World()

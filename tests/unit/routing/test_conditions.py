@@ -55,6 +55,12 @@ OPTIONS = [
     ('header="X: a, b#c"', "header_sets", ((b"X", b"a, b#c"),)),
     ("header=X:1,header=Y:2", "header_sets", ((b"X", b"1"), (b"Y", b"2"))),
     ("no_grip", "no_grip", True),
+    ("sockjs=/s", "sockjs", b"/s"),
+    ('sockjs="/é x"', "sockjs", b"/%C3%A9%20x"),
+    ("sockjs=", "sockjs", None),
+    ("sockjs_as_path=/ws", "sockjs_as_path", b"/ws"),
+    ('sockjs_as_path="/a/../b%20c?d#e"', "sockjs_as_path", b"/b%20c%3Fd%23e"),
+    ("sockjs_as_path=", "sockjs_as_path", None),
 ]
 
 
@@ -79,6 +85,7 @@ def test_debug_by_default() -> None:
         ("header=X", "header must use format 'name:value'"),
         ("header=:1", "header must use format 'name:value'"),
         ("as_host=a/b", "as_host must be set to HOST or HOST:PORT"),
+        ("sockjs_as_path=ws", "sockjs_as_path must begin with '/'"),
     ],
 )
 def test_bad_option(props: str, text: str) -> None:
