@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from holdfast.proxy.sockjs_sessions import SessionKey, SockJsSessions
@@ -102,7 +101,7 @@ class SockJsSession:
         self._state = _State.OPENING
         self._owner: WebSocketClient | None = None
         self._receiver: Receiver | None = None
-        self._frames: deque[bytes] = deque()
+        self._frames: list[bytes] = []
         self._queued_bytes = 0
         self._last: bytes | None = None
         self._unsent: list[Event] | None = None
@@ -199,10 +198,8 @@ class SockJsSession:
                 self._state = _State.LINGERING
                 self._deadline.set(self._runtime.now() + ABSENCE_S)
             return self._last
-        frames = [self._frames.popleft()]
-        if is_messages(frames[0]):
-            while self._frames and is_messages(self._frames[0]):
-                frames.append(self._frames.popleft())
+        count = next((n for n, frame in enumerate(self._frames) if not is_messages(frame)), len(self._frames))
+        frames, self._frames = self._frames[: count or 1], self._frames[count or 1 :]
         self._queued_bytes -= sum(map(_cost, frames))
         return join_messages(frames)
 
@@ -320,7 +317,7 @@ class SockJsSession:
     def _end(self) -> None:
         """Forget it."""
         self._state = _State.OVER
-        self._frames.clear()
+        self._frames = []
         self._queued_bytes = 0
         self._deadline.cancel()
         self._sessions.forget(self._key)
