@@ -137,11 +137,14 @@ class SockJsSession:
         if self._receiver is not None:
             return False
         self._receiver = receiver
-        if self._owner is not None:
-            self._owner.touch()
+        self._show_life()
         if self._state is not _State.LINGERING:
             self._deadline.set(self._runtime.now() + HEARTBEAT_S)
         return True
+
+    def _show_life(self) -> None:
+        if self._owner is not None:
+            self._owner.touch()
 
     def has(self, receiver: Receiver) -> bool:
         """Whether frames are given to this receiver."""
@@ -303,6 +306,7 @@ class SockJsSession:
                 self._sessions.counters.sockjs_sessions_abandoned += 1
             self._leave()
         elif self._receiver.can_take:
+            self._show_life()
             self._give(self._receiver, HEARTBEAT)
         else:
             self._deadline.set(now_s + HEARTBEAT_S)

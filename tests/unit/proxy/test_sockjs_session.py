@@ -296,6 +296,20 @@ class TestTime:
             one.backend.leave()
 
     @in_own_time
+    async def test_so_are_streams_that_take_heartbeats(self) -> None:
+        """One that takes nothing is like any WebSocket's client that is silent for half an hour."""
+        async with socket_world() as world:
+            one = Sessions(world)
+            stream = one.held(is_streaming=True)
+            await asyncio.sleep(3000)
+            assert one.backend.end is None
+            stream.can_take = False
+            await asyncio.sleep(1900)
+            assert one.backend.end == "aborted"
+            assert stream.frames[-1] == "terminated"
+            assert not one.is_known
+
+    @in_own_time
     async def test_a_receiver_that_leaves_ends_the_session(self) -> None:
         async with socket_world() as world:
             one = Sessions(world)
@@ -424,16 +438,6 @@ class TestClosing:
             await settle()
             assert first.frames == ["o", 'c[1001,"Connection closed"]']
             one.backend.shut()
-
-    @in_own_time
-    async def test_silent_for_too_long(self) -> None:
-        """Not of SockJS, but of any WebSocket: it ends like a break-off."""
-        async with socket_world() as world:
-            one = Sessions(world)
-            stream = one.held(is_streaming=True)
-            await asyncio.sleep(1900)
-            assert stream.frames[-1] == "terminated"
-            assert not one.is_known
 
 
 class TestBounds:
