@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid
 
 from holdfast.errors import BackendError, FrameError, WireError
 from holdfast.logs import Outcome, RequestRecord
@@ -18,19 +17,16 @@ from holdfast.proxy.answers import (
 )
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_requests import Rejection
-from holdfast.proxy.socket_request import SocketRequest
+from holdfast.proxy.sockjs_front import SessionFront
 from holdfast.proxy.sockjs_receiver import ResponseReceiver
 from holdfast.proxy.sockjs_session import SockJsSession
 from holdfast.proxy.sockjs_sessions import SessionKey
 from holdfast.proxy.traffic import count_heads
-from holdfast.proxy.websocket_client import WebSocketClient
-from holdfast.proxy.websocket_opening import Opening
-from holdfast.push.dialects import SOCKJS_HTTP, Dialect
+from holdfast.push.dialects import SOCKJS_HTTP
 from holdfast.routing.forward import is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule, Target
 from holdfast.routing.sockjs_paths import path_below, shown_uri
 from holdfast.routing.uri import ClientUri, parse_client_uri
-from holdfast.statistics.connections import Presence
 from holdfast.wire.headers import Headers, get_first
 from holdfast.wire.reasons import reason_phrase
 from holdfast.wire.sockjs import STILL_OPEN
@@ -47,7 +43,6 @@ from holdfast.wire.sockjs_http import (
     parse_endpoint,
     wrap,
 )
-from holdfast.wire.statistics import ConnectionType
 
 log = logging.getLogger("holdfast.proxy.sockjs")
 
@@ -60,7 +55,7 @@ TOO_MANY_SESSIONS = "Too many sessions."
 
 
 class SockJsExchange:
-    """A request below the prefix of a route. As the front of an opening it is the client's end: see `Front`.
+    """A request below the prefix of a route.
 
     Args:
         below: what the path has behind the prefix.
@@ -71,10 +66,8 @@ class SockJsExchange:
         "_client",
         "_is_tls",
         "_origin",
-        "_presence",
         "_proxy",
         "_rule",
-        "_session",
         "_status",
         "_target",
         "_uri",
@@ -90,8 +83,6 @@ class SockJsExchange:
         self._below = below
         self._is_tls = is_tls
         self._origin = get_first(client.head.headers, b"origin")
-        self._session: SockJsSession | None = None
-        self._presence: Presence | None = None
         self._target: Target | None = None
         self._status: int | None = None
 
@@ -204,62 +195,15 @@ class SockJsExchange:
             raise ErrorAnswer(503, TOO_MANY_SESSIONS)
         return session
 
-    # --- opening ---------------------------------------------------------------------------------------------------
-
     async def _open(self, session: SockJsSession) -> bool:
         """Ask the backend for a WebSocket; False if it does not want it, and the client has its answer."""
-        proxy, rule, client = self._proxy, self._rule, self._client
-        connection_id = str(uuid.UUID(bytes=os.urandom(16), version=4))
-        is_trusted = proxy.is_trusted(client.head.headers)
-        request = SocketRequest(
-            rule,
-            shown_uri(rule, self._uri),
-            client.head.headers,
-            client.client_address,
-            self._is_tls,
-            is_trusted,
-            connection_id,
-        )
-        self._session = session
-        self._presence = self._make_presence(connection_id if rule.takes_events else None)
-        opening = Opening(proxy, request, self)
+        front = SessionFront(self._proxy, self._client, session, self._reject)
         try:
-            await opening.run()
+            return await front.open(self._rule, shown_uri(self._rule, self._uri), is_tls=self._is_tls)
         finally:
-            self._target = opening.target
-            is_accepted = self._presence is None
-            self._session = None
-            session.discard()
-            if self._presence is not None:
-                proxy.holds.statistics.connections.end(self._presence)
-        return is_accepted
+            self._target = front.target
 
-    def _make_presence(self, connection_id: str | None) -> Presence:
-        """The session's, beside that of its requests."""
-        statistics, rule = self._proxy.holds.statistics, self._rule
-        counts = statistics.routes.find(rule.id if rule.has_explicit_id else "")
-        type = ConnectionType.WEBSOCKET
-        presence = Presence(counts, counts.begin(), type, self._client, self._is_tls, connection_id)
-        statistics.connections.begin(presence)
-        return presence
-
-    @property
-    def dialect(self) -> Dialect:
-        """See `Front`."""
-        return SOCKJS_HTTP
-
-    async def accept(self, client: WebSocketClient, reason: bytes, headers: Headers) -> bool:
-        """See `Front`. There is no 101, so the client sees nothing of the headers."""
-        session, presence = self._session, self._presence
-        assert session is not None
-        assert presence is not None
-        self._presence = None
-        session.open(client, presence)
-        return True
-
-    def reject(self, rejection: Rejection) -> None:
-        """See `Front`."""
-        self._proxy.counters.websockets_rejected += 1
+    def _reject(self, rejection: Rejection) -> None:
         headers = relayed_headers(rejection.headers, is_framed_anew=True)
         self._respond(rejection.code, headers, rejection.body, reason=rejection.reason)
 

@@ -12,10 +12,10 @@ import enum
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from holdfast.proxy.sockjs_queue import FrameQueue
 from holdfast.proxy.sockjs_sessions import SessionKey, SockJsSessions
-from holdfast.push.dialects import MAX_QUEUED_BYTES
 from holdfast.timers import Deadline
-from holdfast.wire.sockjs import HEARTBEAT, is_close, is_messages, join_messages
+from holdfast.wire.sockjs import HEARTBEAT, is_close
 from holdfast.wire.websocket.close import NO_STATUS
 from holdfast.wire.websocket.stream import Close, Event
 
@@ -31,12 +31,6 @@ HEARTBEAT_S = 25.0
 
 ABSENCE_S = 5.0
 """How long a client may be without a receiver, and how long a session remembers that it is closed."""
-
-BLOCKED_BYTES = MAX_QUEUED_BYTES // 2
-"""What is queued, from which on the backend is no longer read from; what is published comes on top."""
-
-FRAME_COST_BYTES = 50
-"""What a frame counts besides its bytes, of which it may have five."""
 
 
 class Receiver(Protocol):
@@ -83,7 +77,6 @@ class SockJsSession:
         "_key",
         "_last",
         "_owner",
-        "_queued_bytes",
         "_receiver",
         "_runtime",
         "_sent",
@@ -101,8 +94,7 @@ class SockJsSession:
         self._state = _State.OPENING
         self._owner: WebSocketClient | None = None
         self._receiver: Receiver | None = None
-        self._frames: list[bytes] = []
-        self._queued_bytes = 0
+        self._frames = FrameQueue()
         self._last: bytes | None = None
         self._unsent: list[Event] | None = None
         self._sent: asyncio.Future[bool] | None = None
@@ -195,16 +187,14 @@ class SockJsSession:
             self._owner.on_drained()
 
     def _take_frame(self) -> bytes | None:
-        """The next frame: all messages in one, and the last frame when nothing else is there."""
-        if not self._frames:
-            if self._state is _State.CLOSED:
-                self._state = _State.LINGERING
-                self._deadline.set(self._runtime.now() + ABSENCE_S)
-            return self._last
-        count = next((n for n, frame in enumerate(self._frames) if not is_messages(frame)), len(self._frames))
-        frames, self._frames = self._frames[: count or 1], self._frames[count or 1 :]
-        self._queued_bytes -= sum(map(_cost, frames))
-        return join_messages(frames)
+        """The next frame; the last one when nothing else is there."""
+        frame = self._frames.take()
+        if frame is not None:
+            return frame
+        if self._state is _State.CLOSED:
+            self._state = _State.LINGERING
+            self._deadline.set(self._runtime.now() + ABSENCE_S)
+        return self._last
 
     def _give(self, receiver: Receiver, frame: bytes) -> None:
         receiver.give(frame)
@@ -220,12 +210,12 @@ class SockJsSession:
     @property
     def is_blocked(self) -> bool:
         """See `Duplex`."""
-        return self._queued_bytes >= BLOCKED_BYTES
+        return self._frames.is_blocked
 
     @property
     def unsent_bytes(self) -> int:
         """See `Duplex`."""
-        return self._queued_bytes
+        return self._frames.size_bytes
 
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""
@@ -246,17 +236,15 @@ class SockJsSession:
             self._queue(data)
 
     def _queue(self, frame: bytes) -> bool:
-        if self._queued_bytes + len(frame) > MAX_QUEUED_BYTES:
+        if not self._frames.add(frame):
             self._overflow()
             return False
-        self._frames.append(frame)
-        self._queued_bytes += _cost(frame)
         self.deliver()
         return True
 
     def _overflow(self) -> None:
         self._sessions.counters.sockjs_sessions_overflowed += 1
-        log.warning("%s: %d bytes wait already, session ended", self.describe(), self._queued_bytes)
+        log.warning("%s: %d bytes wait already, session ended", self.describe(), self._frames.size_bytes)
         self._leave()
 
     def pause_reading(self) -> None:
@@ -321,15 +309,10 @@ class SockJsSession:
     def _end(self) -> None:
         """Forget it."""
         self._state = _State.OVER
-        self._frames = []
-        self._queued_bytes = 0
+        self._frames.clear()
         self._deadline.cancel()
         self._sessions.forget(self._key)
         self._settle(is_taken=False)
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.terminate()
-
-
-def _cost(frame: bytes) -> int:
-    return len(frame) + FRAME_COST_BYTES

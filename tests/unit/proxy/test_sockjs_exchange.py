@@ -248,7 +248,7 @@ async def test_what_makes_no_sense_is_not_ours() -> None:
 
 async def test_a_failure_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     async with sessions() as proxy:
-        monkeypatch.setattr("holdfast.proxy.sockjs_exchange.Opening.run", lambda _: 1 / 0)
+        monkeypatch.setattr("holdfast.proxy.sockjs_front.Opening.run", lambda _: 1 / 0)
         client = await proxy.stage.ask(request("/0/x/xhr"))
         await client.read_until(b"Failed to process request.\n")
         assert "SockJS request for http://h.com/s/0/x/xhr failed" in caplog.text

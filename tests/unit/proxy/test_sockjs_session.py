@@ -12,7 +12,8 @@ from tests.unit.push.helpers import message
 
 from holdfast.grip.item import Action, MessageKind
 from holdfast.proxy.origin import HoldOrigin
-from holdfast.proxy.sockjs_session import BLOCKED_BYTES, FRAME_COST_BYTES, SockJsSession
+from holdfast.proxy.sockjs_queue import BLOCKED_BYTES, FRAME_COST_BYTES
+from holdfast.proxy.sockjs_session import SockJsSession
 from holdfast.proxy.sockjs_sessions import SessionKey
 from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_relay import RelayBackend
@@ -297,14 +298,23 @@ class TestTime:
 
     @in_own_time
     async def test_so_are_streams_that_take_heartbeats(self) -> None:
-        """One that takes nothing is like any WebSocket's client that is silent for half an hour."""
         async with socket_world() as world:
             one = Sessions(world)
             stream = one.held(is_streaming=True)
-            await asyncio.sleep(3000)
-            assert one.backend.end is None
-            stream.can_take = False
             await asyncio.sleep(1900)
+            assert one.backend.end is None
+            one.session.receiver_gone(stream)
+
+    @in_own_time
+    async def test_one_that_takes_nothing_is_silent(self) -> None:
+        """Like any WebSocket's client, for half an hour."""
+        async with socket_world() as world:
+            one = Sessions(world)
+            stream = one.held(is_streaming=True)
+            stream.can_take = False
+            await asyncio.sleep(1790)
+            assert one.backend.end is None
+            await asyncio.sleep(20)
             assert one.backend.end == "aborted"
             assert stream.frames[-1] == "terminated"
             assert not one.is_known

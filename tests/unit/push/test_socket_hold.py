@@ -25,7 +25,7 @@ from holdfast.grip.item import Action, MessageKind
 from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message
 from holdfast.push.delivery import Receipt
-from holdfast.push.dialects import PLAIN, SOCKJS, SOCKJS_HTTP
+from holdfast.push.dialects import PLAIN, SOCKJS, SOCKJS_HTTP, Dialect
 from holdfast.push.intake import MAX_QUEUED
 from holdfast.push.plan import PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped
@@ -581,7 +581,7 @@ class TestDialects:
     def test_each_gets_its_own_made_once(self) -> None:
         """Framed SockJS is one more rendering of the same items."""
         world = World()
-        dialects = [PLAIN, SOCKJS, SOCKJS_HTTP]
+        dialects: list[Dialect] = [PLAIN, SOCKJS, SOCKJS_HTTP]
         clients = [world.socket("c", dialect=dialect) for dialect in dialects for _ in range(2)]
         receipts = world.publish(message("c", "1"), message("c", "p", kind=PING), message("c", "\u2028"))
         world.run()
