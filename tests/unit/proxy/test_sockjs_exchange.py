@@ -217,6 +217,33 @@ async def test_one_send_at_a_time() -> None:
         await second.expect(answered(b"ok"))
 
 
+async def test_a_rejection_is_not_remembered() -> None:
+    async with sessions() as proxy:
+        client = await proxy.stage.ask(request("/0/x/xhr"))
+        backend, _ = await proxy.asked()
+        await backend.send(b"HTTP/1.1 403 Go Away\r\nX-Why: 1\r\nContent-Length: 2\r\n\r\nno")
+        answer = b"HTTP/1.1 403 Go Away\r\nX-Why: 1\r\n" + COMMON + b"Content-Length: 2\r\n\r\nno"
+        await client.expect(answer)
+        assert len(proxy.context.sockjs) == 0
+        assert proxy.log.outcomes == [("response", 403)]
+        await client.send(request("/0/x/xhr"))
+        await proxy.accept()
+        await client.expect(answered(b"o\n"))
+
+
+async def test_a_session_belongs_to_its_host() -> None:
+    """Also where one route is for all hosts."""
+    async with sessions() as proxy:
+        client = await proxy.stage.ask(request("/0/x/xhr"))
+        await proxy.accept()
+        await client.expect(answered(b"o\n"))
+        stranger = request("/0/x/xhr_send", b'["a"]').replace(b"Host: h.com", b"Host: other.com")
+        await client.send(stranger)
+        await client.expect(answered(b"Not Found\n", status=b"404 Not Found"))
+        await client.send(request("/0/x/xhr_send", b'["a"]'))
+        await client.expect(answered(b"ok"))
+
+
 async def test_nobody_to_ask() -> None:
     async with sessions() as proxy:
         proxy.route("127.0.0.1:1", condition="*,debug,sockjs=/s")
