@@ -34,6 +34,7 @@ from holdfast.wire.sockjs_http import (
     SCRIPT,
     Action,
     Endpoint,
+    Format,
     Transport,
     common_headers,
     form_field,
@@ -169,8 +170,7 @@ class SockJsExchange:
             session = self._make_session(key)
         receiver = ResponseReceiver(session, format, self._origin)
         if not session.attach(receiver):
-            content_type = [(b"Content-Type", format.content_type)]
-            self._respond(200, content_type, format.prelude + format.encode(STILL_OPEN))
+            self._refuse_receiver(format)
             return Outcome.RESPONSE
         try:
             if is_new and not await self._open(session):
@@ -183,6 +183,18 @@ class SockJsExchange:
             return Outcome.ACCEPT
         self._status = 200
         return Outcome.RESPONSE
+
+    def _refuse_receiver(self, format: Format) -> None:
+        """There is one already, which goes on; a client that wants a stream gets a short one."""
+        headers: Headers = [(b"Content-Type", format.content_type)]
+        if not format.is_streaming:
+            self._respond(200, headers, format.encode(STILL_OPEN))
+            return
+        self._status = 200
+        self._client.start_response(200, b"OK", [*headers, *common_headers(self._origin)], None)
+        self._client.write(format.prelude)
+        self._client.write(format.encode(STILL_OPEN))
+        self._client.end_response()
 
     def _key(self, endpoint: Endpoint) -> SessionKey:
         rule = self._rule

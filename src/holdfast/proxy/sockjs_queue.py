@@ -5,8 +5,8 @@ from __future__ import annotations
 from holdfast.push.dialects import MAX_QUEUED_BYTES
 from holdfast.wire.sockjs import is_messages, join_messages
 
-BLOCKED_BYTES = MAX_QUEUED_BYTES // 2
-"""From here on the backend is no longer read from; what is published comes on top."""
+BLOCKED_BYTES = 125_000
+"""From here on the backend is no longer read from; an echo of all that a request can bring still fits below it."""
 
 FRAME_COST_BYTES = 50
 """What a frame counts besides its bytes, of which it may have five."""

@@ -163,14 +163,16 @@ class SockJsSession:
         return self._sent is not None
 
     async def send(self, messages: list[Event]) -> bool:
-        """Have the backend take messages, after it has accepted; False if it is gone before.
+        """Have the backend take messages; False if it is gone before.
 
-        A client that does not wait for the end of this changes nothing: they are being taken.
+        A client that does not wait for the end of this changes nothing: they are being taken. Compat: one that sends
+        before the backend has accepted does not wait.
         """
         sent = self._sent = self._runtime.loop.create_future()
         self._unsent = messages
-        if self._state is _State.OPEN:
-            self.resume_reading()
+        if self._state is _State.OPENING:
+            return True
+        self.resume_reading()
         return await asyncio.shield(sent)
 
     def deliver(self) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from holdfast.errors import FrameError
 from holdfast.grip.item import MessageKind
 from holdfast.push.messages import encode_message
 from holdfast.wire import sockjs
 from holdfast.wire.websocket.close import CloseStatus
 from holdfast.wire.websocket.deflate import MessageDeflater
 from holdfast.wire.websocket.frames import Opcode, encode_close, encode_frame
-from holdfast.wire.websocket.stream import Data, Event, FrameReader, MessageReader
+from holdfast.wire.websocket.stream import TOO_BIG, Data, Event, FrameReader, MessageReader
 
 MAX_FRAME_BYTES = 400_000
 """Of a SockJS client's list of messages (routes spec §4.4)."""
@@ -195,7 +196,7 @@ class ListReader:
 
 
 class SockJsReader:
-    """Reads lists of messages that come in WebSocket messages, whatever their type."""
+    """Reads lists of messages that come in WebSocket messages, whatever their type; one too long is as bad as any."""
 
     __slots__ = ("_lists", "_messages")
 
@@ -210,11 +211,16 @@ class SockJsReader:
 
     def receive(self, data: bytes) -> Iterator[Event]:
         """See `Reader`."""
-        for event in self._messages.receive(data):
-            if isinstance(event, Data):
-                yield from self._lists.receive(event.payload)
-            else:
-                yield event
+        try:
+            for event in self._messages.receive(data):
+                if isinstance(event, Data):
+                    yield from self._lists.receive(event.payload)
+                else:
+                    yield event
+        except FrameError as error:
+            if error.code == TOO_BIG:
+                raise FrameError(None, error.text) from error
+            raise
 
 
 class _PlainPieces:

@@ -26,9 +26,7 @@ PAYLOAD_EXPECTED = "Payload expected"
 TOO_LARGE = "Message too large"
 
 _CLOSE = b"c"
-_UNSAFE = re.compile(
-    "[\x7f-\x9f\u00ad\u0600-\u0604\u070f\u17b4\u17b5\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufeff\ufff0-\uffff]"
-)
+_UNSAFE = re.compile("[\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\ufffc\ufffe\uffff]")
 
 
 def encode_messages(contents: Sequence[bytes]) -> bytes:

@@ -19,8 +19,8 @@ MAX_STREAM_BYTES = 128 * 1024
 """Of one streaming response; then it ends, and the client comes back, because browsers keep all of it."""
 
 _NO_STORE = b"no-store, no-cache, must-revalidate, max-age=0"
-_IFRAME = re.compile(rb"/iframe[^/]*\.html")
-_CALLBACK = re.compile(rb"[A-Za-z0-9_.$\[\]-]{1,128}")
+_IFRAME = re.compile(rb"/iframe.*\.html")
+_CALLBACK = re.compile(r"[\w$.\[\] -]{1,128}")
 
 
 class Action(enum.Enum):
@@ -111,9 +111,12 @@ def form_field(form: bytes, *names: bytes) -> bytes | None:
 
 
 def parse_callback(query: bytes | None) -> bytes | None:
-    """The name of the function that a script is to call, None if there is none, or what is there is no name."""
+    """The name of the function that a script is to call, None if there is none, or what is there is no name.
+
+    Nothing that could be a program gets through: who may only run scripts of ours must not be made to run others.
+    """
     name = form_field(query or b"", b"callback", b"c")
-    return name if name is not None and _CALLBACK.fullmatch(name) else None
+    return name if name is not None and _CALLBACK.fullmatch(name.decode("utf-8", "replace")) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,17 +204,18 @@ async def test_jsonp() -> None:
 
 
 async def test_one_send_at_a_time() -> None:
-    """One that waits for the opening, here."""
+    """The first of them is told that all is well, but the backend has not even accepted."""
     async with sessions() as proxy:
         first = await proxy.stage.ask(request("/0/x/xhr"))
         backend, asked = await proxy.asked()
         second = await proxy.stage.ask(request("/0/x/xhr_send", b'["a"]'))
-        await settle()
+        await second.expect(answered(b"ok"))
         third = await proxy.stage.ask(request("/0/x/xhr_send", b'["b"]'))
         await third.expect(answered(b"Already sending\n", status=b"400 Bad Request"))
         await backend.send(accepted(asked))
         await first.expect(answered(b"o\n"))
-        await second.expect(answered(b"ok"))
+        await third.send(request("/0/x/xhr_send", b'["b"]'))
+        await third.expect(answered(b"ok"))
 
 
 async def test_a_rejection_is_not_remembered() -> None:
