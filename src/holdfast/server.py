@@ -42,6 +42,7 @@ from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.service import ProxyService
 from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.sharing import Sharing
+from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.channels import Channel, Registry
 from holdfast.push.last_ids import LastIds
@@ -107,6 +108,7 @@ class Server:
         self._zhttp = ZhttpBackends(runtime, self._zmq, make_proxy_id())
         capacity = client_capacity(settings.runner.client_maxconn, max_files)
         self._farewells = Farewells(capacity, runtime.counters)
+        self._sockjs = SockJsSessions(capacity, settings.proxy.sockjs_url, runtime.counters)
         self._proxy = ProxyContext(
             runtime=runtime,
             routes=RouteTable([]),
@@ -136,6 +138,7 @@ class Server:
             zhttp=self._zhttp,
             farewells=self._farewells,
             cross_origin=JsonpTerms() if settings.proxy.auto_cross_origin else None,
+            sockjs=self._sockjs,
         )
         self._updates.backends = HeldBackends(self._proxy)
         self._zmq_doors = self._make_zmq_doors()
@@ -194,6 +197,7 @@ class Server:
         self._clients.drain()
         if self._parking is not None:
             self._parking.end_holds()
+        self._sockjs.end_all()
         try:
             async with asyncio.timeout(self._settings.holdfast.stop_timeout):
                 await self._clients.emptied.wait()
@@ -301,6 +305,7 @@ class Server:
             Gauge("waiting_retries", "Held clients whose backend will be asked again", lambda: len(self._updates)),
             Gauge("fanout_backlog", "Accepted deliveries that are not written yet", lambda: self._fanout.backlog),
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
+            Gauge("sockjs_sessions", "SockJS clients over HTTP", lambda: len(self._sockjs)),
             Gauge("farewells", "WebSockets that are over, whose backend is being told", lambda: len(self._farewells)),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
             Gauge("shareable_requests", "Requests whose answer others can join", lambda: len(self._sharing or ())),

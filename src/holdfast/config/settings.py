@@ -129,6 +129,12 @@ class ProxySettings:
     max_open_requests: int | None = option(
         kinds.POSITIVE, "", "Requests that are worked on at once, at most `client_maxconn`; later ones wait."
     )
+    sockjs_url: str = option(
+        kinds.TEXT,
+        "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js",
+        "Where the page that SockJS clients load into a frame gets its script from.",
+        absent="",
+    )
     prometheus_port: Listen | None = option(
         kinds.LISTEN, "", "Where to serve metrics for Prometheus, unless [handler] says so; a bare port listens on all."
     )

@@ -107,11 +107,4 @@ def _later_with_shipped_value() -> list[Option]:
         fixed("proxy/stats_connections_max_ttl", seconds, "60", "Interval of peak counts.", by_handler, s),
         fixed("proxy/stats_report_interval", seconds, "10", "Interval of reports.", by_handler, s),
         fixed("proxy/workers", count, "1", "Processes that share the work.", _ONE_PROCESS),
-        fixed(
-            "proxy/sockjs_url",
-            kinds.TEXT,
-            "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js",
-            "Script of the SockJS iframe page.",
-            "SockJS is not served",
-        ),
     ]

@@ -43,7 +43,7 @@ def test_a_file_without_keys_means_what_it_means_to_pushpin() -> None:
     expected = replace(
         shipped,
         runner=RunnerSettings(http_port=(Listen("0.0.0.0", 80),)),
-        proxy=ProxySettings(sig_key="", set_x_forwarded_protocol=SetForwardedProto.NONE),
+        proxy=ProxySettings(sig_key="", set_x_forwarded_protocol=SetForwardedProto.NONE, sockjs_url=""),
         handler=HandlerSettings(push_in_http_addr="", push_in_http_port=None, id_cache_ttl=0),
     )
     assert settings == expected
