@@ -26,7 +26,6 @@ def _items(checklist: str, *numbers: int | range, why: str) -> dict[Item, str]:
 
 
 NOT_YET: dict[Item, str] = {
-    **_items("routes", range(94, 103), why="SockJS"),
     **_items("ws", range(101, 105), why="TLS and Unix sockets for clients"),
 }
 
