@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect, RawClient
+from tests.harness.cors import without_framing
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.sockjs import (
     CLOSED,
+    COMMON,
     JSONP,
     STILL_OPEN,
+    TEXT,
     XHR,
     Session,
     Transport,
@@ -169,6 +172,29 @@ class TestMessages:
         while len(received) < len(sent):
             received += json.loads(session.poll().text[1:])
         assert received == sent
+
+    def test_second_send(self, stage: Stage) -> None:
+        """A backend that does not read stops the client: a send waits, and one more is refused."""
+        session, peer = stage.open()
+        first = _send_until_one_waits(session)
+        response = session.send_payload('["never"]')
+        assert (response.status, response.reason, response.text) == (400, "Bad Request", "Already sending\n")
+        assert without_framing(response) == [TEXT, *COMMON]
+        while not first.is_readable(0):
+            assert len(peer.read().payload) == 90_000
+        assert first.read_response().text == "ok"
+        session.send("then")
+        peer.skip_to(text("then"))
+
+
+def _send_until_one_waits(session: Session) -> RawClient:
+    for _ in range(200):
+        client = session.request("xhr_send", method="POST", body=b'["' + b"z" * 90_000 + b'"]')
+        if not client.is_readable(1):
+            return client
+        assert client.read_response().text == "ok"
+        client.close()
+    raise AssertionError("18 MB are somewhere")
 
 
 class TestClose:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.messages import HeaderList
@@ -184,13 +186,34 @@ class TestFramed:
         peer.send_text("x")
         client.expect_text('a["x"]')
 
-    @pytest.mark.parametrize("size", [70_000, 199_000])
-    def test_long_message(self, ws: WebSocketStage, size: int) -> None:
+    @pytest.mark.parametrize("size", [70_000, 200_000])
+    def test_long_messages(self, ws: WebSocketStage, size: int) -> None:
         client, peer = _open(ws, FRAMED)
         client.send_text('["' + "x" * size + '"]')
-        assert len(peer.read().payload) == size
+        peer.expect_text("x" * size)
         peer.send_text("y" * size)
-        assert client.read() == Frame(Opcode.TEXT, b'a["' + b"y" * size + b'"]')
+        client.expect_text('a["' + "y" * size + '"]')
+
+    def test_longest_frame(self, ws: WebSocketStage) -> None:
+        client, peer = _open(ws, FRAMED)
+        contents = ["x" * 199_000, "y" * 200_000, "z"]
+        frame = json.dumps(contents, separators=(",", ":")).ljust(400_000)
+        client.send_text(frame)
+        peer.expect_text(*contents)
+
+    @pytest.mark.parametrize(
+        "content", ['["' + "x" * 200_001 + '"]', '["x"]'.ljust(400_001)], ids=["message too long", "frame too long"]
+    )
+    def test_too_long(self, ws: WebSocketStage, content: str) -> None:
+        client, peer = _open(ws, FRAMED)
+        client.send_text(content)
+        client.assert_dropped()
+        peer.assert_dropped()
+
+    def test_too_long_message_of_the_backend(self, ws: WebSocketStage) -> None:
+        client, peer = _open(ws, FRAMED)
+        peer.send_text("x" * 200_001)
+        assert [frame for frame in client.read_to_end() if frame.opcode == Opcode.TEXT] == []
 
     @pytest.mark.parametrize("frame", [close(4001, "bye"), close(1000)])
     def test_close_of_the_backend(self, ws: WebSocketStage, frame: Frame) -> None:
