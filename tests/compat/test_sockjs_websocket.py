@@ -196,10 +196,18 @@ class TestFramed:
 
     def test_longest_frame(self, ws: WebSocketStage) -> None:
         client, peer = _open(ws, FRAMED)
-        contents = ["x" * 199_000, "y" * 200_000, "z"]
+        contents = ["x" * 199_000, "y" * 200_000]
         frame = json.dumps(contents, separators=(",", ":")).ljust(400_000)
         client.send_text(frame)
         peer.expect_text(*contents)
+
+    @differs("sockjs-stalled-message")
+    def test_message_after_long_ones(self, ws: WebSocketStage) -> None:
+        """Of the same frame, when the backend's window was full."""
+        client, peer = _open(ws, FRAMED)
+        contents = ["x" * 199_000, "y" * 200_000, "z"]
+        client.send_text(json.dumps(contents, separators=(",", ":")))
+        peer.expect_text(*contents, timeout_s=2)
 
     @pytest.mark.parametrize(
         "content", ['["' + "x" * 200_001 + '"]', '["x"]'.ljust(400_001)], ids=["message too long", "frame too long"]
