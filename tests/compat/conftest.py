@@ -11,8 +11,10 @@ import subprocess
 from collections.abc import Generator, Iterator
 
 import pytest
-from tests.harness.client import ClosedByServer
+from tests.harness.client import ClosedByServer, Connect
+from tests.harness.ports import free_ports
 from tests.harness.proxy import IS_PUSHPIN, ProxyUnderTest
+from tests.harness.zhttp import StreamAsker, StreamBackend
 
 OUTCOMES = (AssertionError, pytest.fail.Exception, ClosedByServer, TimeoutError, ConnectionResetError, BrokenPipeError)
 VERSION = "pushpin 1.36."
@@ -58,3 +60,29 @@ def _shared_proxy_survives(request: pytest.FixtureRequest) -> Iterator[None]:
         message = f"this test ended the proxy (exit code {code}):\n{proxy.end_of_log()}"
         proxy.start()
         pytest.fail(message)
+
+
+# --- ``zhttp/`` backends ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def zhttp_port() -> int:
+    """The first of the three ports of a ``zhttp/`` target."""
+    return free_ports(3)
+
+
+@pytest.fixture(scope="module")
+def zbackend(proxy: ProxyUnderTest, zhttp_port: int) -> Iterator[StreamBackend]:
+    """The backend of the module's ``zhttp/`` target, to which the host ``z`` leads."""
+    backend = StreamBackend.on_port(zhttp_port)
+    try:
+        backend.wait_connected(proxy, "z")
+        yield backend
+    finally:
+        backend.stop()
+
+
+@pytest.fixture
+def asker(proxy: ProxyUnderTest, zbackend: StreamBackend, connect: Connect) -> StreamAsker:
+    """Clients whose requests the test answers as that backend."""
+    return StreamAsker(proxy, zbackend, connect)
