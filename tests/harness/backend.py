@@ -89,6 +89,11 @@ def in_one_write(reply: Reply) -> RawReply:
     return RawReply([reply.head() + reply.body], keeps=True)
 
 
+def held_back(gate: threading.Event, reply: Reply) -> RawReply:
+    """``reply``, of which not even the head is sent before the gate opens."""
+    return RawReply([gate, reply.head(), *reply.pieces()], keeps=True)
+
+
 Handler = Callable[[Request], AnyReply]
 
 
