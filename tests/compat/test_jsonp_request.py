@@ -175,18 +175,19 @@ class TestRequest:
         request = _wrapped(stage, f"?callback=cb&_headers={quote(fields)}")
         assert _headers(request) == [("Accept", "*/*")]
 
-    @differs("jsonp-body-length")
+    @differs("jsonp-headers")
     def test_length_is_that_of_the_body(self, stage: Stage) -> None:
         """What is beyond a shorter one would be the backend's next request."""
         query = "?callback=cb&_method=POST&_body=hello&_headers=" + quote('{"Content-Length":"3"}')
         request = _wrapped(stage, query)
         assert (request.all("Content-Length"), bytes(request.body)) == (["5"], b"hello")
 
-    @differs("jsonp-body-length")
-    def test_body_of_the_client(self, stage: Stage) -> None:
-        """The one in the query takes its place."""
-        request = _wrapped(stage, "?callback=cb&_method=POST&_body=q", body=b"abc")
-        assert (request.all("Content-Length"), bytes(request.body)) == (["1"], b"q")
+    @differs("jsonp-two-bodies")
+    def test_body_of_the_client_beside_another(self, stage: Stage) -> None:
+        path = stage.backend.serve(OK)
+        response = fetch(stage.proxy.port, f"{path}?callback=cb&_method=POST&_body=q", host="aco", body=b"abc")
+        assert (response.status, response.text) == (400, "Invalid _body parameter.\n")
+        assert stage.backend.requests(path) == []
 
     def test_body_of_the_client_alone(self, stage: Stage) -> None:
         assert bytes(_wrapped(stage, "?callback=cb", body=b"abc").body) == b"abc"
