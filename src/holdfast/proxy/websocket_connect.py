@@ -67,7 +67,7 @@ async def connect_backend(proxy: ProxyContext, asked: SocketRequest, target: Tar
         head = encode_origin_head(request, target, content_length=None, is_chunked=False)
         connection.send_request(b"GET", head, is_upgrade=True)
         answer = await connection.read_head()
-        proxy.holds.statistics.backend_answered(request.rule.key, proxy.runtime.now() - sent_at_s)
+        proxy.holds.statistics.backend_answered(asked.rule.key, proxy.runtime.now() - sent_at_s)
         if answer.code == 101:
             check_acceptance(answer.headers, key)
             return BackendAcceptance(proxy, connection, answer.reason, answer.headers)
