@@ -138,6 +138,31 @@ def round_trip_latency(held: Held) -> Figure:
     return Figure(f"Round trip, 50 {held.plural}, 99th percentile", "ms")
 
 
+def tls_memory(clients: int) -> Figure:
+    """Growth of RSS per client that is held by TLS."""
+    return Figure(f"Memory per held stream by TLS at {clients:,}, RSS", "kB")
+
+
+def tls_memory_left(clients: int) -> Figure:
+    """What remains of that after all have left."""
+    return Figure(f"Of that, 2 s after the {clients:,} streams by TLS have left", "kB")
+
+
+def tls_open_rate(clients: int) -> Figure:
+    """How fast one client after the other is held, handshake included."""
+    return Figure(f"Opened one after the other by TLS, up to {clients:,} streams", "clients/s")
+
+
+def tls_open_cpu(clients: int) -> Figure:
+    """CPU time per client held by TLS, handshake included."""
+    return Figure(f"CPU per client opened by TLS, up to {clients:,} streams", "µs")
+
+
+def tls_delivery_cpu(clients: int) -> Figure:
+    """CPU time per delivery by TLS."""
+    return Figure(f"CPU per delivery by TLS, {clients:,} streams, one publish at a time", "µs")
+
+
 def recovery_requests(clients: int, cause: Cause) -> Figure:
     """How many requests the backend gets when all streams ask their next link, at most."""
     return Figure(
@@ -228,6 +253,7 @@ GOALS: tuple[Goal, ...] = (
     Goal(memory(15_000), None, 1.0, is_most=True),
     Goal(memory(15_000, Held.OVER_HTTP), None, 3.0, is_most=True),
     Goal(memory(5000, Held.RELAYED), None, 6.0, is_most=True),
+    Goal(tls_memory(5000), None, 28.0, is_most=True),
     Goal(REQUEST_RATE, Kind.PUSHPIN, 6.0, is_most=False),
     Goal(round_trip_rate(Held.OVER_HTTP), Kind.PUSHPIN, 5.0, is_most=False),
     Goal(PUSH_RATE, None, 20_000.0, is_most=False),

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +81,15 @@ def running(
             raise ServerFailedError(_obituary(process, server))
     finally:
         _stop(process, server)
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """User and system time that processes have used."""
+    ticks = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _wait_until_open(process: subprocess.Popen[bytes], server: Running, ports: Sequence[int]) -> None:

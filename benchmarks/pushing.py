@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import zmq
 from benchmarks import figures
 from benchmarks.figures import Figure
+from benchmarks.processes import cpu_s
 from benchmarks.servers import Kind, Server
 
 _REQUEST = b"GET /stream?channel=pushed HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -44,12 +42,12 @@ class Pushing:
             client.sendall(_REQUEST)
             client.recv(65536)  # held: what is published now arrives
             _receive_items(client, self._push(server, 1), 1)
-            cpu_before_s, start = _cpu_s(pids), time.monotonic()
+            cpu_before_s, start = cpu_s(pids), time.monotonic()
             received = _receive_items(client, self._push(server, self.items), self.items)
-            seconds, cpu_s = time.monotonic() - start, _cpu_s(pids) - cpu_before_s
+            seconds, spent_s = time.monotonic() - start, cpu_s(pids) - cpu_before_s
         return {
             figures.PUSH_RATE: received / seconds,
-            figures.PUSH_CPU: cpu_s * 1_000_000 / max(received, 1),
+            figures.PUSH_CPU: spent_s * 1_000_000 / max(received, 1),
             figures.LOST: self.items - received,
         }
 
@@ -79,12 +77,3 @@ def _receive_items(client: socket.socket, publisher: threading.Thread, items: in
         pass
     publisher.join()
     return received
-
-
-def _cpu_s(pids: Iterable[int]) -> float:
-    """User and system time that processes have used."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")

@@ -25,6 +25,7 @@ from benchmarks.loads import Holding, Load, LoadFailedError, Polls, Publishing, 
 from benchmarks.processes import ServerFailedError
 from benchmarks.pushing import Pushing
 from benchmarks.servers import PROJECT, Kind, missing_program, started, version_of
+from benchmarks.tls_holding import TlsHolding
 
 DOCUMENT = PROJECT / "docs" / "performance.md"
 _MANY = 15_000
@@ -114,6 +115,7 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
             RoundTrips(Held.OVER_HTTP, messages=5000, seconds=2),
             Recovery(1000, rounds=2, seconds=1),
             Pushing(2000),
+            TlsHolding(500, rounds=5),
         ]
     many = frozenset({Kind.HOLDFAST, Kind.PUSHPIN} if options.many_pushpin else {Kind.HOLDFAST})
     return [
@@ -129,6 +131,7 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
         RoundTrips(Held.OVER_HTTP, messages=20_000, seconds=3),
         RoundTrips(Held.RELAYED, messages=20_000, seconds=2),
         Pushing(60_000),
+        TlsHolding(5000, rounds=12),
         Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.LINKED_STREAM, only=many),
         Recovery(5000, rounds=5, seconds=3, only=frozenset(Kind) if is_first else many),
     ]

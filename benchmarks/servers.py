@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmarks.processes import Running, ServerFailedError, running
 from tests.harness.ports import free_port
+from tests.harness.tls import make_certificate
 
 import holdfast
 
@@ -38,6 +39,7 @@ ipc_prefix=bench-
 
 [runner]
 {pushpin_runner}http_port=127.0.0.1:{port}
+https_ports=127.0.0.1:{tls_port}
 logdir={directory}/log
 log_level=1
 client_maxconn={max_clients}
@@ -141,6 +143,7 @@ class Server:
         port: where clients connect.
         control_port: where publishes go; 0 if it takes none.
         origin_port: where the origin can be asked directly; 0 if there is none.
+        tls_port: where clients connect by TLS; 0 if they cannot.
         push_spec: where ZeroMQ publishers connect; empty if it takes none.
         running: the server's process (not the origin's, unless the origin is what is measured).
     """
@@ -151,6 +154,7 @@ class Server:
     origin_port: int
     running: Running
     push_spec: str = ""
+    tls_port: int = 0
 
 
 def missing_program(kind: Kind) -> str | None:
@@ -216,7 +220,10 @@ def _nginx_proxy(directory: Path, origin_port: int) -> Iterator[Server]:
 
 @contextmanager
 def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Server]:
-    port, control_port = free_port(), free_port()
+    port, control_port, tls_port = free_port(), free_port(), free_port()
+    certificates = directory / "runner" / "certs"
+    certificates.mkdir(parents=True)
+    make_certificate("localhost").write(certificates, "localhost")
     is_pushpin = kind is Kind.PUSHPIN
     push_spec = f"ipc://{directory}/push"
     (directory / "routes").write_text(_GRIP_ROUTES.format(origin_port=origin_port))
@@ -228,6 +235,7 @@ def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Serve
             pushpin_runner="services=condure,zurl,pushpin-proxy,pushpin-handler\n" if is_pushpin else "",
             pushpin_proxy=_PUSHPIN_PROXY if is_pushpin else "",
             port=port,
+            tls_port=tls_port,
             control_port=control_port,
             push_spec=push_spec,
             max_clients=_MAX_CLIENTS,
@@ -238,7 +246,7 @@ def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Serve
     command = [*program, "--config", str(config_file)]
     with running(command, directory / f"{kind}.log", [port, control_port], environment) as process:
         _wait_until_answering(port, "/stream?channel=ready")
-        yield Server(kind, port, control_port, origin_port, process, push_spec)
+        yield Server(kind, port, control_port, origin_port, process, push_spec, tls_port)
 
 
 def _wait_until_answering(port: int, path: str) -> None:

@@ -25,10 +25,7 @@ def _items(checklist: str, *numbers: int | range, why: str) -> dict[Item, str]:
     return {(checklist, number): why for each in spread for number in each}
 
 
-NOT_YET: dict[Item, str] = {
-    **_items("routes", range(94, 103), why="SockJS"),
-    **_items("ws", range(101, 105), why="TLS and Unix sockets for clients"),
-}
+NOT_YET: dict[Item, str] = {}
 
 
 def referenced(texts: Iterable[str]) -> set[Item]:

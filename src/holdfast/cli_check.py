@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from holdfast.cli_arguments import Parser, UsageError, report_usage_error
+from holdfast.cli_check_certificates import check_certificates
+from holdfast.cli_report import Report
 from holdfast.config.derive import forward_policy, publish_verifier, route_defaults, upstream_verifier
 from holdfast.config.load import Loaded, Overrides, load_settings
 from holdfast.config.resolve import InvalidConfig
 from holdfast.errors import ConfigError, RouteError, WireError
+from holdfast.net.tls import CertificateDirectory
 from holdfast.routing.forward import ForwardPolicy, build_origin_request, connect_address, origin_authority
 from holdfast.routing.jsonp import read_jsonp
 from holdfast.routing.lines import parse_line
@@ -25,24 +28,6 @@ _URL = re.compile(r"(https?|wss?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE)
 _TLS_SCHEMES = frozenset({"https", "wss"})
 _WS_SCHEMES = frozenset({"ws", "wss"})
 _HTTP_PORT, _HTTPS_PORT = 80, 443
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a check found.
-
-    Attributes:
-        lines: for standard output.
-        warnings: what works, though perhaps not as meant.
-        errors: what makes the check fail.
-    """
-
-    lines: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    errors: tuple[str, ...] = ()
-
-    def __add__(self, other: Report) -> Report:
-        return Report(self.lines + other.lines, self.warnings + other.warnings, self.errors + other.errors)
 
 
 def run(argv: Sequence[str], prog: str, environ: Mapping[str, str]) -> int:
@@ -106,12 +91,17 @@ def _check_configuration(loaded: Loaded) -> Report:
     settings = loaded.settings
     doors = {
         "clients": ", ".join(map(str, settings.runner.http_port)),
+        "clients by TLS": ", ".join(map(str, settings.runner.https_ports)),
+        "clients on Unix sockets": ", ".join(file.path for file in settings.runner.local_ports),
         "publishing over HTTP": settings.publish_listen,
         "metrics": settings.prometheus_listen,
     }
     source = f"configuration: {loaded.config_path}" if loaded.config_path else "configuration: built in, no file"
     lines = (source, *(f"{what}: {where}" for what, where in doors.items() if where))
-    return Report(lines=lines, warnings=loaded.warnings)
+    report = Report(lines=lines, warnings=loaded.warnings)
+    if settings.runner.https_ports:
+        report += check_certificates(CertificateDirectory(loaded.certificates_path), datetime.now(UTC))
+    return report
 
 
 def _check_routes(loaded: Loaded, route_lines: Sequence[str] | None) -> tuple[RouteTable, Report]:
@@ -202,7 +192,7 @@ class _Guide:
                 uri = uri._replace(query=asked.query)
             request = build_origin_request(
                 rule, uri, b"GET", [], policy=self._policy, is_tls=is_tls, is_trusted=False,
-                client_address="", now_s=0.0, proto=proto,
+                client_address=None, now_s=0.0, proto=proto,
             )  # fmt: skip
         except WireError as exc:
             return Report(errors=(f"{uri.text}: answered with {exc.status}: {exc.text}",))

@@ -15,6 +15,7 @@ class Counters:
 
     connections_accepted: int = 0
     accept_failures: int = 0
+    tls_handshakes_failed: int = 0
     client_timeouts: int = 0
     requests_received: int = 0
     requests_malformed: int = 0
@@ -44,6 +45,10 @@ class Counters:
     websockets_rejected: int = 0
     websockets_malformed: int = 0
     websockets_broken_off: int = 0
+    sockjs_sessions_opened: int = 0
+    sockjs_sessions_refused: int = 0
+    sockjs_sessions_abandoned: int = 0
+    sockjs_sessions_overflowed: int = 0
     websocket_requests: int = 0
     websocket_retries: int = 0
     control_messages_refused: int = 0
@@ -79,6 +84,7 @@ class Counters:
 HELP: dict[str, str] = {
     "connections_accepted": "Client connections accepted",
     "accept_failures": "Times that no client could be accepted, for want of descriptors or memory",
+    "tls_handshakes_failed": "Client connections that ended with their TLS handshake",
     "client_timeouts": "Client connections closed because they were silent or too slow",
     "requests_received": "Requests received from clients",
     "requests_malformed": "Requests refused because they were not valid HTTP",
@@ -108,6 +114,10 @@ HELP: dict[str, str] = {
     "websockets_rejected": "WebSocket handshakes that the backend did not accept",
     "websockets_malformed": "WebSockets ended because the client broke the protocol",
     "websockets_broken_off": "WebSockets ended because the backend failed or broke off",
+    "sockjs_sessions_opened": "Sessions of SockJS clients over HTTP begun; their WebSockets are counted if accepted",
+    "sockjs_sessions_refused": "SockJS clients over HTTP refused because there were too many sessions",
+    "sockjs_sessions_abandoned": "SockJS sessions ended because the client had stopped asking",
+    "sockjs_sessions_overflowed": "SockJS sessions ended because too much waited for the client",
     "websocket_requests": "Requests that carried WebSocket events to backends",
     "websocket_retries": "Such requests made again because the backend could not be reached",
     "control_messages_refused": "Control messages of WebSocket backends that were not understood, or asked too much",

@@ -48,11 +48,11 @@ class FrameError(HoldfastError):
     """A WebSocket peer sent a frame that does not follow the protocol; it has to be disconnected.
 
     Args:
-        code: the close code that says so, 1002, 1007 or 1009 (RFC 6455 §7.4.1).
+        code: the close code that says so, 1002, 1007 or 1009 (RFC 6455 §7.4.1); None to leave without a word.
         text: what was wrong; it names no internals and may be shown to the peer.
     """
 
-    def __init__(self, code: int, text: str) -> None:
+    def __init__(self, code: int | None, text: str) -> None:
         super().__init__(text)
         self.code = code
         self.text = text

@@ -33,6 +33,7 @@ from holdfast.net.listener import Listener
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.runtime import Runtime
+from holdfast.net.tls import CertificateDirectory
 from holdfast.net.zmq_socket import ZmqContext
 from holdfast.parts import make_fanout, make_pool, make_proxy_id
 from holdfast.proxy.backends import HeldBackends
@@ -41,6 +42,7 @@ from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.service import ProxyService
 from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.sharing import Sharing
+from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.channels import Channel, Registry
 from holdfast.push.last_ids import LastIds
@@ -106,6 +108,7 @@ class Server:
         self._zhttp = ZhttpBackends(runtime, self._zmq, make_proxy_id())
         capacity = client_capacity(settings.runner.client_maxconn, max_files)
         self._farewells = Farewells(capacity, runtime.counters)
+        self._sockjs = SockJsSessions(capacity, settings.proxy.sockjs_url, runtime.counters)
         self._proxy = ProxyContext(
             runtime=runtime,
             routes=RouteTable([]),
@@ -135,6 +138,7 @@ class Server:
             zhttp=self._zhttp,
             farewells=self._farewells,
             cross_origin=JsonpTerms() if settings.proxy.auto_cross_origin else None,
+            sockjs=self._sockjs,
         )
         self._updates.backends = HeldBackends(self._proxy)
         self._zmq_doors = self._make_zmq_doors()
@@ -157,6 +161,7 @@ class Server:
             self._outbox_limits,
             parking=self._parking,
         )
+        self._certificates = CertificateDirectory(start.loaded.certificates_path)
         self._listeners: list[Listener] = []
         self._publish_verifier = publish_verifier(start.loaded)
 
@@ -178,7 +183,7 @@ class Server:
             log.info("sending statistics at %s", handler.stats_spec)
         self._open_doors()
         # last: who can connect here can be published to
-        self._listen(self._clients, self._settings.runner.http_port)
+        self._open_client_ports(self._make_listener(self._clients))
 
     def reload(self) -> None:
         """Read the routes again at once."""
@@ -192,6 +197,7 @@ class Server:
         self._clients.drain()
         if self._parking is not None:
             self._parking.end_holds()
+        self._sockjs.end_all()
         try:
             async with asyncio.timeout(self._settings.holdfast.stop_timeout):
                 await self._clients.emptied.wait()
@@ -242,7 +248,22 @@ class Server:
     def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = edge_limits(self._settings, max_connections)
         door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_clients=False)
-        self._listen(door, [listen])
+        self._make_listener(door).listen(*listen)
+        log.info("listening for %s on %s", name, listen)
+
+    def _open_client_ports(self, listener: Listener) -> None:
+        runner = self._settings.runner
+        for plain in runner.http_port:
+            listener.listen(*plain)
+            log.info("listening for clients on %s", plain)
+        if runner.https_ports and not self._certificates.available():
+            log.warning("no certificates in %s: no TLS client can connect", self._certificates.path)
+        for tls in runner.https_ports:
+            listener.listen(*tls, self._certificates)
+            log.info("listening for clients on %s by TLS, certificates in %s", tls, self._certificates.path)
+        for file in runner.local_ports:
+            listener.listen_on_file(file)
+            log.info("listening for clients on %s", file.path)
 
     def _make_zmq_doors(self) -> ZmqDoors:
         handler = self._settings.handler
@@ -264,12 +285,10 @@ class Server:
         )
         return ZmqDoors(specs, self._runtime, self._zmq, targets)
 
-    def _listen(self, edge: Edge, addresses: tuple[Listen, ...] | list[Listen]) -> None:
+    def _make_listener(self, edge: Edge) -> Listener:
         listener = Listener(self._runtime, edge)
         self._listeners.append(listener)
-        for host, port in addresses:
-            listener.listen(host, port)
-            log.info("listening for %s on %s", edge.name, Listen(host, port))
+        return listener
 
     def _gauges(self) -> list[Gauge]:
         """What is asked at each scrape; the first is Pushpin's `connection_connected` too."""
@@ -286,6 +305,7 @@ class Server:
             Gauge("waiting_retries", "Held clients whose backend will be asked again", lambda: len(self._updates)),
             Gauge("fanout_backlog", "Accepted deliveries that are not written yet", lambda: self._fanout.backlog),
             Gauge("paced_deliveries", "Deliveries that wait because of message_rate", lambda: self._fanout.paced),
+            Gauge("sockjs_sessions", "SockJS clients over HTTP", lambda: len(self._sockjs)),
             Gauge("farewells", "WebSockets that are over, whose backend is being told", lambda: len(self._farewells)),
             Gauge("backend_idle_connections", "Idle connections to backends", lambda: self._pool.idle_count),
             Gauge("shareable_requests", "Requests whose answer others can join", lambda: len(self._sharing or ())),

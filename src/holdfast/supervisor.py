@@ -19,6 +19,7 @@ import uvloop
 from holdfast.config.load import Start
 from holdfast.errors import ConfigError
 from holdfast.logs import LogSink, RequestLog, configure_logging
+from holdfast.memory import prepare_for_tls
 from holdfast.net.notify import ServiceManager
 from holdfast.server import Server
 
@@ -44,6 +45,9 @@ def serve(start: Start) -> int:
     except ConfigError as exc:
         print(exc, file=sys.stderr)
         return 1
+    sys.unraisablehook = _log_unraisable
+    if settings.runner.https_ports:
+        prepare_for_tls()
     try:
         return uvloop.run(_run(start, sink, _raise_file_limit()))
     except ConfigError as exc:
@@ -110,6 +114,13 @@ def _handle_signals(
     for number, handler in ((signal.SIGTERM, terminate), (signal.SIGINT, terminate), (signal.SIGHUP, reload)):
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, handler)
+
+
+def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """One line instead of a traceback for what happens where nobody can catch it."""
+    # A TLS client may name a host in any bytes; the ssl module decodes them before our code is asked.
+    level = logging.DEBUG if isinstance(unraisable.exc_value, UnicodeDecodeError) else logging.ERROR
+    log.log(level, "ignored in %r: %r", unraisable.object, unraisable.exc_value)
 
 
 def _raise_file_limit() -> int:

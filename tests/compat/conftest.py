@@ -11,8 +11,12 @@ import subprocess
 from collections.abc import Generator, Iterator
 
 import pytest
-from tests.harness.client import ClosedByServer
+from tests.harness.backend import ScriptedBackend
+from tests.harness.client import ClosedByServer, Connect
+from tests.harness.links import NextLink, kept_channels
+from tests.harness.ports import free_ports
 from tests.harness.proxy import IS_PUSHPIN, ProxyUnderTest
+from tests.harness.zhttp import StreamAsker, StreamBackend
 
 OUTCOMES = (AssertionError, pytest.fail.Exception, ClosedByServer, TimeoutError, ConnectionResetError, BrokenPipeError)
 VERSION = "pushpin 1.36."
@@ -58,3 +62,65 @@ def _shared_proxy_survives(request: pytest.FixtureRequest) -> Iterator[None]:
         message = f"this test ended the proxy (exit code {code}):\n{proxy.end_of_log()}"
         proxy.start()
         pytest.fail(message)
+
+
+# --- streams with next links -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def control_port(proxy: ProxyUnderTest) -> int:
+    """The publish door of the module's proxy."""
+    return proxy.control_port
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[ScriptedBackend]:
+    """A server that no route knows."""
+    server = ScriptedBackend()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def names(proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Iterator[str]]:
+    """Names of channels that streams of no test are subscribed to."""
+    with kept_channels(proxy, backend) as kept:
+        yield kept
+
+
+@pytest.fixture
+def channel(names: Iterator[str]) -> str:
+    """A channel of one's own that is subscribed to already."""
+    return next(names)
+
+
+@pytest.fixture
+def link(backend: ScriptedBackend) -> NextLink:
+    """A next link of one's own."""
+    return NextLink(backend)
+
+
+# --- ``zhttp/`` backends ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def zhttp_port() -> int:
+    """The first of the three ports of a ``zhttp/`` target."""
+    return free_ports(3)
+
+
+@pytest.fixture(scope="module")
+def zbackend(proxy: ProxyUnderTest, zhttp_port: int) -> Iterator[StreamBackend]:
+    """The backend of the module's ``zhttp/`` target, to which the host ``z`` leads."""
+    backend = StreamBackend.on_port(zhttp_port)
+    try:
+        backend.wait_connected(proxy, "z")
+        yield backend
+    finally:
+        backend.stop()
+
+
+@pytest.fixture
+def asker(proxy: ProxyUnderTest, zbackend: StreamBackend, connect: Connect) -> StreamAsker:
+    """Clients whose requests the test answers as that backend."""
+    return StreamAsker(proxy, zbackend, connect)

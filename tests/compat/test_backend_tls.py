@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import fetch
 from tests.harness.grip import Stage
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
+from tests.harness.tls import make_certificate
 
 BAD_GATEWAY = "Error while proxying to origin.\n"
 ANY = Reply(body=b"ok")
 
 
-def _certificate(directory: Path, name: str, address: str) -> tuple[Path, Path]:
-    """A self-signed certificate for a host name and an address, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    names = [x509.DNSName(name), x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    files = directory / "backend.crt", directory / "backend.key"
-    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    files[1].write_bytes(key.private_bytes(*pem))
-    return files
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return _certificate(tmp_path_factory.mktemp("tls"), "good.example", "127.0.0.1")
+    return make_certificate("good.example", "localhost").write(tmp_path_factory.mktemp("tls"), "backend")
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.harness.backend import AnyReply, Reply, ScriptedBackend
+from tests.harness.backend import AnyReply, Reply, ScriptedBackend, held_back
 from tests.harness.client import RawClient
 from tests.harness.grip import Stage, fresh_channel, poll_reply, stream_reply
-from tests.harness.links import NextLink, held_back
+from tests.harness.links import NextLink
 from tests.harness.messages import HeaderList, Request
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
@@ -24,14 +23,6 @@ pytestmark = [differs("http-filters"), pytest.mark.spec("grip-94")]
 
 MAX_CONTENT_BYTES = 100_000
 CALLS_PER_S = 100
-
-
-@pytest.fixture(scope="module")
-def elsewhere() -> Iterator[ScriptedBackend]:
-    """A server that no route knows."""
-    server = ScriptedBackend()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +39,6 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
 @pytest.fixture
 def channel() -> str:
     return fresh_channel()
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
 
 
 def filtered(channel: str, name: str, url: str, *, headers: HeaderList | None = None, meta: str = "") -> Reply:

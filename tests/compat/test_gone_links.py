@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from tests.harness.backend import RawReply, Reply, ScriptedBackend
+from tests.harness.backend import RawReply, Reply, ScriptedBackend, held_back
 from tests.harness.client import RawClient
 from tests.harness.grip import Stage, fresh_channel, poll_reply, stream_reply
-from tests.harness.links import NextLink, gone_link, held_back
+from tests.harness.links import NextLink, gone_link
 from tests.harness.messages import Request
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.publish import close_item, hint_item, publish_ok, response_item, stream_item
@@ -20,14 +20,6 @@ from tests.harness.tokens import token_claims
 pytestmark = [differs("gone-links"), pytest.mark.spec("grip-73")]
 
 NEVER_S = 0.4
-
-
-@pytest.fixture(scope="module")
-def elsewhere() -> Iterator[ScriptedBackend]:
-    """A server that no route knows."""
-    server = ScriptedBackend()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +35,6 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
 @pytest.fixture
 def channel() -> str:
     return fresh_channel()
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.backend import Framing, RawReply, Reply, ScriptedBackend
 from tests.harness.client import RawClient
 from tests.harness.grip import Stage, fresh_channel, instruct_reply, poll_reply
-from tests.harness.links import NextLink, kept_channels, next_link
+from tests.harness.links import NextLink, next_link
 from tests.harness.messages import HeaderList
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
@@ -28,28 +28,6 @@ JITTER_S = 1.0
 def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     target = f"127.0.0.1:{backend.port}"
     return launch(f"* {target}", f"debug,debug {target}")
-
-
-@pytest.fixture(scope="module")
-def names(proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Iterator[str]]:
-    with kept_channels(proxy, backend) as channels:
-        yield channels
-
-
-@pytest.fixture
-def channel(names: Iterator[str]) -> str:
-    """A channel of one's own that is subscribed to already."""
-    return next(names)
-
-
-@pytest.fixture
-def link(backend: ScriptedBackend) -> NextLink:
-    return NextLink(backend)
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
 
 
 def begin(stage: Stage, first: Reply, host: str = "localhost") -> RawClient:

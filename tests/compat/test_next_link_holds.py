@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.harness.backend import Reply, ScriptedBackend
+from tests.harness.backend import Reply, ScriptedBackend, held_back
 from tests.harness.client import RawClient
 from tests.harness.grip import Stage, fresh_channel, stream_reply
-from tests.harness.links import NextLink, deliver, held_back, kept_channels
+from tests.harness.links import NextLink, deliver
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.publish import hint_item, publish_ok, stream_item
 
@@ -21,28 +21,6 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     return launch(
         f"* {target}", f"debug,debug {target}", f"prefix,prefix=p- {target}", f"implicit {target},sub=implicit-channel"
     )
-
-
-@pytest.fixture(scope="module")
-def names(proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Iterator[str]]:
-    with kept_channels(proxy, backend) as channels:
-        yield channels
-
-
-@pytest.fixture
-def channel(names: Iterator[str]) -> str:
-    """A channel of one's own that is subscribed to already."""
-    return next(names)
-
-
-@pytest.fixture
-def link(backend: ScriptedBackend) -> NextLink:
-    return NextLink(backend)
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
 
 
 class TestHold:

@@ -8,22 +8,13 @@ import pytest
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import fetch
 from tests.harness.grip import Stage, fresh_channel, stream_reply
-from tests.harness.links import NextLink, deliver, kept_channels, next_link
-from tests.harness.messages import Request
+from tests.harness.links import NextLink, deliver, lasts, next_link
 from tests.harness.proxy import IS_PUSHPIN, Launch, ProxyUnderTest, differs
 from tests.harness.publish import hint_item, publish_ok, recover, stream_item, with_ids
 from tests.harness.tokens import token_claims
 
 BY_DEFAULT = {"Accept", "Accept-Encoding"} if IS_PUSHPIN else set()  # headers that zurl adds to every request
 LAST = Reply(body=b"last")
-
-
-@pytest.fixture(scope="module")
-def elsewhere() -> Iterator[ScriptedBackend]:
-    """A server that no route knows."""
-    server = ScriptedBackend()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -41,38 +32,11 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     )
 
 
-@pytest.fixture(scope="module")
-def names(proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Iterator[str]]:
-    with kept_channels(proxy, backend) as channels:
-        yield channels
-
-
-@pytest.fixture
-def channel(names: Iterator[str]) -> str:
-    """A channel of one's own that is subscribed to already."""
-    return next(names)
-
-
-@pytest.fixture
-def link(backend: ScriptedBackend) -> NextLink:
-    return NextLink(backend)
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
-
-
 def followed(stage: Stage, uri: str, host: str = "localhost", path: str | None = None) -> None:
     """Make a request whose answer names ``uri``, which ends the stream with ``last``."""
     reply = Reply(headers=[next_link(uri)], body=b"first ")
     path = stage.backend.serve(reply, path)
     assert fetch(stage.proxy.port, path, host=host).text == "first last"
-
-
-def lasts(request: Request) -> list[str]:
-    """The `Grip-Last` lines, whose order means nothing."""
-    return sorted(request.all("Grip-Last"))
 
 
 class TestHead:

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 import pytest
-from tests.harness.backend import Reply, ScriptedBackend
+from tests.harness.backend import Reply, ScriptedBackend, held_back
 from tests.harness.client import Connect, RawClient
 from tests.harness.grip import Stage, stream_reply
-from tests.harness.links import NextLink, held_back, kept_channels
-from tests.harness.messages import Request
+from tests.harness.links import NextLink, lasts
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.publish import hint_item, publish_ok, recover
 
@@ -22,33 +21,6 @@ LAST = Reply(body=b"last")
 @pytest.fixture(scope="module")
 def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     return launch(f"* 127.0.0.1:{backend.port}", settings={"proxy": {"x_forwarded_for": "append"}})
-
-
-@pytest.fixture(scope="module")
-def names(proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Iterator[str]]:
-    with kept_channels(proxy, backend) as channels:
-        yield channels
-
-
-@pytest.fixture
-def channel(names: Iterator[str]) -> str:
-    """A channel of one's own that is subscribed to already."""
-    return next(names)
-
-
-@pytest.fixture
-def link(backend: ScriptedBackend) -> NextLink:
-    return NextLink(backend)
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
-
-
-def lasts(request: Request) -> list[str]:
-    """The `Grip-Last` lines, whose order means nothing."""
-    return sorted(request.all("Grip-Last"))
 
 
 class TestSharing:

@@ -10,7 +10,7 @@ import pytest
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import RawClient
 from tests.harness.grip import Stage
-from tests.harness.links import NextLink, kept_channels
+from tests.harness.links import NextLink
 from tests.harness.messages import Request
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok, stream_item
@@ -25,28 +25,6 @@ PAUSE_S = 0.3
 @pytest.fixture(scope="module")
 def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     return launch(f"* 127.0.0.1:{backend.port}")
-
-
-@pytest.fixture(scope="module")
-def names(proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Iterator[str]]:
-    with kept_channels(proxy, backend, count=20) as channels:
-        yield channels
-
-
-@pytest.fixture
-def channel(names: Iterator[str]) -> str:
-    """A channel of one's own that is subscribed to already."""
-    return next(names)
-
-
-@pytest.fixture
-def link(backend: ScriptedBackend) -> NextLink:
-    return NextLink(backend)
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
 
 
 def begin(stage: Stage, reply: Reply) -> tuple[RawClient, float]:

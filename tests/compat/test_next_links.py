@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 from tests.harness.backend import Framing, RawReply, Reply, ScriptedBackend
 from tests.harness.client import fetch
 from tests.harness.grip import Stage, fresh_channel, stream_reply
-from tests.harness.links import NextLink, deliver, kept_channels, next_link
+from tests.harness.links import NextLink, deliver, next_link
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.publish import hint_item, publish_ok, stream_item
 from tests.harness.timing import scaled
@@ -24,28 +23,6 @@ CHAIN_LIMIT = 100
 def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     target = f"127.0.0.1:{backend.port}"
     return launch(f"* {target}", f"debug,debug {target}")
-
-
-@pytest.fixture(scope="module")
-def names(proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Iterator[str]]:
-    with kept_channels(proxy, backend) as channels:
-        yield channels
-
-
-@pytest.fixture
-def channel(names: Iterator[str]) -> str:
-    """A channel of one's own that is subscribed to already."""
-    return next(names)
-
-
-@pytest.fixture
-def link(backend: ScriptedBackend) -> NextLink:
-    return NextLink(backend)
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
 
 
 def whole(stage: Stage, first: Reply, host: str = "localhost") -> bytes:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.grip import Stage
-from tests.harness.links import NextLink, kept_channels
+from tests.harness.links import NextLink, follows, item
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
-from tests.harness.publish import Item, close_item, hint_item, publish_ok, response_item, stream_item, with_ids
+from tests.harness.publish import close_item, hint_item, publish_ok, response_item, stream_item, with_ids
 from tests.harness.timing import scaled
 
 LAST = Reply(body=b"last")
@@ -22,38 +22,6 @@ MESSAGE_WAIT_S = 1
 @pytest.fixture(scope="module")
 def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     return launch(f"* 127.0.0.1:{backend.port}", settings={"handler": {"message_wait": MESSAGE_WAIT_S * 1000}})
-
-
-@pytest.fixture(scope="module")
-def names(proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Iterator[str]]:
-    with kept_channels(proxy, backend, count=80) as channels:
-        yield channels
-
-
-@pytest.fixture
-def channel(names: Iterator[str]) -> str:
-    """A channel of one's own that is subscribed to already."""
-    return next(names)
-
-
-@pytest.fixture
-def link(backend: ScriptedBackend) -> NextLink:
-    return NextLink(backend)
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
-
-
-def item(channel: str, item_id: str | None, prev_id: str | None = None) -> Item:
-    """A stream item that says its id and a comma."""
-    return with_ids(stream_item(channel, f"{item_id},"), item_id, prev_id)
-
-
-def follows(channel: str, item_id: str) -> str:
-    """The value of Grip-Channel for a client that has seen ``item_id``."""
-    return f"{channel}; prev-id={item_id}"
 
 
 class TestHint:

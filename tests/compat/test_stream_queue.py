@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from tests.harness.backend import Reply, ScriptedBackend
+from tests.harness.backend import Reply, ScriptedBackend, held_back
 from tests.harness.client import RawClient
 from tests.harness.grip import Stage
-from tests.harness.links import NextLink, held_back, kept_channels
+from tests.harness.links import NextLink, follows, item
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
-from tests.harness.publish import Item, close_item, hint_item, publish_ok, recover, stream_item, with_ids
+from tests.harness.publish import close_item, hint_item, publish_ok, recover, stream_item
 
 LAST = Reply(body=b"last")
 QUEUE_ITEMS = 100
@@ -23,41 +23,9 @@ def proxy(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     return launch(f"* 127.0.0.1:{backend.port}")
 
 
-@pytest.fixture(scope="module")
-def names(proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Iterator[str]]:
-    with kept_channels(proxy, backend, count=80) as channels:
-        yield channels
-
-
-@pytest.fixture
-def channel(names: Iterator[str]) -> str:
-    """A channel of one's own that is subscribed to already."""
-    return next(names)
-
-
-@pytest.fixture
-def link(backend: ScriptedBackend) -> NextLink:
-    return NextLink(backend)
-
-
 @pytest.fixture
 def gate() -> threading.Event:
     return threading.Event()
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
-
-
-def item(channel: str, item_id: str | None, prev_id: str | None = None) -> Item:
-    """A stream item that says its id and a comma."""
-    return with_ids(stream_item(channel, f"{item_id},"), item_id, prev_id)
-
-
-def follows(channel: str, item_id: str) -> str:
-    """The value of Grip-Channel for a client that has seen ``item_id``."""
-    return f"{channel}; prev-id={item_id}"
 
 
 class TestQueue:

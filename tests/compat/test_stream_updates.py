@@ -9,9 +9,9 @@ import pytest
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import Connect
 from tests.harness.grip import Stage, fresh_channel
-from tests.harness.links import NextLink, kept_channels
+from tests.harness.links import NextLink, follows, item
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
-from tests.harness.publish import Item, hint_item, publish_ok, recover, stream_item, with_ids
+from tests.harness.publish import hint_item, publish_ok, recover, stream_item
 from tests.harness.timing import scaled
 
 LAST = Reply(body=b"last")
@@ -29,38 +29,6 @@ def updating(launch: Launch, backend: ScriptedBackend) -> ProxyUnderTest:
     """A proxy that asks again after the first subscription of a channel."""
     settings = {"handler": {"update_on_first_subscription": "true"}}
     return launch(f"* 127.0.0.1:{backend.port}", settings=settings)
-
-
-@pytest.fixture(scope="module")
-def names(proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Iterator[str]]:
-    with kept_channels(proxy, backend, count=80) as channels:
-        yield channels
-
-
-@pytest.fixture
-def channel(names: Iterator[str]) -> str:
-    """A channel of one's own that is subscribed to already."""
-    return next(names)
-
-
-@pytest.fixture
-def link(backend: ScriptedBackend) -> NextLink:
-    return NextLink(backend)
-
-
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
-
-
-def item(channel: str, item_id: str | None, prev_id: str | None = None) -> Item:
-    """A stream item that says its id and a comma."""
-    return with_ids(stream_item(channel, f"{item_id},"), item_id, prev_id)
-
-
-def follows(channel: str, item_id: str) -> str:
-    """The value of Grip-Channel for a client that has seen ``item_id``."""
-    return f"{channel}; prev-id={item_id}"
 
 
 class TestRecover:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.harness.backend import ScriptedBackend
+from tests.harness.backend import ScriptedBackend, held_back
 from tests.harness.grip import fresh_channel
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.websocket import Frame, Opcode, WebSocketClient, close, ping, text
 from tests.harness.ws_backend import WebSocketBackend
-from tests.harness.ws_events import CLOSE, events_reply, held_back, text_event
+from tests.harness.ws_events import CLOSE, events_reply, text_event
 from tests.harness.ws_stage import WebSocketStage, control, frame_as_event, ws_item
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.harness.backend import RawReply, Reply, ScriptedBackend
+from tests.harness.backend import RawReply, Reply, ScriptedBackend, held_back
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.timing import eventually
 from tests.harness.websocket import Frame, Opcode, close, fragments, text
@@ -17,7 +17,6 @@ from tests.harness.ws_events import (
     EventsBackend,
     close_event,
     events_reply,
-    held_back,
     opening,
     parse_events,
     text_event,

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from tests.harness.backend import Reply, ScriptedBackend
+from tests.harness.backend import Reply, ScriptedBackend, held_back
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.websocket import Frame, binary, close, ping, text
-from tests.harness.ws_events import Event, close_event, events_reply, held_back, text_event
+from tests.harness.ws_events import Event, close_event, events_reply, text_event
 from tests.harness.ws_stage import WebSocketStage
 
 

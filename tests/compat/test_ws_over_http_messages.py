@@ -6,7 +6,7 @@ import random
 import threading
 
 import pytest
-from tests.harness.backend import Reply, ScriptedBackend
+from tests.harness.backend import Reply, ScriptedBackend, held_back
 from tests.harness.messages import Request
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.timing import eventually
@@ -19,7 +19,6 @@ from tests.harness.ws_events import (
     EventsBackend,
     close_event,
     events_reply,
-    held_back,
     opening,
     parse_events,
     text_event,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,19 +14,14 @@ from tests.harness.timing import eventually
 from tests.harness.websocket import Opcode, WebSocketClient, binary, close, fragments, ping, pong, text
 from tests.harness.ws_events import OPEN, encode_events, text_event
 from tests.harness.ws_stage import control, ws_item
-from tests.harness.zhttp import CREDITS, StreamAsker, StreamBackend, header_list, path_of
+from tests.harness.zhttp import CREDITS, StreamAsker, header_list, path_of
 
 ORIGIN_ERROR = "Error while proxying to origin.\n"
 
 
 @pytest.fixture(scope="module")
-def port() -> int:
-    return free_ports(3)
-
-
-@pytest.fixture(scope="module")
-def proxy(launch: Launch, port: int) -> ProxyUnderTest:
-    target = f"zhttp/tcp://127.0.0.1:{port}"
+def proxy(launch: Launch, zhttp_port: int) -> ProxyUnderTest:
+    target = f"zhttp/tcp://127.0.0.1:{zhttp_port}"
     nobody = f"zhttp/tcp://127.0.0.1:{free_ports(3)}"
     return launch(
         f"z {target}",
@@ -37,21 +31,6 @@ def proxy(launch: Launch, port: int) -> ProxyUnderTest:
         f"events {target},over_http",
         f"nobody {nobody}",
     )
-
-
-@pytest.fixture(scope="module")
-def zbackend(proxy: ProxyUnderTest, port: int) -> Iterator[StreamBackend]:
-    backend = StreamBackend.on_port(port)
-    try:
-        backend.wait_connected(proxy, "z")
-        yield backend
-    finally:
-        backend.stop()
-
-
-@pytest.fixture
-def asker(proxy: ProxyUnderTest, zbackend: StreamBackend, connect: Connect) -> StreamAsker:
-    return StreamAsker(proxy, zbackend, connect)
 
 
 class TestHandshake:

@@ -10,7 +10,7 @@ from tests.harness.proxy import Launch
 @pytest.mark.parametrize(
     ("line", "option"),
     [
-        ("a.com,sockjs=/s test", "sockjs"),
+        ("a.com,session test", "session"),
     ],
 )
 def test_route_is_refused_by_name(launch_once: Launch, line: str, option: str) -> None:

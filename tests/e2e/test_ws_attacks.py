@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness.backend import ScriptedBackend
+from tests.harness.backend import ScriptedBackend, held_back
 from tests.harness.client import ClosedByServer, Connect, fetch
 from tests.harness.grip import fresh_channel
 from tests.harness.ports import free_port
@@ -22,7 +22,7 @@ from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually, scaled
 from tests.harness.websocket import MASK, Frame, Opcode, ping, text
 from tests.harness.ws_backend import BackendPeer, WebSocketBackend
-from tests.harness.ws_events import Event, events_reply, held_back, opening, text_event
+from tests.harness.ws_events import Event, events_reply, opening, text_event
 from tests.harness.ws_stage import WebSocketStage, control, ws_item
 
 MB = 1_000_000

@@ -6,12 +6,12 @@ import random
 import threading
 
 import pytest
-from tests.harness.backend import ScriptedBackend
+from tests.harness.backend import ScriptedBackend, held_back
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually
 from tests.harness.websocket import Opcode, WebSocket, binary, fragments, text
 from tests.harness.ws_backend import WebSocketBackend
-from tests.harness.ws_events import Event, events_reply, held_back
+from tests.harness.ws_events import Event, events_reply
 from tests.harness.ws_stage import WebSocketStage
 
 BINARY = random.Random(6).randbytes(3_000_000)

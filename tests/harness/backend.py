@@ -81,6 +81,19 @@ class RawReply:
 
 
 AnyReply = Reply | RawReply
+
+
+def in_one_write(reply: Reply) -> RawReply:
+    """``reply`` with its head and its body sent at once, so that the proxy knows all of it when it sees the head."""
+    assert isinstance(reply.body, bytes)
+    return RawReply([reply.head() + reply.body], keeps=True)
+
+
+def held_back(gate: threading.Event, reply: Reply) -> RawReply:
+    """``reply``, of which not even the head is sent before the gate opens."""
+    return RawReply([gate, reply.head(), *reply.pieces()], keeps=True)
+
+
 Handler = Callable[[Request], AnyReply]
 
 

@@ -56,7 +56,8 @@ class RawConnection:
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connected.family != socket.AF_UNIX:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
         self._chunk_rest = 0
         self._is_last_chunk_read = False
@@ -235,25 +236,29 @@ class RawConnection:
         assert rest == b"", f"unexpected bytes before the close: {rest[:300]!r}"
 
 
+def open_socket(port: int, host: str, receive_buffer: int | None, source: str | None) -> socket.socket:
+    """A connected socket; see `RawClient`."""
+    connected = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if receive_buffer is not None:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connected.settimeout(scaled(DEFAULT_TIMEOUT_S))
+    try:
+        if source is not None:
+            connected.bind((source, 0))
+        connected.connect((host, port))
+    except OSError:
+        connected.close()
+        raise
+    return connected
+
+
 class RawClient(RawConnection):
     """A connection that we opened, from the address ``source``."""
 
     def __init__(
         self, port: int, host: str = "127.0.0.1", receive_buffer: int | None = None, source: str | None = None
     ) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        connected = socket.socket(family)
-        if receive_buffer is not None:
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        connected.settimeout(scaled(DEFAULT_TIMEOUT_S))
-        try:
-            if source is not None:
-                connected.bind((source, 0))
-            connected.connect((host, port))
-        except OSError:
-            connected.close()
-            raise
-        super().__init__(connected)
+        super().__init__(open_socket(port, host, receive_buffer, source))
 
     def request(
         self,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from tests.harness.backend import AnyReply, Piece, RawReply, Reply, ScriptedBackend
+from tests.harness.backend import AnyReply, Piece, Reply, ScriptedBackend
 from tests.harness.client import RawClient
 from tests.harness.grip import Stage, fresh_channel, stream_reply
 from tests.harness.messages import HeaderList, Request
 from tests.harness.proxy import IS_PUSHPIN, ProxyUnderTest
-from tests.harness.publish import Item, publish_ok
+from tests.harness.publish import Item, publish_ok, stream_item, with_ids
 from tests.harness.timing import eventually, scaled
 
 CHANNELS_PER_HOLD = 20
@@ -30,10 +29,9 @@ def gone_link(uri: str) -> tuple[str, str]:
     return "Grip-Link", f"<{uri}>; rel=gone"
 
 
-def held_back(gate: threading.Event, reply: Reply) -> RawReply:
-    """``reply``, of which not even the head is sent before the gate opens."""
-    pieces: list[Piece] = [gate, reply.head(), *reply.pieces()]
-    return RawReply(pieces, keeps=True)
+def lasts(request: Request) -> list[str]:
+    """The `Grip-Last` lines, whose order means nothing."""
+    return sorted(request.all("Grip-Last"))
 
 
 class NextLink:
@@ -106,7 +104,7 @@ def deliver(client: RawClient, control_port: int, item: Item, expected: bytes) -
 
 
 @contextmanager
-def kept_channels(proxy: ProxyUnderTest, backend: ScriptedBackend, count: int = 60) -> Iterator[Iterator[str]]:
+def kept_channels(proxy: ProxyUnderTest, backend: ScriptedBackend, count: int = 80) -> Iterator[Iterator[str]]:
     """Names of channels that streams without a next link stay subscribed to.
 
     So 1.36, which cannot be told not to, has nothing to repeat a second after the first subscription, and what is
@@ -122,3 +120,13 @@ def kept_channels(proxy: ProxyUnderTest, backend: ScriptedBackend, count: int = 
         if IS_PUSHPIN:
             time.sleep(1.3)
         yield iter(names)
+
+
+def item(channel: str, item_id: str | None, prev_id: str | None = None) -> Item:
+    """A stream item that says its id and a comma."""
+    return with_ids(stream_item(channel, f"{item_id},"), item_id, prev_id)
+
+
+def follows(channel: str, item_id: str) -> str:
+    """The value of Grip-Channel for a client that has seen ``item_id``."""
+    return f"{channel}; prev-id={item_id}"

@@ -78,6 +78,7 @@ class ProxyConfig:
         settings: section -> key -> value, written to pushpin.conf over the tests' defaults; None leaves a key out.
         environment: extra environment variables.
         arguments: extra command line arguments.
+        files: further files in its directory, by relative path.
         http_ports: text for ``http_port``, with ``{port}`` for the client port.
     """
 
@@ -85,6 +86,7 @@ class ProxyConfig:
     settings: Settings = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     arguments: Sequence[str] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
     http_ports: str = "127.0.0.1:{port}"
 
 
@@ -173,6 +175,10 @@ class ProxyUnderTest:
         self._process: subprocess.Popen[bytes] | None = None
         for name in ("run", "log"):
             (self.directory / name).mkdir()
+        for relative, content in config.files.items():
+            path = self.directory / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
         self.write_routes(config.routes)
         (self.directory / "pushpin.conf").write_text(self._config_text())
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import struct
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.harness.backend import AnyReply, RawReply, Reply, ScriptedBackend
+from tests.harness.backend import AnyReply, Reply, ScriptedBackend
 from tests.harness.messages import Request
 from tests.harness.timing import eventually
 
@@ -71,12 +70,6 @@ def events_reply(*events: Event, headers: Sequence[tuple[str, str]] = (), body: 
     """A 200 with events, or with ``body`` as it is."""
     data = encode_events(*events) if body is None else body
     return Reply(headers=[("Content-Type", EVENTS_TYPE), *headers], body=data)
-
-
-def held_back(gate: threading.Event, reply: Reply) -> RawReply:
-    """A reply of which nothing is sent before ``gate`` is set."""
-    assert isinstance(reply.body, bytes)
-    return RawReply([gate, reply.head() + reply.body], keeps=True)
 
 
 def opening(*events: Event, grip: bool = False, headers: Sequence[tuple[str, str]] = ()) -> Reply:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from tests.harness.tls import Certificate, make_certificate
 
 from holdfast import cli_check
 
@@ -176,7 +178,7 @@ def test_routes_need_no_file(
 
 
 def test_every_problem_of_the_configuration_is_shown(place: Place) -> None:
-    place.write("[proxy]\ndebgu=1\n[runner]\nhttp_port=x\nhttps_ports=443\n", None)
+    place.write("[proxy]\ndebgu=1\n[runner]\nhttp_port=x\nhttps_ports=y\n", None)
     code, out, err = place.check()
     assert (code, out) == (1, [])
     assert [line.split(": ")[:3] for line in err] == [
@@ -231,3 +233,37 @@ def test_parameters_that_do_not_exist(place: Place) -> None:
     )
     code, _, err = place.check("--route", "* h:80,debug")
     assert (code, err) == (0, ["warning: <route>:1: unknown parameter debug is ignored; it belongs after the host"])
+
+
+def test_ports_and_certificates(place: Place) -> None:
+    """How many there are, which cannot be used, and for how long the others are valid."""
+    place.write("[runner]\nhttps_ports=443\nlocal_ports=/run/h?mode=660,/run/i\n", "* h:80\n")
+    code, out, err = place.check()
+    assert (code, err) == (1, ["error: no certificates in runner/certs: no TLS client can connect"])
+    assert out[1:4] == [
+        "clients by TLS: 0.0.0.0:443",
+        "clients on Unix sockets: /run/h, /run/i",
+        "certificates: runner/certs, 0 pairs",
+    ]
+    directory = place.directory / "runner" / "certs"
+    directory.mkdir(parents=True)
+    make_certificate("x").write(directory, "a.good")
+    make_certificate("x", days=13).write(directory, "b.ends-soon")
+    make_certificate("x", days=-1).write(directory, "c.over")
+    make_certificate("x", begins_in_days=2).write(directory, "d.early")
+    Certificate(make_certificate("x").crt, make_certificate("x").key).write(directory, "e.other-key")
+    Certificate(b"nothing", b"nothing").write(directory, "f.empty")
+    make_certificate("x").write(directory, "g.no-key")[1].unlink()
+    code, out, err = place.check()
+    assert (code, out[3]) == (1, "certificates: runner/certs, 7 pairs")
+    assert [re.sub(r"\d{4}-\d\d-\d\d", "DAY", line.removeprefix("runner/certs/")) for line in err] == [
+        "warning: runner/certs/b.ends-soon.crt: expires on DAY",
+        "warning: runner/certs/c.over.crt: expired on DAY",
+        "warning: runner/certs/d.early.crt: not valid before DAY",
+        "error: runner/certs/e.other-key.crt: key values mismatch",
+        "error: runner/certs/f.empty.crt: PEM lib",
+        "error: runner/certs/g.no-key.key: No such file or directory",
+    ]
+    for name in ("e.other-key", "f.empty", "g.no-key"):
+        (directory / f"{name}.crt").unlink()
+    assert place.check()[0] == 0

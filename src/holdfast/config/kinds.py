@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Literal, TypeVar
 
-from holdfast.config.listen import MAX_PORT, Listen, parse_listen
+from holdfast.config.listen import MAX_PORT, Listen, parse_listen, parse_socket_file
 from holdfast.config.log_levels import LogLevels, parse_log_levels
+from holdfast.net.sockets import SocketFile
 from holdfast.routing.forward import SetForwardedProto
 from holdfast.routing.xff import MERGE_ONLY, XffRule, parse_xff_rule
 
@@ -91,17 +92,20 @@ def integer(minimum: int, maximum: int | None = None) -> Kind[int]:
 
 def ports(what: str) -> Kind[tuple[Listen, ...]]:
     """A list of addresses to listen at; `what` names them in the error (routes spec §2.4)."""
+    return _ports(what, "list of PORT, ADDR:PORT or [IPV6]:PORT", parse_listen)
 
-    def parse(items: Items) -> tuple[Listen, ...]:
-        return tuple(parse_item(item) for item in _nonempty(items))
 
-    def parse_item(item: str) -> Listen:
+def _ports(what: str, name: str, parse_item: Callable[[str], T]) -> Kind[tuple[T, ...]]:
+    def parse(items: Items) -> tuple[T, ...]:
+        return tuple(parse_named(item) for item in _nonempty(items))
+
+    def parse_named(item: str) -> T:
         try:
-            return parse_listen(item)
+            return parse_item(item)
         except ValueError as exc:
             raise ValueError(f"invalid {what} port: {item}") from exc
 
-    return Kind("list of PORT, ADDR:PORT or [IPV6]:PORT", parse, is_list=True)
+    return Kind(name, parse, is_list=True)
 
 
 def _integer(text: str) -> int | None:
@@ -192,6 +196,9 @@ POSITIVE: Kind[int | None] = _one("whole number, none if 0 or less", _parse_posi
 OCTAL: Kind[int | None] = _one("octal file mode", _parse_octal)
 PORT_NUMBER: Kind[int | None] = _one("port, none if 0 or less", _parse_port_number)
 LISTEN: Kind[Listen | None] = _one("PORT or ADDR:PORT", _parse_optional_listen)
+LOCAL_PORTS: Kind[tuple[SocketFile, ...]] = _ports(
+    "local", "list of PATH[?mode=OCTAL&user=U&group=G]", parse_socket_file
+)
 LOG_FORMAT: Kind[LogFormat] = _one("text or json", _parse_log_format)
 LOG_LEVELS: Kind[LogLevels] = Kind(
     "list of N or NAME:N", lambda items: parse_log_levels(_nonempty(items)), is_list=True

@@ -1,12 +1,17 @@
-"""Addresses to listen at: `PORT`, `ADDR:PORT` and `[IPV6]:PORT` (routes spec §2.4)."""
+"""Addresses to listen at: `PORT`, `ADDR:PORT`, `[IPV6]:PORT`, and paths of Unix sockets (routes spec §2.4)."""
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
+from holdfast.net.sockets import SocketFile
+
 MAX_PORT = 65535
 ANY_ADDRESS = "0.0.0.0"
+_MODE = re.compile("[0-7]{1,4}")
+_LOCAL_PARAMETERS = frozenset({"mode", "user", "group"})
 
 
 class Listen(NamedTuple):
@@ -36,6 +41,27 @@ def parse_listen(text: str) -> Listen:
     if not address or ":" in address or any(char.isspace() for char in address):
         raise ValueError(f"{text} is none of PORT, ADDR:PORT, [IPV6]:PORT")
     return Listen(address, port)
+
+
+def parse_socket_file(text: str) -> SocketFile:
+    """The Unix socket that `PATH[?mode=OCTAL&user=U&group=G]` names.
+
+    Raises:
+        ValueError: there is no path, or the rest is something else.
+    """
+    path, question_mark, query = text.partition("?")
+    given = dict(_parse_parameter(part) for part in query.split("&")) if question_mark else {}
+    mode = given.get("mode")
+    if not path or (mode is not None and not _MODE.fullmatch(mode)):
+        raise ValueError(f"{text} is not PATH[?mode=OCTAL&user=U&group=G]")
+    return SocketFile(path, None if mode is None else int(mode, 8), given.get("user"), given.get("group"))
+
+
+def _parse_parameter(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if name not in _LOCAL_PARAMETERS or not value:
+        raise ValueError(f"{text} is none of mode=OCTAL, user=U, group=G")
+    return name, value
 
 
 def _is_digits(text: str) -> bool:

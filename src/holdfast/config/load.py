@@ -57,6 +57,11 @@ class Loaded:
         """The routes file."""
         return self.base_dir / self.settings.proxy.routesfile
 
+    @property
+    def certificates_path(self) -> Path:
+        """The directory of certificates for TLS clients."""
+        return self.base_dir / "runner" / "certs"
+
 
 @dataclass(frozen=True, slots=True)
 class Start:

@@ -7,7 +7,7 @@ asks for and does not get is refused or noted, by the rule of its option.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -61,12 +61,19 @@ def resolve(given: Mapping[Key, Given], *, has_file: bool, notes: list[Note]) ->
     offset = int(global_text(given, "port_offset", has_file=has_file))
     resolver = _Resolver(substitute(given, names, offset), has_file, notes)
     settings = resolver.with_port_offset(_without_shipped_limits(resolver.settings(), notes))
-    if not settings.runner.http_port and "runner/http_port" not in resolver.refused:
+    if not _has_client_ports(settings, resolver.refused):
         resolver.problems.append("no server ports configured")
     if resolver.problems:
         raise InvalidConfig(resolver.problems, notes)
     notes += exposure_notes(settings)
     return settings
+
+
+def _has_client_ports(settings: Settings, refused: Set[str]) -> bool:
+    """Whether clients can connect, or somebody who wanted them to has been told what is wrong."""
+    runner = settings.runner
+    asked_for = {"runner/http_port", "runner/https_ports", "runner/local_ports"} & refused
+    return bool(runner.http_port or runner.https_ports or runner.local_ports or asked_for)
 
 
 def global_text(given: Mapping[Key, Given], name: str, *, has_file: bool) -> str:

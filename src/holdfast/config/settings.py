@@ -15,6 +15,7 @@ from holdfast.config.listen import ANY_ADDRESS, Listen
 from holdfast.config.log_levels import LogLevels
 from holdfast.config.options import option
 from holdfast.net.outlets import OutboxPolicy
+from holdfast.net.sockets import SocketFile
 from holdfast.routing.forward import SetForwardedProto
 from holdfast.routing.xff import XffRule
 from holdfast.wire.statistics import Notation
@@ -50,6 +51,14 @@ class RunnerSettings:
 
     http_port: tuple[Listen, ...] = option(
         ports("http"), "7999", "Where to accept clients; a bare port listens on all IPv4 addresses.", absent=""
+    )
+    https_ports: tuple[Listen, ...] = option(
+        ports("https"),
+        "",
+        "Where to accept clients by TLS; certificates are HOST.crt and HOST.key in `runner/certs` beside this file.",
+    )
+    local_ports: tuple[SocketFile, ...] = option(
+        kinds.LOCAL_PORTS, "", "Unix sockets to accept clients at: `PATH`, or `PATH?mode=OCTAL&user=U&group=G`."
     )
     log_level: LogLevels = option(
         kinds.LOG_LEVELS,
@@ -119,6 +128,12 @@ class ProxySettings:
     )
     max_open_requests: int | None = option(
         kinds.POSITIVE, "", "Requests that are worked on at once, at most `client_maxconn`; later ones wait."
+    )
+    sockjs_url: str = option(
+        kinds.TEXT,
+        "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js",
+        "Where the page that SockJS clients load into a frame gets its script from.",
+        absent="",
     )
     prometheus_port: Listen | None = option(
         kinds.LISTEN, "", "Where to serve metrics for Prometheus, unless [handler] says so; a bare port listens on all."

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast.config import kinds
-from holdfast.config.kinds import Kind, integer, ports
+from holdfast.config.kinds import Kind, integer
 from holdfast.config.options import Later, Option, Status
 
 INTERNAL = "a socket between the processes of Pushpin; there is one process here"
@@ -84,18 +84,6 @@ def _later_refused() -> list[Option]:
 
     return [
         refused(
-            "runner/https_ports",
-            ports("https"),
-            "Where to accept TLS clients.",
-            "clients cannot connect by TLS; put a TLS proxy in front, or leave this empty",
-        ),
-        refused(
-            "runner/local_ports",
-            kinds.TEXTS,
-            "Unix sockets to accept clients at: PATH[?mode=OCTAL&user=U&group=G].",
-            "clients cannot connect by Unix sockets; use http_port, or leave this empty",
-        ),
-        refused(
             "handler/state_spec",
             kinds.TEXT,
             "Socket of a keeper of GRIP session state.",
@@ -119,11 +107,4 @@ def _later_with_shipped_value() -> list[Option]:
         fixed("proxy/stats_connections_max_ttl", seconds, "60", "Interval of peak counts.", by_handler, s),
         fixed("proxy/stats_report_interval", seconds, "10", "Interval of reports.", by_handler, s),
         fixed("proxy/workers", count, "1", "Processes that share the work.", _ONE_PROCESS),
-        fixed(
-            "proxy/sockjs_url",
-            kinds.TEXT,
-            "http://cdn.jsdelivr.net/sockjs/0.3.4/sockjs.min.js",
-            "Script of the SockJS iframe page.",
-            "SockJS is not served",
-        ),
     ]

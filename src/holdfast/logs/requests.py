@@ -135,7 +135,7 @@ class RequestLog:
     def _describe(self, record: RequestRecord) -> str:
         """`METHOD URI[ -> TARGET][ from=ADDR][ ref=REFERER][ route=ID] RESULT[ retry][ shared=X][ ua=UA]`."""
         target = f" -> {record.target}" if record.target is not None else ""
-        address = f" from={record.client_address}" if self._has_address else ""
+        address = f" from={record.client_address}" if self._has_address and record.client_address else ""
         referer = f" ref={_one_word(record.referer)}" if record.referer is not None else ""
         route = f" route={record.route_id}" if record.route_id is not None else ""
         outcome = record.outcome

@@ -7,55 +7,53 @@ no longer read from when too many wait. A held client leaves this class altogeth
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import WireError
+from holdfast.net.client_state import ClientState
 from holdfast.net.edge import Edge
-from holdfast.net.exchange import ClientExchange
+from holdfast.net.exchange import ClientExchange, encode_refusal
 from holdfast.net.runtime import Cancellable
 from holdfast.net.socket_transport import SocketTransport
+from holdfast.net.sockets import describe_peer
 from holdfast.timers import Deadline
-from holdfast.wire.http1.encode import encode_response_head
 from holdfast.wire.http1.head import RequestHead, parse_request_head
 
 if TYPE_CHECKING:
     from holdfast.net.duplex import Duplex, DuplexOwner
     from holdfast.net.outlets import ConnectionOutlet
+    from holdfast.net.parking import ParkingLot
 
 log = logging.getLogger("holdfast.net.edge")
 
 PIPELINE_BUFFER_BYTES = 65536
 """Bytes of further requests kept while one is being answered."""
 
+WRITE_BUFFER_BYTES = 65536
+"""Unsent bytes from which on a client is waited for; a TLS transport would keep eight times as much."""
+
 LINGER_S = 2.0
 """How long input is read and thrown away after a last response, so that a reset does not destroy it (RFC 9112 §9.6)."""
 
 
-class _State(enum.Enum):
-    WAITING = "waiting for a request"
-    SERVING = "serving a request"
-    LINGERING = "discarding input after the last response"
-    PARKED = "left to the parking lot, or to a duplex"
-    CLOSED = "closed"
-
-
 # Short for the members: these lines run several times per request, and finding a member of an enum has its price.
-_WAITING, _SERVING, _LINGERING, _PARKED, _CLOSED = _State
+_WAITING, _SERVING, _LINGERING, _PARKED, _CLOSED = ClientState
 
 
 class ClientConnection(asyncio.Protocol):
     """A client connection that is awake.
 
     Attributes:
+        peer_name: address and port of the client as the system has them; of a Unix socket something else.
         started: what the edge must be told at the connection's end.
         work: answers the request that is being served; cancelled when the client leaves.
 
     Args:
         edge: what the listener's connections share.
-        is_new: False for a parked client that has been woken, which is counted already.
+        is_new: False for a client that is counted already: a parked one that has been woken, or one by TLS.
+        is_tls: the client speaks TLS, so that it cannot be parked.
         early: bytes that were read before it was parked.
         is_last: nothing is served any more: only let go of the client gently.
     """
@@ -75,16 +73,18 @@ class ClientConnection(asyncio.Protocol):
         "_transport",
         "_unsent_bytes",
         "edge",
-        "peer_address",
-        "peer_port",
+        "is_tls",
+        "peer_name",
         "started",
         "work",
     )
 
-    def __init__(self, edge: Edge, *, is_new: bool = True, early: bytes = b"", is_last: bool = False) -> None:
+    def __init__(
+        self, edge: Edge, *, is_new: bool = True, is_tls: bool = False, early: bytes = b"", is_last: bool = False
+    ) -> None:
         self.edge = edge
-        self.peer_address = ""
-        self.peer_port = 0
+        self.is_tls = is_tls
+        self.peer_name: object = None
         self.started = 0
         self._is_new = is_new
         self._buffer = early
@@ -104,13 +104,13 @@ class ClientConnection(asyncio.Protocol):
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport | SocketTransport) -> None:
-        self._transport = cast("asyncio.Transport | SocketTransport", transport)
-        peer = transport.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            self.peer_address, self.peer_port = peer[0], peer[1]
+        self._transport = transport = cast("asyncio.Transport | SocketTransport", transport)
+        self.peer_name = transport.get_extra_info("peername")
         self.edge.connections.add(self)
         if self._is_new:
             self.started = self.edge.opened()
+        if self.is_tls:
+            transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
         if self._state is not _SERVING:
             self._set_deadline(self.edge.limits.idle_timeout_s)
         if self._state is _LINGERING:
@@ -145,7 +145,7 @@ class ClientConnection(asyncio.Protocol):
             self._advance()
         if self._drain_waiter is not None and not self._drain_waiter.done():
             self._drain_waiter.set_result(None)
-        if self._outlet is not None and self._state is not _State.CLOSED:
+        if self._outlet is not None and self._state is not _CLOSED:
             self._outlet.drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -159,7 +159,8 @@ class ClientConnection(asyncio.Protocol):
             self._outlet.client_gone()
         if self.work is not None:
             self.work.cancel()
-            self.work = None  # it refers to us, and both would wait for a collection of garbage
+        # These refer to us, and all would wait for a collection of garbage, together with the buffers of TLS.
+        self._exchange = self._outlet = self.work = None
 
     # --- requests --------------------------------------------------------------------------------------------------
 
@@ -224,9 +225,7 @@ class ClientConnection(asyncio.Protocol):
         """Answer a request that could not be parsed, and close: what follows it cannot be trusted."""
         log.info("client %s: request refused: %s", self.describe(), error.text)
         self.edge.runtime.counters.requests_malformed += 1
-        code, reason, headers, body = self.edge.service.describe_refusal(error)
-        head = encode_response_head(code, reason, headers, is_persistent=False, content_length=len(body))
-        self._transport.write(head + body)
+        self._transport.write(encode_refusal(self.edge.service, error))
         self.linger()
 
     def _refuse_body(self, error: WireError) -> None:
@@ -305,8 +304,7 @@ class ClientConnection(asyncio.Protocol):
 
     def abort_exchange(self) -> None:
         """Close so that the client sees a truncated response: what was written goes out, nothing ends it."""
-        self._exchange = None
-        self.work = None
+        self._exchange = self.work = None
         self._close()
 
     def cut_off(self) -> None:
@@ -327,16 +325,21 @@ class ClientConnection(asyncio.Protocol):
 
     # --- holds -----------------------------------------------------------------------------------------------------
 
-    async def flushed(self) -> None:
-        """Wait until every byte written has been handed to the system."""
-        if self._transport.get_write_buffer_size():
-            self._transport.set_write_buffer_limits(0)
-            await self.drain()
+    @property
+    def has_begun(self) -> bool:
+        """Whether it got its transport, which TLS clients get when their handshake has succeeded."""
+        return hasattr(self, "_transport")
 
     @property
-    def can_park(self) -> bool:
-        """Whether its client can be served from the parking lot alone."""
-        return isinstance(self._transport, SocketTransport)
+    def parking(self) -> ParkingLot | None:
+        """Where it can be parked; None if it must keep its transport, because of TLS or for want of epoll."""
+        return self._transport.lot if isinstance(self._transport, SocketTransport) else None
+
+    async def flushed(self) -> None:
+        """Wait until every byte written has been handed to the system, if that matters: when it can be parked."""
+        if self.parking is not None and self._transport.get_write_buffer_size():
+            self._transport.set_write_buffer_limits(0)
+            await self.drain()
 
     def let_go(self) -> tuple[SocketTransport, bytes]:
         """Leave the client to somebody else: its flushed transport, and the bytes read beyond the request.
@@ -349,9 +352,9 @@ class ClientConnection(asyncio.Protocol):
 
     def to_duplex(self, owner: DuplexOwner) -> Duplex:
         """Give the connection up as a duplex; it counts as open until that is closed. It must have been flushed."""
-        edge = self.edge
-        if edge.parking is not None and self.can_park:
-            return edge.parking.park_duplex(*self.let_go(), owner, partial(edge.closed, self.started))
+        edge, parking = self.edge, self.parking
+        if parking is not None:
+            return parking.park_duplex(*self.let_go(), owner, partial(edge.closed, self.started))
         self._leave_client()
         early, self._buffer = self._buffer, b""
         return edge.keep_duplex(cast(asyncio.Transport, self._transport), early, owner, self.started)
@@ -359,8 +362,7 @@ class ClientConnection(asyncio.Protocol):
     def _leave_client(self) -> None:
         self._state = _PARKED
         self._leave_edge()
-        self._exchange = None
-        self.work = None
+        self._exchange = self.work = None
 
     def reopen(self, head: RequestHead, body: bytes) -> ClientExchange:
         """Serve a request that came earlier once more, in the task that calls this."""
@@ -382,7 +384,7 @@ class ClientConnection(asyncio.Protocol):
 
     def describe(self) -> str:
         """Address and port of the peer, for logs."""
-        return f"{self.peer_address}:{self.peer_port}" if self.peer_address else "unix"
+        return describe_peer(self.peer_name)
 
     def close_when_idle(self) -> None:
         """For an orderly stop: end what is held, close now if no request is being served, else after it."""
@@ -399,12 +401,14 @@ class ClientConnection(asyncio.Protocol):
         self._transport.close()
 
     def linger(self) -> None:
-        """Send no more, read and discard what still comes for a moment, then close."""
+        """Send no more, discard what still comes for a moment, then close; TLS does so when it is closed."""
+        if not self._transport.can_write_eof():
+            self._close()
+            return
         self._state = _LINGERING
         self._buffer = b""
         self._set_deadline(LINGER_S)
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        self._transport.write_eof()
         self.resume_reading()
 
     def _leave_edge(self) -> None:

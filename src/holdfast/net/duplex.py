@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from holdfast.net.outlets import Described, OutboxLimits, reject_when_full
 from holdfast.net.parked_socket import BROKEN, ParkedSocket
 from holdfast.net.runtime import Runtime
+from holdfast.net.sockets import address_of, describe_peer
 from holdfast.timers import Deadline
 
 if TYPE_CHECKING:
@@ -253,7 +254,7 @@ class ConnectionDuplex(asyncio.Protocol):
         self._early = early
         self._owner: DuplexOwner | None = owner
         self._limits = limits
-        self._on_closed = on_closed
+        self._on_closed: Callable[[], None] | None = on_closed
         self._is_reading = False
         self._is_blocked = False
         self._relayed_bytes = 0
@@ -335,11 +336,11 @@ class ConnectionDuplex(asyncio.Protocol):
     @property
     def peer_address(self) -> str:
         """See `Duplex`."""
-        return self._peer[0] if isinstance(self._peer, tuple) else ""
+        return address_of(self._peer)
 
     def describe(self) -> str:
         """See `Duplex`."""
-        return f"{self._peer[0]}:{self._peer[1]}" if isinstance(self._peer, tuple) else "unix"
+        return describe_peer(self._peer)
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
 
@@ -358,7 +359,9 @@ class ConnectionDuplex(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
-        self._on_closed()
+        on_closed, self._on_closed = self._on_closed, None  # it may refer to us
+        if on_closed is not None:
+            on_closed()
         self._tell_gone()
 
     def on_deadline(self, now_s: float) -> None:

@@ -1,4 +1,4 @@
-"""What all client connections of one listener share: its service, limits, timeouts and the set of open connections."""
+"""What all client connections of one listener share, those by TLS as well: service, limits, timeouts, who is open."""
 
 from __future__ import annotations
 
@@ -58,7 +58,6 @@ class Edge:
         outbox_limits: OutboxLimits,
         *,
         parking: ParkingLot | None = None,
-        is_tls: bool = False,
         counts_clients: bool = True,
     ) -> None:
         self.name = name
@@ -67,7 +66,6 @@ class Edge:
         self.limits = limits
         self.outbox_limits = outbox_limits
         self.parking = parking
-        self.is_tls = is_tls
         self.counts_clients = counts_clients
         self.is_draining = False
         self.connections: set[ClientConnection] = set()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from holdfast.errors import WireError
 from holdfast.net.outlets import ConnectionOutlet, Outlet, OutletOwner
 from holdfast.net.runtime import Cancellable, Work
+from holdfast.net.sockets import address_of
 from holdfast.wire.cross_origin import Pieces, Transform
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody
@@ -38,6 +39,12 @@ class Service(Protocol):
     def describe_refusal(self, error: WireError) -> tuple[int, bytes, Headers, bytes]:
         """Code, reason, headers and body for a request that could not be parsed."""
         ...
+
+
+def encode_refusal(service: Service, error: WireError) -> bytes:
+    """The response to a request that could not be parsed, after which the connection closes."""
+    code, reason, headers, body = service.describe_refusal(error)
+    return encode_response_head(code, reason, headers, is_persistent=False, content_length=len(body)) + body
 
 
 class ClientGone(Exception):
@@ -107,12 +114,12 @@ class ClientExchange:
     @property
     def client_address(self) -> str:
         """IP address of the peer, or empty text on a Unix socket."""
-        return self._connection.peer_address
+        return address_of(self._connection.peer_name)
 
     @property
     def is_tls(self) -> bool:
         """Whether the client connection itself is TLS."""
-        return self._connection.edge.is_tls
+        return self._connection.is_tls
 
     @property
     def is_body_complete(self) -> bool:
@@ -303,10 +310,10 @@ class ClientExchange:
         if self._connection.is_lost:
             return None
         self.has_started = True
-        edge = self._connection.edge
-        if edge.parking is not None and self._connection.can_park:
-            return edge.parking.park(self._connection, owner, first)
-        outlet = ConnectionOutlet(self._connection, owner, edge.outbox_limits)
+        parking = self._connection.parking
+        if parking is not None:
+            return parking.park(self._connection, owner, first)
+        outlet = ConnectionOutlet(self._connection, owner, self._connection.edge.outbox_limits)
         self._connection.keep_as_outlet(outlet)
         outlet.write_first(first)
         return outlet

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from holdfast.counters import Counters
 from holdfast.logs import LIMITED
+from holdfast.net.sockets import address_of
 
 if TYPE_CHECKING:
     from holdfast.net.client import ClientConnection
@@ -164,7 +165,7 @@ class ConnectionOutlet:
     @property
     def client_address(self) -> str:
         """IP address of the client."""
-        return self._connection.peer_address
+        return address_of(self._connection.peer_name)
 
     def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
         """Answer the request anew, before anything of its response was sent; None when the client has left."""

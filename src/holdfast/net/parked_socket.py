@@ -10,6 +10,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from holdfast.net.outbox import Outbox
+from holdfast.net.sockets import address_of, describe_peer
 
 if TYPE_CHECKING:
     from holdfast.net.parking import ParkingLot
@@ -51,19 +52,17 @@ class ParkedSocket(abc.ABC):
     def describe(self) -> str:
         """Address and port of the peer, for logs."""
         try:
-            address = self._peer_name()
+            return describe_peer(self._peer_name())
         except OSError:
             return "gone"
-        return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix"
 
     @property
     def peer_address(self) -> str:
         """IP address of the peer; empty text for one that has none, or is gone."""
         try:
-            address = self._peer_name()
+            return address_of(self._peer_name())
         except OSError:
             return ""
-        return str(address[0]) if isinstance(address, tuple) else ""
 
     def _peer_name(self) -> object:
         with socket.socket(fileno=os.dup(self._fd)) as duplicate:

@@ -11,6 +11,7 @@ from holdfast.wire.reasons import reason_phrase
 TEXT_PLAIN: Headers = [(b"Content-Type", b"text/plain")]
 
 ROUTE_NOT_FOUND = "Route not found"
+NOT_FOUND = "Not Found"
 ORIGIN_ERROR = "Error while proxying to origin."
 ADDRESS_BLOCKED = "Error: Origin host/IP blocked."
 SERVICE_UNREACHABLE = "Error: zhttp service for route is unreachable."

@@ -16,6 +16,7 @@ from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.sessions import Sessions
+from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.outlet import HoldContext
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
@@ -41,6 +42,7 @@ class ProxyContext:
         websocket_idle_s: silence both ways that ends a WebSocket.
         sessions: the WebSockets that are spoken over HTTP.
         farewells: sessions whose client is gone.
+        sockjs: the SockJS clients that come over HTTP.
         cross_origin: how requests without a route are answered that scripts of other origins make.
     """
 
@@ -61,6 +63,7 @@ class ProxyContext:
     sessions: Sessions
     zhttp: ZhttpBackends
     farewells: Farewells
+    sockjs: SockJsSessions
     cross_origin: JsonpTerms | None = None
 
     @property

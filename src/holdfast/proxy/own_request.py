@@ -68,7 +68,7 @@ class OwnRequests:
             policy=self._proxy.policy,
             is_tls=request.uri.scheme == "https",
             is_trusted=False,
-            client_address="",
+            client_address=None,
             now_s=self._proxy.wall_clock(),
             grip_last=request.grip_last,
         )

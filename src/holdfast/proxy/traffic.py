@@ -21,6 +21,12 @@ def count_exchange(counts: RouteCounts, client: ClientExchange) -> None:
     traffic.content_bytes_sent += client.body_bytes_sent
 
 
+def count_heads(counts: RouteCounts, client: ClientExchange) -> None:
+    """The heads of an exchange whose content is counted as messages."""
+    counts.client.header_bytes_received += client.head_bytes
+    counts.client.header_bytes_sent += client.head_bytes_sent
+
+
 def count_attempts(counts: RouteCounts, attempts: Attempts, reply: Reply | None) -> None:
     """What went to and from backends."""
     traffic = counts.server

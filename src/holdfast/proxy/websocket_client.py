@@ -1,7 +1,8 @@
 """The client's side of a WebSocket: its frames, its closing, and what control messages order (ws spec §1.4, §2.3-§2.7).
 
 Two parties meet here: the client, behind a duplex, and whoever plays the backend: a WebSocket server, a web server that
-gets events over HTTP, the built-in test target, or after `detach` nobody. Each of them implements `BackendSide`.
+gets events over HTTP, the built-in test target, or after `detach` nobody. Each of them implements `BackendSide`. What
+the client speaks is the dialect of its hold: frames, or SockJS.
 
 Closing is a conversation: each side sends one close frame, and the connection ends when both have. What breaks off
 without them is passed on as breaking off.
@@ -12,7 +13,6 @@ from __future__ import annotations
 import enum
 import logging
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from holdfast.errors import FrameError, GripError
 from holdfast.grip.ws_control import (
@@ -31,13 +31,15 @@ from holdfast.logs import LIMITED
 from holdfast.net.duplex import Duplex
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.traffic import count_received, count_sent
+from holdfast.proxy.websocket_backend import BackendSide, Nobody
+from holdfast.push.dialects import Reader
 from holdfast.push.socket_hold import MAX_META_BYTES, SocketHold
 from holdfast.statistics.connections import Presence
 from holdfast.statistics.routes import TrafficCounts
 from holdfast.timers import Deadline
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
-from holdfast.wire.websocket.frames import Opcode, encode_close
-from holdfast.wire.websocket.stream import Close, Data, Event, FrameReader, MessageReader, Ping, Pong
+from holdfast.wire.websocket.frames import Opcode
+from holdfast.wire.websocket.stream import Close, Data, Event, Ping, Pong
 
 log = logging.getLogger("holdfast.proxy.websocket")
 
@@ -46,45 +48,6 @@ EVENTS_PER_TURN = 128
 
 GOING_AWAY = 1001
 INTERNAL_ERROR = 1011
-
-
-class BackendSide(Protocol):
-    """Who plays the backend."""
-
-    is_whole: bool
-    """Whether it takes whole messages only; otherwise pieces, as they come."""
-
-    max_message_bytes: int
-    """Of a whole message."""
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether it cannot take more now; it calls `WebSocketClient.go_on` when it can."""
-        ...
-
-    def take(self, event: Data | Ping | Pong) -> None:
-        """The client has sent something."""
-        ...
-
-    def close(self, status: CloseStatus) -> None:
-        """Close in good order: the client has sent a close frame, or answered ours. It answers `backend_closed`."""
-        ...
-
-    def leave(self) -> None:
-        """Close in good order, on behalf of nobody: a publisher closes, or the backend wants to be left (§2.6)."""
-        ...
-
-    def break_off(self) -> None:
-        """The client is gone without a close frame."""
-        ...
-
-    def client_drained(self) -> None:
-        """The client has taken what was written."""
-        ...
-
-    def refresh(self) -> None:
-        """A publisher wants the backend to be asked for news."""
-        ...
 
 
 class _State(enum.Enum):
@@ -114,7 +77,7 @@ class WebSocketClient:
         self._backend: BackendSide = backend
         self._state = _State.OPEN
         self._presence: Presence | None = None
-        self._reader: FrameReader | MessageReader | None = None
+        self._reader: Reader | None = None
         self._events: Iterator[Event] | None = None
         self._deadline = Deadline(proxy.runtime.wheel, self)
 
@@ -132,7 +95,7 @@ class WebSocketClient:
         self.duplex = duplex
         self._presence = presence
         presence.peer = self
-        self._touch()
+        self.touch()
         self.hold.open(duplex)
         self._proxy.counters.websockets_opened += 1
 
@@ -149,11 +112,16 @@ class WebSocketClient:
 
     def on_data(self, data: bytes) -> None:
         """See `DuplexOwner`. A reader exists only while a frame or a message is incomplete."""
-        self._touch()
         reader = self._reader
         if reader is None:
-            reader = self._reader = self._make_reader()
-        self._events = reader.receive(data)
+            limit = self._backend.max_message_bytes if self._backend.is_whole else None
+            reader = self._reader = self.hold.dialect.reader(limit)
+        self.receive(reader.receive(data))
+
+    def receive(self, events: Iterator[Event]) -> None:
+        """The client has sent these; the duplex is asked to go on reading when the last of them has been taken."""
+        self.touch()
+        self._events = events
         self.go_on()
 
     def go_on(self) -> None:
@@ -185,12 +153,6 @@ class WebSocketClient:
         """Whether what the client sends has to wait. Once a side has closed, only the client's close matters."""
         return self._state is _State.OPEN and self._backend.is_blocked
 
-    def _make_reader(self) -> FrameReader | MessageReader:
-        if self._backend.is_whole:
-            limit = self._backend.max_message_bytes
-            return MessageReader(is_masked=True, is_compressed=self.hold.is_compressed, max_message_bytes=limit)
-        return FrameReader(is_masked=True, is_compressed=self.hold.is_compressed)
-
     def _take(self, event: Event | None) -> None:
         """Act on what the client has sent; None is the end of what has arrived."""
         if event is None:
@@ -208,8 +170,8 @@ class WebSocketClient:
         """The client breaks the protocol: tell it, and let the backend see that it is gone."""
         log.info("client %s, %s: %s", self.duplex.describe(), self.describe(), error.text, extra=LIMITED)
         self._proxy.counters.websockets_malformed += 1
-        if self._state is not _State.WE_CLOSED:
-            self.duplex.relay(encode_close(error.code, error.text))
+        if error.code is not None and self._state is not _State.WE_CLOSED:
+            self._relay_close(CloseStatus(error.code, error.text))
         self._end().break_off()
 
     def on_gone(self) -> None:
@@ -287,7 +249,7 @@ class WebSocketClient:
         if self._state is _State.OPEN:
             self._say_close(status)
         elif self._state is _State.CLIENT_CLOSED:
-            self.duplex.relay(encode_close(status.code, status.reason))
+            self._relay_close(status)
             self._end()
 
     def backend_broke_off(self) -> None:
@@ -328,8 +290,11 @@ class WebSocketClient:
         """We are the first to close; of what the client still sends only its answer matters."""
         self._state = _State.WE_CLOSED
         self.hold.close()
-        self.duplex.relay(encode_close(status.code, status.reason))
+        self._relay_close(status)
         self.go_on()
+
+    def _relay_close(self, status: CloseStatus) -> None:
+        self.duplex.relay(self.hold.dialect.encode_close(status))
 
     def _leave_backend(self) -> None:
         """Let go of the backend; a client that waits for its answer to a close gets it from nobody."""
@@ -339,7 +304,8 @@ class WebSocketClient:
             self.backend_closed(NO_STATUS)
         self.go_on()
 
-    def _touch(self) -> None:
+    def touch(self) -> None:
+        """The client has shown that it is there."""
         self._deadline.set(self._proxy.runtime.now() + self._proxy.websocket_idle_s)
 
     def _end(self) -> BackendSide:
@@ -378,40 +344,3 @@ class WebSocketClient:
         if self._presence is not None:
             count_client(self._presence.route.client, data)
             count_server(self._presence.route.server, data)
-
-
-class Nobody:
-    """Nobody plays the backend: what the client sends is read and forgotten, and its close is answered (§2.6).
-
-    Args:
-        client: who is answered, if anybody is left.
-    """
-
-    is_whole = False
-    is_blocked = False
-    max_message_bytes = 0
-
-    __slots__ = ("_client",)
-
-    def __init__(self, client: WebSocketClient | None = None) -> None:
-        self._client = client
-
-    def take(self, event: Data | Ping | Pong) -> None:
-        """See `BackendSide`."""
-
-    def close(self, status: CloseStatus) -> None:
-        """See `BackendSide`."""
-        if self._client is not None:
-            self._client.backend_closed(NO_STATUS)
-
-    def leave(self) -> None:
-        """See `BackendSide`."""
-
-    def break_off(self) -> None:
-        """See `BackendSide`."""
-
-    def client_drained(self) -> None:
-        """See `BackendSide`."""
-
-    def refresh(self) -> None:
-        """See `BackendSide`."""

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 from holdfast.net.backend import BackendConnection
 from holdfast.net.duplex import Duplex, DuplexOwner
-from holdfast.net.exchange import ClientExchange
 from holdfast.proxy.attempts import endpoint_of
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.event_requests import MAX_REJECTION_BYTES, Rejection, read_limited
+from holdfast.proxy.event_requests import MAX_REJECTION_BYTES, Rejection, for_target, read_limited
 from holdfast.proxy.reply import BackendReply
+from holdfast.proxy.socket_request import SocketRequest
 from holdfast.routing.forward import build_origin_request, encode_origin_head
-from holdfast.routing.rules import Proto, Rule
-from holdfast.routing.uri import ClientUri
+from holdfast.routing.rules import Proto, Target
 from holdfast.wire.headers import Headers, without
 from holdfast.wire.websocket.handshake import NONCE_BYTES, asking_headers, check_acceptance, make_key
 
@@ -36,34 +35,31 @@ class BackendAcceptance:
         return self.connection.to_duplex(owner, proxy.outbox_limits, _nothing)
 
 
-async def connect_backend(
-    proxy: ProxyContext, rule: Rule, uri: ClientUri, client: ClientExchange, *, is_tls: bool, is_trusted: bool
-) -> BackendAcceptance | Rejection:
-    """Ask the one target of `rule` for a WebSocket.
+async def connect_backend(proxy: ProxyContext, asked: SocketRequest, target: Target) -> BackendAcceptance | Rejection:
+    """Ask one target of the route for a WebSocket.
 
     Raises:
         ConnectError: it could not be connected to.
         BackendError: it did not answer.
         WireError: 502, its acceptance is none.
     """
-    (target,) = rule.targets
     request = build_origin_request(
-        rule,
-        uri,
+        for_target(asked.rule, target),
+        asked.uri,
         b"GET",
-        without(client.head.headers, _OF_THE_CLIENTS_SIDE),
+        without(asked.headers, _OF_THE_CLIENTS_SIDE),
         policy=proxy.policy,
-        is_tls=is_tls,
-        is_trusted=is_trusted,
-        client_address=client.client_address,
+        is_tls=asked.is_tls,
+        is_trusted=asked.is_trusted,
+        client_address=asked.client_address,
         now_s=proxy.wall_clock(),
         proto=Proto.WS,
     )
     key = make_key(os.urandom(NONCE_BYTES))
-    asked = asking_headers(key)
-    if not rule.no_grip and not is_trusted:
-        asked.append((b"Sec-WebSocket-Extensions", b"grip"))
-    request = request._replace(headers=[*request.headers, *asked])
+    handshake = asking_headers(key)
+    if asked.has_grip:
+        handshake.append((b"Sec-WebSocket-Extensions", b"grip"))
+    request = request._replace(headers=[*request.headers, *handshake])
     connection = await proxy.pool.connect(endpoint_of(request, target))
     try:
         proxy.counters.backend_requests += 1
@@ -71,7 +67,7 @@ async def connect_backend(
         head = encode_origin_head(request, target, content_length=None, is_chunked=False)
         connection.send_request(b"GET", head, is_upgrade=True)
         answer = await connection.read_head()
-        proxy.holds.statistics.backend_answered(rule.key, proxy.runtime.now() - sent_at_s)
+        proxy.holds.statistics.backend_answered(asked.rule.key, proxy.runtime.now() - sent_at_s)
         if answer.code == 101:
             check_acceptance(answer.headers, key)
             return BackendAcceptance(proxy, connection, answer.reason, answer.headers)

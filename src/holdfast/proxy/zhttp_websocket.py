@@ -9,16 +9,15 @@ from collections import deque
 from holdfast.errors import BackendError, BadResponse
 from holdfast.grip.ws_extension import ControlText, MessageSorter, parse_grip_extension
 from holdfast.logs import LIMITED
-from holdfast.net.exchange import ClientExchange
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_requests import MAX_REJECTION_BYTES, Rejection
+from holdfast.proxy.socket_request import SocketRequest
 from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.zhttp_session import content_size
 from holdfast.proxy.zhttp_streams import StreamService
 from holdfast.proxy.zhttp_values import failure_error, final_code, make_socket_head
 from holdfast.routing.forward import build_origin_request
-from holdfast.routing.rules import Proto, Rule, Target
-from holdfast.routing.uri import ClientUri
+from holdfast.routing.rules import Proto, Target
 from holdfast.wire.headers import Headers, without
 from holdfast.wire.websocket import stream
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
@@ -50,30 +49,21 @@ _OF_THE_CLIENTS_SIDE = frozenset({b"sec-websocket-extensions"})
 _TYPES = {Opcode.TEXT: MessageType.TEXT, Opcode.BINARY: MessageType.BINARY}
 
 
-def make_handshake(
-    proxy: ProxyContext,
-    rule: Rule,
-    target: Target,
-    uri: ClientUri,
-    client: ClientExchange,
-    *,
-    is_tls: bool,
-    is_trusted: bool,
-) -> RequestHead:
+def make_handshake(proxy: ProxyContext, asked: SocketRequest, target: Target) -> RequestHead:
     """What a client's handshake says to a ZeroMQ backend."""
     request = build_origin_request(
-        rule,
-        uri,
+        asked.rule,
+        asked.uri,
         b"GET",
-        without(client.head.headers, _OF_THE_CLIENTS_SIDE),
+        without(asked.headers, _OF_THE_CLIENTS_SIDE),
         policy=proxy.policy,
-        is_tls=is_tls,
-        is_trusted=is_trusted,
-        client_address=client.client_address,
+        is_tls=asked.is_tls,
+        is_trusted=asked.is_trusted,
+        client_address=asked.client_address,
         now_s=proxy.wall_clock(),
         proto=Proto.WS,
     )
-    return make_socket_head(request, target, [] if rule.no_grip or is_trusted else _GRIP)
+    return make_socket_head(request, target, _GRIP if asked.has_grip else [])
 
 
 class ZhttpSocketBackend:

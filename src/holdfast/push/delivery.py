@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item
 from holdfast.push.channels import Channel
-from holdfast.push.messages import OPCODES, encode_message
+from holdfast.push.messages import OPCODES
 from holdfast.push.sequencer import Outcome
 from holdfast.wire.http1.encode import encode_chunk
 from holdfast.wire.websocket.frames import encode_frame
@@ -18,6 +18,7 @@ from holdfast.wire.websocket.frames import encode_frame
 if TYPE_CHECKING:
     from holdfast.push.audience import Share
     from holdfast.push.channels import Hold
+    from holdfast.push.dialects import Dialect
 
 log = logging.getLogger("holdfast.push")
 
@@ -69,7 +70,7 @@ class Delivery:
         is_chain: each of them names the one before it as its `prev-id`.
         first_prev_id, last_id: the `prev-id` of the first of them, and the id of the last.
         closes_streams: the run ends with a `close`.
-        message_frames: what plain WebSockets get, ready once it has begun.
+        message_frames: what WebSockets with plain frames get, ready once it has begun.
         has_message_actions: an item of the run does something else to WebSockets than to send a message.
         messages_sent, messages_lost: plain WebSockets written to, and those that lost it.
         streams_sent, streams_lost: plain stream holds written to, and those that lost it.
@@ -81,7 +82,7 @@ class Delivery:
     """
 
     __slots__ = (
-        "_compressed_frames",
+        "_frames",
         "_has_watched",
         "_holds",
         "_messaged",
@@ -153,7 +154,7 @@ class Delivery:
         self._size = 0
         self._streamed: list[Receipt] = []
         self._messaged: list[Receipt] = []
-        self._compressed_frames: bytes | None = None
+        self._frames: dict[Dialect, bytes] = {}
 
     @property
     def has_begun(self) -> bool:
@@ -226,16 +227,15 @@ class Delivery:
                 self.has_message_actions = True
         self.message_frames = frames[0] if len(frames) == 1 else b"".join(frames)
 
-    def compressed_frames(self) -> bytes:
-        """What plain WebSockets get that have negotiated compression: compressed once for all of them."""
-        if self._compressed_frames is None:
+    def frames_for(self, dialect: Dialect) -> bytes:
+        """What WebSockets get that speak something else than plain frames: made once for all of them."""
+        frames = self._frames.get(dialect)
+        if frames is None:
             messages = [item.ws_message for item, _ in self.entries if item.ws_message is not None]
-            self._compressed_frames = b"".join(
-                encode_message(message.kind, message.content, is_compressed=True)
-                for message in messages
-                if message.action is Action.SEND
+            frames = self._frames[dialect] = dialect.join(
+                [dialect.encode(message.kind, message.content) for message in messages if message.action is Action.SEND]
             )
-        return self._compressed_frames
+        return frames
 
     def watch(self, hold: Hold) -> None:
         """From now on the hold's order across channels is watched; does nothing if it has had its turn here."""

@@ -7,20 +7,19 @@ gets between the fragments of a message that is being relayed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from holdfast.grip.item import Action
-from holdfast.grip.values import KeepAliveMode, Subscription
+from holdfast.grip.values import Subscription
 from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
+from holdfast.push.dialects import PLAIN, Dialect, PieceEncoder
 from holdfast.push.intake import Intake, Phase, Queued
-from holdfast.push.messages import encode_message
 from holdfast.push.outlet import HoldContext, SocketOutlet, note_overflow, note_skip, note_slow
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped, Rendering, message_rendering, render
+from holdfast.push.socket_timers import SocketTimers
 from holdfast.wire.websocket.close import CloseStatus
-from holdfast.wire.websocket.deflate import MessageDeflater
-from holdfast.wire.websocket.frames import Opcode, encode_frame
+from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import Data
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class SocketHold:
 
     Args:
         terms: of its route; its implicit channels are subscribed to when the hold is opened.
-        is_compressed: permessage-deflate is negotiated with the client.
+        dialect: what the client speaks.
 
     Attributes:
         is_open: whether items are received; None before `open`.
@@ -65,16 +64,14 @@ class SocketHold:
 
     __slots__ = (
         "_context",
-        "_deflater",
-        "_delayed",
-        "_keep_alive",
+        "_encoder",
         "_plans",
         "_session",
-        "_slot",
+        "_timers",
         "_waiting",
         "_written_at_s",
+        "dialect",
         "intake",
-        "is_compressed",
         "is_mid_message",
         "is_open",
         "is_order_watched",
@@ -90,26 +87,24 @@ class SocketHold:
         terms: RouteTerms,
         session: SocketSession,
         *,
-        is_compressed: bool,
+        dialect: Dialect,
         origin: object,
     ) -> None:
         self.plan: HoldPlan = plans.socket_plan(terms, (), {})
         self.outlet: SocketOutlet
         self.is_open: bool | None = None
         self.is_order_watched = len(self.plan.channels) > 1
-        self.is_compressed = is_compressed
+        self.dialect = dialect
         self.is_mid_message = False
         self.intake: Intake | None = None
         self.origin = origin
         self._context = context
         self._plans = plans
         self._session: SocketSession | None = session
-        self._keep_alive: SetKeepAlive | None = None
-        self._slot = 0
+        self._timers: SocketTimers | None = None
         self._written_at_s = 0.0
-        self._delayed: _Delayed | None = None
         self._waiting: list[bytes] | None = None
-        self._deflater: MessageDeflater | None = None
+        self._encoder: PieceEncoder | None = None
 
     def open(self, outlet: SocketOutlet) -> None:
         """The WebSocket is accepted: receive items."""
@@ -117,6 +112,9 @@ class SocketHold:
         self.is_open = True
         self._context.registry.add_socket(self)
         self._context.counters.holds_opened += 1
+        self._relay_frame(self.dialect.greeting)
+        if self.dialect.heartbeat:
+            self._own_timers().beat()
 
     def refresh(self) -> None:
         """An operator has the backend asked for news."""
@@ -181,7 +179,7 @@ class SocketHold:
         if not is_plain or (plan.filters and delivery.channel in plan.filters):
             self._receive_singly(delivery)
             return
-        frames = delivery.compressed_frames() if self.is_compressed else delivery.message_frames
+        frames = delivery.message_frames if self.dialect is PLAIN else delivery.frames_for(self.dialect)
         if not frames:
             return
         taken = self._write(frames)
@@ -231,7 +229,7 @@ class SocketHold:
         fmt = queued.item.ws_message
         assert fmt is not None
         if fmt.action is Action.SEND:
-            self._send_item(queued, encode_message(fmt.kind, content, is_compressed=self.is_compressed))
+            self._send_item(queued, self.dialect.encode(fmt.kind, content))
         elif fmt.action is Action.CLOSE:
             self._close_session(CloseStatus(fmt.code, fmt.reason if fmt.code is not None else ""))
         elif fmt.action is Action.REFRESH:
@@ -239,7 +237,7 @@ class SocketHold:
             self._session.refresh()
 
     def _send_item(self, queued: Queued, frame: bytes) -> None:
-        taken = self._write(frame)
+        taken = self._write(frame) if frame else None
         if taken:
             queued.receipt.sockets += 1
             self._context.counters.deliveries += 1
@@ -301,16 +299,12 @@ class SocketHold:
 
     def relay(self, data: Data) -> None:
         """Send a piece of a message of the backend; what is published meanwhile waits for its last piece (§2.8)."""
-        payload = data.payload
-        is_compressed = self.is_compressed
-        if is_compressed:
-            if self._deflater is None:
-                self._deflater = MessageDeflater()
-            payload = self._deflater.feed(payload, is_last=data.is_last)
-            if data.is_last:
-                self._deflater = None
-        opcode = data.opcode if data.is_first else Opcode.CONT
-        frame = encode_frame(opcode, payload, is_final=data.is_last, is_compressed=is_compressed and data.is_first)
+        encoder = self._encoder
+        if encoder is None:
+            encoder = self._encoder = self.dialect.piece_encoder()
+        frame = encoder.feed(data)
+        if data.is_last:
+            self._encoder = None
         self._relay_frame(frame)
         self.is_mid_message = not data.is_last
         if data.is_last:
@@ -318,11 +312,12 @@ class SocketHold:
 
     def relay_control(self, opcode: Opcode, payload: bytes) -> None:
         """Send a ping or pong of the backend, which may stand between fragments."""
-        self._relay_frame(encode_frame(opcode, payload))
+        self._relay_frame(self.dialect.encode_control(opcode, payload))
 
     def _relay_frame(self, frame: bytes) -> None:
-        self.outlet.relay(frame)
-        self._written_at_s = self._context.now()
+        if frame:
+            self.outlet.relay(frame)
+            self._written_at_s = self._context.now()
 
     def _write(self, frames: bytes) -> bool | None:
         """Send what does not come from the backend, or let it wait for the end of a relayed message."""
@@ -344,35 +339,19 @@ class SocketHold:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting:
-            self.outlet.write(b"".join(waiting))
+            self.outlet.write(self.dialect.join(waiting))
 
     # --- messages that the backend has given in advance ------------------------------------------------------------
 
     def set_keep_alive(self, order: SetKeepAlive) -> None:
         """Arm the keep-alive, or disarm it (ws spec §2.5)."""
-        if not self.is_open:
-            return
-        self._disarm()
-        self._keep_alive = order if order.message is not None else None
-        self._written_at_s = now_s = self._context.now()
-        self._arm(now_s)
+        if self.is_open:
+            self._written_at_s = self._context.now()
+            self._own_timers().set_keep_alive(order)
 
-    def on_timer(self, now_s: float) -> None:
-        """The keep-alive may be due."""
-        self._slot = 0
-        keep_alive = self._keep_alive
-        assert keep_alive is not None
-        assert keep_alive.message is not None
-        if keep_alive.mode is KeepAliveMode.IDLE and now_s < self._written_at_s + keep_alive.timeout_s - 1:
-            self._arm(self._written_at_s)
-            return
-        if not self.outlet.is_blocked:
-            self._send_keep_alive(keep_alive.message)
-        self._arm(now_s)
-
-    def _send_keep_alive(self, message: Message) -> None:
+    def send_keep_alive(self, message: Message) -> None:
         """Send it; of those that have to wait for the end of a relayed message one is enough."""
-        frame = encode_message(message.kind, message.content, is_compressed=self.is_compressed)
+        frame = self.dialect.encode(message.kind, message.content)
         if self._waiting is None or frame not in self._waiting:
             self._context.counters.keep_alives_sent += 1
             self._context.statistics.routes.find(self.plan.route.key).activity += 1
@@ -380,35 +359,31 @@ class SocketHold:
 
     def send_delayed(self, order: SendDelayed) -> None:
         """Send a message later, and the one that is waiting for that now."""
-        if not self.is_open:
-            return
-        self.flush_delayed()
-        delayed = self._delayed = _Delayed(self, order.message)
-        delayed.slot = self._context.wheel.add(self._context.now() + order.timeout_s, delayed)
+        if self.is_open:
+            self._own_timers().send_delayed(order)
 
     def flush_delayed(self) -> None:
         """Send the message that waits, if one does."""
-        delayed, self._delayed = self._delayed, None
-        if delayed is not None:
-            self._context.wheel.remove(delayed.slot, delayed)
-            self._send_order(delayed.message)
+        if self._timers is not None:
+            self._timers.flush_delayed()
 
-    def _send_order(self, message: Message) -> None:
-        self._send_own(encode_message(message.kind, message.content, is_compressed=self.is_compressed))
+    def send_order(self, message: Message) -> None:
+        """Send a message that the backend has given in advance."""
+        self._send_own(self.dialect.encode(message.kind, message.content))
+
+    def send_heartbeat(self) -> None:
+        """Send what the client's dialect has for that; one that has to wait is left out."""
+        if not self.is_mid_message:
+            self._send_own(self.dialect.heartbeat)
 
     def _send_own(self, frame: bytes) -> None:
-        if self._write(frame):
+        if frame and self._write(frame):
             self._written_at_s = self._context.now()
 
-    def _arm(self, from_s: float) -> None:
-        if self._keep_alive is not None:
-            due_s = from_s + self._keep_alive.timeout_s - self._context.jitter()
-            self._slot = self._context.wheel.add(due_s, self)
-
-    def _disarm(self) -> None:
-        if self._slot:
-            self._context.wheel.remove(self._slot, self)
-            self._slot = 0
+    def _own_timers(self) -> SocketTimers:
+        if self._timers is None:
+            self._timers = SocketTimers(self, self._context)
+        return self._timers
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -419,24 +394,9 @@ class SocketHold:
             return
         self.is_open = False
         self._context.registry.remove_socket(self)
-        self._disarm()
-        self._keep_alive = None
-        if self._delayed is not None:
-            self._context.wheel.remove(self._delayed.slot, self._delayed)
-            self._delayed = None
+        if self._timers is not None:
+            self._timers.cancel()
+            self._timers = None
         self._waiting = None
         if self.intake is not None:
             self.intake.clear()
-
-
-@dataclass(slots=True, eq=False)
-class _Delayed:
-    """The message that waits for its time."""
-
-    hold: SocketHold
-    message: Message
-    slot: int = 0
-
-    def on_timer(self, now_s: float) -> None:
-        """See `holdfast.timers.Timed`."""
-        self.hold.flush_delayed()

@@ -14,7 +14,7 @@ from holdfast.routing.lines import Section
 from holdfast.routing.rules import JsonpTerms, Proto, Rule, derive_id
 from holdfast.routing.targets import parse_target
 from holdfast.routing.texts import all_texts, parse_choice, parse_header, parse_integer, parse_override
-from holdfast.routing.uri import encode_forbidden
+from holdfast.routing.uri import encode_forbidden, normalise_path
 from holdfast.wire.headers import is_token
 
 _PROTOS = {"http": Proto.HTTP, "ws": Proto.WS}
@@ -56,6 +56,8 @@ def parse_rule(sections: Sequence[Section], place: str, *, is_debug: bool, is_cr
         path_rem=_effective_path_rem(texts, path_beg),
         replace_beg=None if replace_beg is None else encode_forbidden(replace_beg.encode()),
         debug=is_debug or "debug" in texts,
+        sockjs=encode_forbidden(texts["sockjs"].encode()) if texts.get("sockjs") else None,
+        sockjs_as_path=_parse_shown_path(texts.get("sockjs_as_path")),
         header_sets=tuple(parse_header(text) for text in all_texts(sections[0], "header")),
         no_grip="no_grip" in texts,
         log_level=_parse_log_level(texts),
@@ -89,6 +91,15 @@ def _parse_path_beg(texts: Mapping[str, str]) -> bytes | None:
 def _parse_log_level(texts: Mapping[str, str]) -> int | None:
     level = parse_integer(texts.get("log_level", "-1"))
     return level if level >= 0 else None
+
+
+def _parse_shown_path(text: str | None) -> bytes | None:
+    """The path that stands for SockJS clients. What is no part of a path is encoded; dots would not get through."""
+    if not text:
+        return None
+    if not text.startswith("/"):
+        raise RouteError("sockjs_as_path must begin with '/'")
+    return normalise_path(encode_forbidden(text.encode()).replace(b"?", b"%3F").replace(b"#", b"%23"))
 
 
 def _effective_path_rem(texts: Mapping[str, str], path_beg: bytes | None) -> int:

@@ -142,7 +142,7 @@ def build_origin_request(
     policy: ForwardPolicy,
     is_tls: bool,
     is_trusted: bool,
-    client_address: str,
+    client_address: str | None,
     now_s: float,
     proto: Proto = Proto.HTTP,
     grip_last: Sequence[Header] = (),
@@ -153,7 +153,7 @@ def build_origin_request(
         headers: the client's, as received.
         is_tls: whether the client came by TLS, X-Forwarded-Proto counted in where accepted.
         is_trusted: whether the client proved to be a proxy of ours (`Verifier`).
-        client_address: "" for a Unix socket.
+        client_address: "" for a Unix socket, None for a request that no client made.
         now_s: seconds since 1970.
         grip_last: one `Grip-Last` header per channel whose last id is known.
 

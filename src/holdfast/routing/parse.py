@@ -23,8 +23,6 @@ from holdfast.wire.identity import ClientIdentity
 UNSUPPORTED_CONDITION_PROPS = frozenset(
     {
         "session",
-        "sockjs",
-        "sockjs_as_path",
     }
 )
 

@@ -101,6 +101,8 @@ class Rule:
         path_rem: how many bytes to cut from the front of the path; follows from `path_beg` if there is a `replace_beg`.
         replace_beg: what to put in front of the path, in the form of the wire.
         debug: answer errors with details.
+        sockjs: path prefix that is served as SockJS, in the form of the wire; None for none.
+        sockjs_as_path: path that backends see of SockJS clients; None for one made of the prefix.
         header_sets: headers to set, or to remove where the value is empty; in the order of the line.
         no_grip: plain pass-through.
         log_level: how much is logged of requests of this rule at most: 0 errors, 1 warnings, 2 information, 3 debug,
@@ -126,6 +128,8 @@ class Rule:
     path_rem: int = 0
     replace_beg: bytes | None = None
     debug: bool = False
+    sockjs: bytes | None = None
+    sockjs_as_path: bytes | None = None
     header_sets: tuple[Header, ...] = ()
     no_grip: bool = False
     log_level: int | None = None

@@ -16,12 +16,17 @@ _Lists = dict[str, tuple[Rule, ...]]
 
 
 class RouteTable:
-    """The rules of one routes file, ready for lookups."""
+    """The rules of one routes file, ready for lookups.
 
-    __slots__ = ("_by_id", "_event_places", "_lists", "_rules")
+    Attributes:
+        has_sockjs: whether any of them serves SockJS.
+    """
+
+    __slots__ = ("_by_id", "_event_places", "_lists", "_rules", "has_sockjs")
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = tuple(rules)
+        self.has_sockjs = any(rule.sockjs is not None for rule in self._rules)
         # None marks an id that several rules share: it identifies nothing.
         self._by_id: dict[str, Rule | None] = {}
         for rule in self._rules:

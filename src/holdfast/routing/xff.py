@@ -23,19 +23,19 @@ class XffRule:
     truncate: int | None = None
     append: bool = False
 
-    def apply(self, values: list[bytes] | None, client_address: str) -> bytes | None:
+    def apply(self, values: list[bytes] | None, client_address: str | None) -> bytes | None:
         """The value to send, or None for no header.
 
         Args:
             values: of all X-Forwarded-For headers received, in order; None if there are none.
-            client_address: "" for a client on a Unix socket, which adds nothing.
+            client_address: "" for a client on a Unix socket, None for nobody, who adds nothing.
         """
         if values is None and not self.append:
             return None
         addresses = split_commas(values) if values else []
         if self.truncate is not None:
             addresses = addresses[max(0, len(addresses) - self.truncate) :]
-        if self.append and client_address:
+        if self.append and client_address is not None:
             addresses.append(client_address.encode())
         return b", ".join(addresses) if addresses else None
 

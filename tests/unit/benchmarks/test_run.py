@@ -9,6 +9,7 @@ from benchmarks.loads import Holding, Load, Polls, Recovery, Requests, RoundTrip
 from benchmarks.pushing import Pushing
 from benchmarks.run import parse_options, plan_loads
 from benchmarks.servers import Kind
+from benchmarks.tls_holding import TlsHolding
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,8 @@ def test_the_default_plan_measures_what_the_goals_ask_for() -> None:
                 measured.add(figures.round_trip_rate(load.held))
             case Pushing():
                 measured.add(figures.PUSH_RATE)
+            case TlsHolding():
+                measured.add(figures.tls_memory(load.clients))
             case Recovery():
                 measured |= {figures.recovery_requests(load.clients, cause) for cause in Cause}
                 measured |= {figures.bystander_latency(load.clients, cause, "p99") for cause in Cause}
@@ -60,7 +63,7 @@ def test_the_default_plan_measures_what_the_goals_ask_for() -> None:
 
 def test_a_quick_run_has_something_of_everything() -> None:
     plan = plan_loads(parse_options(["--quick"]), is_first=True)
-    assert {type(load) for load in plan} == {Holding, Polls, Requests, RoundTrips, Recovery, Pushing}
+    assert {type(load) for load in plan} == {Holding, Polls, Requests, RoundTrips, Recovery, Pushing, TlsHolding}
 
 
 @pytest.mark.parametrize("held", [Held.STREAM, Held.OVER_HTTP])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.config.listen import Listen, parse_listen
+from holdfast.config.listen import Listen, parse_listen, parse_socket_file
+from holdfast.net.sockets import SocketFile
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,24 @@ def test_valid(text: str, expected: Listen, written: str) -> None:
 def test_invalid(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         parse_listen(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/run/x", SocketFile("/run/x")),
+        ("x", SocketFile("x")),
+        ("x?mode=0660", SocketFile("x", 0o660)),
+        ("x?group=www-data&mode=7&user=1000", SocketFile("x", 7, "1000", "www-data")),
+    ],
+)
+def test_valid_socket_files(text: str, expected: SocketFile) -> None:
+    assert parse_socket_file(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "?mode=660", "x?", "x?mode", "x?mode=", "x?mode=8", "x?mode=07777", "x?owner=u", "x?user=", "x?a?b"]
+)
+def test_invalid_socket_files(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        parse_socket_file(text)

@@ -43,7 +43,7 @@ def test_a_file_without_keys_means_what_it_means_to_pushpin() -> None:
     expected = replace(
         shipped,
         runner=RunnerSettings(http_port=(Listen("0.0.0.0", 80),)),
-        proxy=ProxySettings(sig_key="", set_x_forwarded_protocol=SetForwardedProto.NONE),
+        proxy=ProxySettings(sig_key="", set_x_forwarded_protocol=SetForwardedProto.NONE, sockjs_url=""),
         handler=HandlerSettings(push_in_http_addr="", push_in_http_port=None, id_cache_ttl=0),
     )
     assert settings == expected
@@ -99,19 +99,19 @@ def test_all_problems_are_told_at_once() -> None:
     """Golden."""
     assert problems(
         "[global]\nport_offset=x\n[runner]\nhttp_port=0.0.0.0:X\nclient_maxconn=many\nlog_level=-1\n"
-        "https_ports=443\n[proxy]\n[handler]\nstate_spec=tcp://a:1\npush_in_http_port=99999\nmessage_wait=soon\n"
+        "https_ports=[::1]:x\nlocal_ports=/a?mode=9\n[proxy]\n[handler]\nstate_spec=tcp://a:1\npush_in_http_port=99999\nmessage_wait=soon\n"
         "[holdfast]\noutbox_policy=wait\n"
     ) == (
         'f:2: global/port_offset: "x" is not a whole number from 0 to 65535',
         "f:4: runner/http_port: invalid http port: 0.0.0.0:X",
+        "f:7: runner/https_ports: invalid https port: [::1]:x",
+        "f:8: runner/local_ports: invalid local port: /a?mode=9",
         "f:6: runner/log_level: log level must be greater than or equal to 0",
         'f:5: runner/client_maxconn: "many" is not a whole number of at least 1',
-        'f:11: handler/push_in_http_port: "99999" is not a port from 1 to 65535',
-        'f:12: handler/message_wait: "soon" is not a whole number of at least 0',
-        'f:14: holdfast/outbox_policy: "wait" is none of disconnect, drop',
-        "f:7: runner/https_ports: 443 is not supported yet: clients cannot connect by TLS; "
-        "put a TLS proxy in front, or leave this empty",
-        "f:10: handler/state_spec: tcp://a:1 is not supported yet: there are no GRIP sessions; leave this empty",
+        'f:12: handler/push_in_http_port: "99999" is not a port from 1 to 65535',
+        'f:13: handler/message_wait: "soon" is not a whole number of at least 0',
+        'f:15: holdfast/outbox_policy: "wait" is none of disconnect, drop',
+        "f:11: handler/state_spec: tcp://a:1 is not supported yet: there are no GRIP sessions; leave this empty",
     )
 
 

@@ -48,7 +48,7 @@ def test_supported_options_are_the_fields_of_the_settings() -> None:
     supported = [option.key for option in OPTIONS.values() if option.status is Status.SUPPORTED]
     assert ("runner", "http_port") in supported
     assert ("holdfast", "log_format") in supported
-    assert ("runner", "https_ports") not in supported
+    assert ("handler", "state_spec") not in supported
 
 
 def test_variables() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.net.helpers import LIMITS, echo, eventually, get, ok, settle, staged
 
-import holdfast.net.listener as listener_module
+import holdfast.net.acceptor as acceptor_module
 from holdfast.errors import ConfigError
 from holdfast.net.listener import Listener
 
@@ -93,7 +93,7 @@ async def test_a_system_that_can_give_no_more_is_asked_again_later(
 ) -> None:
     """Who knocks meanwhile waits; the loop is not kept busy."""
     caplog.set_level(logging.ERROR, "holdfast.net.edge")
-    monkeypatch.setattr(listener_module, "RETRY_S", 0.05)
+    monkeypatch.setattr(acceptor_module, "RETRY_S", 0.05)
     calls = 0
 
     def fail(_: socket.socket) -> None:
@@ -131,7 +131,7 @@ async def test_an_end_while_nobody_is_accepted(monkeypatch: pytest.MonkeyPatch) 
 
     async with staged(echo) as stage:
         with monkeypatch.context() as patch:
-            patch.setattr(listener_module, "RETRY_S", 0.02)
+            patch.setattr(acceptor_module, "RETRY_S", 0.02)
             patch.setattr(socket.socket, "accept", fail)
             await stage.ask(get())
             await eventually(lambda: stage.counters.accept_failures, "failed")

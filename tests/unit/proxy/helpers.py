@@ -26,6 +26,7 @@ from holdfast.proxy.next_link import NextLinks
 from holdfast.proxy.origin import HoldOrigin, Home, LinkTarget
 from holdfast.proxy.own_request import OwnRequest, OwnRequests
 from holdfast.proxy.sessions import Sessions
+from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
 from holdfast.push.fanout import Fanout
@@ -206,6 +207,7 @@ def make_context(
         zhttp=unused,
         websocket_idle_s=1800,
         farewells=Farewells(1000, runtime.counters),
+        sockjs=SockJsSessions(1000, "", runtime.counters),
         wall_clock=lambda: 0.0,
     )
 

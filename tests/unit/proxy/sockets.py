@@ -19,10 +19,12 @@ from holdfast.net.duplex import DuplexOwner
 from holdfast.proxy.answers import ErrorAnswer, origin_error
 from holdfast.proxy.event_requests import EventRequests
 from holdfast.proxy.origin import HoldOrigin
-from holdfast.proxy.websocket_client import BackendSide, WebSocketClient
+from holdfast.proxy.websocket_backend import BackendSide
+from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_echo import EchoBackend
 from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
 from holdfast.proxy.websocket_relay import RelayBackend
+from holdfast.push.dialects import COMPRESSED, PLAIN
 from holdfast.push.plan import RouteTerms
 from holdfast.push.socket_hold import SocketHold
 from holdfast.statistics.connections import Presence
@@ -259,9 +261,8 @@ class SocketWorld(ProxyWorld):
         side: BackendSide = backend
         client = backend.client = WebSocketClient(self.proxy, side)
         origin = HoldOrigin(HOME, BASE)
-        client.hold = SocketHold(
-            self.context, self.proxy.plans, ROUTE, client, is_compressed=is_compressed, origin=origin
-        )
+        dialect = COMPRESSED if is_compressed else PLAIN
+        client.hold = SocketHold(self.context, self.proxy.plans, ROUTE, client, dialect=dialect, origin=origin)
         return client
 
     def open(self, client: WebSocketClient) -> FakeDuplex:

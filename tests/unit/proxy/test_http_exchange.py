@@ -86,6 +86,7 @@ class ProxyStage:
             sessions=Sessions(),
             zhttp=unused,
             farewells=unused,
+            sockjs=unused,
         )
         self.rule = make_rule(f"localhost 127.0.0.1:{self._backend.getsockname()[1]}")
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item, MessageFormat, MessageKind, ResponseFormat, StreamFormat
 from holdfast.grip.values import BackendResponse, HoldMode, Instruct, KeepAlive, KeepAliveMode, Subscription
+from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
 from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
+from holdfast.push.dialects import COMPRESSED, PLAIN, Dialect
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import Link, LinkClock
@@ -31,6 +33,7 @@ from holdfast.push.updates import Updates
 from holdfast.statistics.collector import Statistics, Terms
 from holdfast.timers import TimerWheel
 from holdfast.wire.websocket.close import CloseStatus
+from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import Data, FrameReader, MessageReader, Ping, Pong
 
 if TYPE_CHECKING:
@@ -248,8 +251,9 @@ class FakeSocketOutlet(FakeOutlet):
 class SocketClient:
     """A WebSocket, what its client has received, and what its session was asked for."""
 
-    def __init__(self, context: HoldContext, plans: PlanTable, route: RouteTerms, *, is_compressed: bool) -> None:
-        self.hold = SocketHold(context, plans, route, self, is_compressed=is_compressed, origin=None)
+    def __init__(self, context: HoldContext, plans: PlanTable, route: RouteTerms, *, dialect: Dialect = PLAIN) -> None:
+        self._is_compressed = dialect is COMPRESSED
+        self.hold = SocketHold(context, plans, route, self, dialect=dialect, origin=None)
         self.outlet = FakeSocketOutlet(on_gone=self.hold.close)
         self.closed: list[CloseStatus] = []
         self.refreshed = 0
@@ -264,13 +268,13 @@ class SocketClient:
     @property
     def messages(self) -> list[str]:
         """Every whole message; those that are not text begin with their kind. The frames have to be valid."""
-        reader = MessageReader(is_masked=False, is_compressed=self.hold.is_compressed, max_message_bytes=10_000_000)
+        reader = MessageReader(is_masked=False, is_compressed=self._is_compressed, max_message_bytes=10_000_000)
         return [_describe_event(event) for data in self.outlet.written for event in reader.receive(data)]
 
     @property
     def frames(self) -> list[list[str]]:
         """The content of the frames of each write."""
-        reader = FrameReader(is_masked=False, is_compressed=self.hold.is_compressed)
+        reader = FrameReader(is_masked=False, is_compressed=self._is_compressed)
         return [[_describe_event(event) for event in reader.receive(data)] for data in self.outlet.written]
 
     def leave(self) -> None:
@@ -473,8 +477,9 @@ class World:
         route: RouteTerms = ROUTE,
         meta: dict[str, str] | None = None,
         is_compressed: bool = False,
+        dialect: Dialect = PLAIN,
     ) -> SocketClient:
-        client = SocketClient(self.context, self.plans, route, is_compressed=is_compressed)
+        client = SocketClient(self.context, self.plans, route, dialect=COMPRESSED if is_compressed else dialect)
         client.hold.open(client.outlet)
         for subscription in channels:
             if isinstance(subscription, str):
@@ -552,3 +557,20 @@ class World:
         assert len(self.updates) == 0
         assert self.sequencer.buffered == 0
         assert len(self.link_clock) == 0
+
+
+def piece(content: str, *, first: bool = False, last: bool = False, opcode: Opcode = Opcode.TEXT) -> Data:
+    """A piece of a message of the backend."""
+    return Data(opcode, content.encode(), is_first=first, is_last=last, is_fragmented=True)
+
+
+def every(
+    seconds: int, content: str = "k", mode: KeepAliveMode = KeepAliveMode.IDLE, kind: MessageKind = MessageKind.TEXT
+) -> SetKeepAlive:
+    """An order for a keep-alive."""
+    return SetKeepAlive(Message(kind, content.encode()), seconds, mode)
+
+
+def later(seconds: int, content: str, kind: MessageKind = MessageKind.TEXT) -> SendDelayed:
+    """An order for a message sent later."""
+    return SendDelayed(Message(kind, content.encode()), seconds)

@@ -13,6 +13,7 @@ from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item, MessageKind, ResponseFormat, StreamFormat
 from holdfast.push.channels import Channel
 from holdfast.push.delivery import RUN_BYTES, RUN_ITEMS, WEIGHT_BYTES, Delivery, Receipt
+from holdfast.push.dialects import COMPRESSED
 from holdfast.push.stream_hold import StreamHold
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class TestMessages:
 
     def test_none(self) -> None:
         run = begin(text("c", "x"), answer("c", "y"))
-        assert (run.message_frames, run.compressed_frames(), run.has_message_actions) == (b"", b"", False)
+        assert (run.message_frames, run.frames_for(COMPRESSED), run.has_message_actions) == (b"", b"", False)
 
     @pytest.mark.parametrize("action", [Action.CLOSE, Action.REFRESH])
     def test_actions(self, action: Action) -> None:
@@ -106,11 +107,11 @@ class TestMessages:
         """Control frames, actions and items for others are left as they are, or out."""
         kinds = [message("c", "x" * 50), message("c", "p", kind=MessageKind.PING), message("c", action=Action.HINT)]
         run = begin(text("c", "x"), *kinds)
-        frames = run.compressed_frames()
+        frames = run.frames_for(COMPRESSED)
         assert frames.startswith(b"\xc1")
         assert frames.endswith(b"\x89\x01p")
         assert len(frames) < len(run.message_frames)
-        assert run.compressed_frames() is frames
+        assert run.frames_for(COMPRESSED) is frames
 
     def test_content_filters(self) -> None:
         assert begin(message("c", "x", content_filters=())).has_content_filters

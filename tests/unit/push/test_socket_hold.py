@@ -7,17 +7,29 @@ import logging
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.push.helpers import DEBUG_ROUTE, Mood, SocketClient, World, make_item, message, text
+from tests.unit.push.helpers import (
+    DEBUG_ROUTE,
+    Mood,
+    SocketClient,
+    World,
+    every,
+    later,
+    make_item,
+    message,
+    piece,
+    text,
+)
 
 from holdfast.grip.filters import Question, Verdict
 from holdfast.grip.item import Action, MessageKind
 from holdfast.grip.values import KeepAliveMode, Subscription
-from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
+from holdfast.grip.ws_control import Message
 from holdfast.push.delivery import Receipt
+from holdfast.push.dialects import PLAIN, SOCKJS, SOCKJS_HTTP, Dialect
 from holdfast.push.intake import MAX_QUEUED
-from holdfast.push.plan import RouteTerms
+from holdfast.push.plan import PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped
-from holdfast.push.socket_hold import INTERNAL_ERROR, MAX_QUEUED_WRITES
+from holdfast.push.socket_hold import INTERNAL_ERROR, MAX_META_BYTES, MAX_QUEUED_WRITES
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import Data
@@ -26,21 +38,8 @@ TEXT, BINARY, PING, PONG = MessageKind.TEXT, MessageKind.BINARY, MessageKind.PIN
 IDLE, INTERVAL = KeepAliveMode.IDLE, KeepAliveMode.INTERVAL
 
 
-def piece(content: str, *, first: bool = False, last: bool = False, opcode: Opcode = Opcode.TEXT) -> Data:
-    """A piece of a message of the backend."""
-    return Data(opcode, content.encode(), is_first=first, is_last=last, is_fragmented=True)
-
-
 def counts(receipts: list[Receipt]) -> list[tuple[int, int, int]]:
     return [(receipt.receivers, receipt.dropped, receipt.queued) for receipt in receipts]
-
-
-def every(seconds: int, content: str = "k", mode: KeepAliveMode = IDLE, kind: MessageKind = TEXT) -> SetKeepAlive:
-    return SetKeepAlive(Message(kind, content.encode()), seconds, mode)
-
-
-def later(seconds: int, content: str, kind: MessageKind = TEXT) -> SendDelayed:
-    return SendDelayed(Message(kind, content.encode()), seconds)
 
 
 # --- items -----------------------------------------------------------------------------------------------------------
@@ -81,7 +80,7 @@ class TestItems:
 
     def test_nothing_before_it_is_open_or_after_it_is_closed(self) -> None:
         world = World()
-        client = SocketClient(world.context, world.plans, RouteTerms(implicit_channels=("c",)), is_compressed=False)
+        client = SocketClient(world.context, world.plans, RouteTerms(implicit_channels=("c",)))
         world.deliver(message("c", "early"))
         client.hold.open(client.outlet)
         world.deliver(message("c", "1"))
@@ -558,227 +557,81 @@ class TestRelay:
         world.assert_empty()
 
 
-# --- what the backend has given in advance ---------------------------------------------------------------------------
+def test_an_operator_wants_news() -> None:
+    client = World().socket()
+    client.hold.refresh()
+    assert client.refreshed == 1
+    client.leave()
+    client.hold.refresh()
+    assert client.refreshed == 1
 
 
-class TestKeepAlive:
-    @pytest.mark.spec("ws-59")
-    def test_after_silence_towards_the_client(self) -> None:
+def test_no_more_subscriptions_than_allowed() -> None:
+    world = World()
+    client = SocketClient(world.context, PlanTable(1), RouteTerms())
+    client.hold.open(client.outlet)
+    assert [client.hold.subscribe(channel, ()) for channel in "cdc"] == [True, False, False]
+    assert not client.hold.set_meta("name", "x" * MAX_META_BYTES)
+
+
+# --- what clients speak ----------------------------------------------------------------------------------------------
+
+
+class TestDialects:
+    def test_each_gets_its_own_made_once(self) -> None:
+        """Framed SockJS is one more rendering of the same items."""
         world = World()
-        client = world.socket("c")
+        dialects: list[Dialect] = [PLAIN, SOCKJS, SOCKJS_HTTP]
+        clients = [world.socket("c", dialect=dialect) for dialect in dialects for _ in range(2)]
+        receipts = world.publish(message("c", "1"), message("c", "p", kind=PING), message("c", "\u2028"))
+        world.run()
+        assert counts(receipts) == [(6, 0, 0)] * 3
+        writes = [client.outlet.written[-1] for client in clients]
+        assert writes[0] == b"\x81\x011\x89\x01p\x81\x03\xe2\x80\xa8"
+        assert writes[2] == b'\x81\x06a["1"]\x89\x01p\x81\x0ba["\\u2028"]'
+        assert writes[4] == b'a["1","\\u2028"]'
+        assert all(one is other for one, other in zip(writes[::2], writes[1::2], strict=True))
+
+    def test_what_a_dialect_has_no_words_for(self) -> None:
+        """Nobody is told of a ping, and nothing is written."""
+        world = World()
+        filtered = Subscription("f", None, ("skip-self",))
+        client = world.socket("c", filtered, dialect=SOCKJS_HTTP)
+        assert world.deliver(message("c", "p", kind=PING), message("f", "p", kind=PONG)) == [(0, 0), (0, 0)]
+        client.hold.relay_control(Opcode.PING, b"p")
+        client.hold.send_order(Message(PING, b"p"))
+        assert client.outlet.written == [b"o"]
+
+    def test_relayed_filtered_and_given_in_advance(self) -> None:
+        world = World()
+        client = world.socket(Subscription("f", None, ("skip-self",)), dialect=SOCKJS_HTTP)
+        client.hold.relay(piece("o", first=True))
+        world.deliver(message("f", "1"))
+        client.hold.send_delayed(later(1, "2"))
+        client.hold.flush_delayed()
+        client.hold.send_keep_alive(Message(TEXT, b"k"))
+        client.hold.send_keep_alive(Message(TEXT, b"k"))
+        client.hold.relay(piece("ne", last=True))
         client.hold.set_keep_alive(every(10))
-        world.pass_time(9.8)
-        assert client.messages == []
-        world.pass_time(0.4)
-        assert client.messages == ["k"]
-        world.pass_time(5)
-        world.deliver(message("c", "1"))
-        world.pass_time(9.8)
-        assert client.messages == ["k", "1"]
-        world.pass_time(0.4)
-        assert client.messages == ["k", "1", "k"]
-        assert world.counters.keep_alives_sent == 2
-        client.leave()
-        world.assert_empty()
+        assert client.outlet.written == [b"o", b'a["one"]', b'a["1","2","k"]']
+        assert client.hold.written_at_s == world.context.now()
 
-    @pytest.mark.parametrize("what", ["plain", "filtered", "relayed", "control", "delayed"])
-    def test_whatever_is_written_puts_it_off(self, what: str) -> None:
+    def test_heartbeats(self) -> None:
         world = World()
-        client = world.socket("c", Subscription("f", None, ("skip-self",)))
-        client.hold.set_keep_alive(every(10))
-        world.pass_time(5)
-        match what:
-            case "plain":
-                world.deliver(message("c", "x"))
-            case "filtered":
-                world.deliver(message("f", "x"))
-            case "relayed":
-                client.hold.relay(Data(Opcode.TEXT, b"x"))
-            case "control":
-                client.hold.relay_control(Opcode.PING, b"x")
-            case "delayed":
-                client.hold.send_delayed(later(100, "x"))
-                client.hold.flush_delayed()
-        world.pass_time(9.8)
-        assert len(client.messages) == 1
-        world.pass_time(0.4)
-        assert client.messages[1:] == ["k"]
-
-    @pytest.mark.spec("ws-60")
-    def test_interval(self) -> None:
-        world = World()
-        client = world.socket("c")
-        client.hold.set_keep_alive(every(10, mode=INTERVAL))
-        for _ in range(4):
-            world.pass_time(5.1)
-            world.deliver(message("c", "x"))
-        assert client.messages == ["x", "k", "x", "x", "k", "x"]
-
-    def test_jitter(self) -> None:
-        """Each arming takes up to a second off."""
-        world = World(jitter=[0.9, 0.0, 0.5])
-        client = world.socket("c")
-        client.hold.set_keep_alive(every(2))
-        for quiet_s, count in [(1.0, 0), (0.2, 1), (1.8, 1), (0.2, 2), (1.3, 2), (0.2, 3)]:
-            world.pass_time(quiet_s)
-            assert len(client.messages) == count
-
-    def test_kinds_and_empty_ones(self) -> None:
-        world = World()
-        client = world.socket(is_compressed=True)
-        for kind in MessageKind:
-            client.hold.set_keep_alive(every(1, "", kind=kind))
-            world.pass_time(1.2)
-        assert client.messages == ["", "binary:", "ping:", "pong:"]
-
-    @pytest.mark.spec("ws-61")
-    def test_disarmed(self) -> None:
-        world = World()
-        client = world.socket("c")
-        client.hold.set_keep_alive(SetKeepAlive(None, 55, IDLE))
-        client.hold.set_keep_alive(every(10))
-        client.hold.set_keep_alive(SetKeepAlive(None, 55, IDLE))
-        world.pass_time(100)
-        assert client.messages == []
-        assert len(world.wheel) == 0
-
-    def test_replaced(self) -> None:
-        world = World()
-        client = world.socket("c")
-        client.hold.set_keep_alive(every(10, "old"))
-        world.pass_time(9)
-        client.hold.set_keep_alive(every(10, "new"))
-        world.pass_time(9.8)
-        assert client.messages == []
-        world.pass_time(0.4)
-        assert client.messages == ["new"]
-        assert len(world.wheel) == 1
-
-    def test_left_out_while_the_client_takes_nothing(self) -> None:
-        world = World()
-        client = world.socket("c")
-        client.hold.set_keep_alive(every(10))
-        client.outlet.is_blocked = True
-        world.pass_time(25)
-        client.outlet.is_blocked = False
-        world.pass_time(5.2)
-        assert client.messages == ["k"]
-        assert world.counters.keep_alives_sent == 1
-
-    def test_what_a_slow_client_loses_is_not_written(self) -> None:
-        """It tells how long the connection is silent."""
-        world = World()
-        client = world.socket("c")
-        client.hold.set_keep_alive(every(10))
-        armed_at_s = client.hold.written_at_s
+        client = world.socket(dialect=SOCKJS)
         client.outlet.mood = Mood.REFUSES
-        world.pass_time(25)
-        client.hold.send_delayed(later(1, "d"))
-        client.hold.flush_delayed()
-        assert client.hold.written_at_s == armed_at_s
+        client.hold.send_heartbeat()
         client.outlet.mood = Mood.TAKES
-        world.pass_time(10)
-        assert client.hold.written_at_s > armed_at_s
-
-    def test_waits_for_the_end_of_a_message(self) -> None:
-        """ws spec §2.8"""
-        world = World()
-        client = world.socket("c")
-        client.hold.set_keep_alive(every(10))
+        client.hold.send_heartbeat()
         client.hold.relay(piece("a", first=True))
-        world.pass_time(10.2)
-        assert client.frames == [["a"]]
-        client.hold.relay(piece("b", last=True))
-        assert client.messages == ["ab", "k"]
-
-    def test_a_client_that_turns_out_to_have_left(self) -> None:
-        world = World()
-        client = world.socket("c")
-        client.hold.set_keep_alive(every(10))
-        client.outlet.mood = Mood.GONE
-        world.pass_time(30)
-        world.assert_empty()
-
-    def test_not_after_the_end(self) -> None:
-        """An answer to the client's close may order one."""
-        world = World()
-        client = world.socket("c")
+        client.hold.send_heartbeat()
+        assert client.frames == [["o"], ["h"], ['a["a']]
+        client.hold.flush_delayed()
         client.leave()
-        client.hold.set_keep_alive(every(10))
-        world.assert_empty()
-        world.pass_time(30)
-        assert client.messages == []
-
-    def test_not_before_the_beginning(self) -> None:
-        world = World()
-        client = SocketClient(world.context, world.plans, RouteTerms(), is_compressed=False)
+        client.hold.flush_delayed()
         client.hold.set_keep_alive(every(10))
         client.hold.send_delayed(later(1, "x"))
-        assert len(world.wheel) == 0
-
-
-class TestDelayed:
-    @pytest.mark.spec("ws-64")
-    def test_sent_later(self) -> None:
-        world = World(jitter=[0.9] * 5)
-        client = world.socket()
-        client.hold.send_delayed(later(2, "x", BINARY))
-        world.pass_time(1.8)
-        assert client.messages == []
-        world.pass_time(0.4)
-        assert client.messages == ["binary:x"]
-        assert len(world.wheel) == 0
-        world.pass_time(10)
-        assert client.messages == ["binary:x"]
-
-    @pytest.mark.spec("ws-64")
-    def test_the_next_one_sends_it_now(self) -> None:
-        world = World()
-        client = world.socket()
-        client.hold.send_delayed(later(2, "1"))
-        world.pass_time(1)
-        client.hold.send_delayed(later(2, "2"))
-        assert client.messages == ["1"]
-        world.pass_time(1.8)
-        assert client.messages == ["1"]
-        world.pass_time(0.4)
-        assert client.messages == ["1", "2"]
-
-    @pytest.mark.spec("ws-64")
-    def test_flushed(self) -> None:
-        world = World()
-        client = world.socket(is_compressed=True)
-        client.hold.flush_delayed()
-        client.hold.send_delayed(later(2, "x"))
-        client.hold.flush_delayed()
-        client.hold.flush_delayed()
-        world.pass_time(5)
-        assert client.messages == ["x"]
-        assert len(world.wheel) == 0
-
-    def test_waits_for_the_end_of_a_message_and_is_sent_once(self) -> None:
-        """ws spec §2.8"""
-        world = World()
-        client = world.socket("c")
-        client.hold.relay(piece("a", first=True))
-        client.hold.send_delayed(later(1, "delayed"))
-        world.deliver(message("c", "1"))
-        world.pass_time(1.2)
-        world.deliver(message("c", "2"))
-        client.hold.relay(piece("b", last=True))
-        world.deliver(message("c", "3"))
-        assert client.messages == ["ab", "1", "delayed", "2", "3"]
-
-    def test_dies_with_the_connection(self) -> None:
-        world = World()
-        client = world.socket("c")
-        client.hold.send_delayed(later(1, "x"))
-        client.leave()
         world.assert_empty()
-        client.hold.flush_delayed()
-        client.hold.send_delayed(later(1, "y"))
-        world.assert_empty()
-        assert client.messages == []
 
 
 # --- together --------------------------------------------------------------------------------------------------------

@@ -78,6 +78,12 @@ OPTIONS = [
         "cross_origin",
         JsonpTerms(callback_param=b"cb", body_param=b"b", default_callback="d.é".encode(), default_method=b"PUT"),
     ),
+    ("sockjs=/s", "sockjs", b"/s"),
+    ('sockjs="/é x"', "sockjs", b"/%C3%A9%20x"),
+    ("sockjs=", "sockjs", None),
+    ("sockjs_as_path=/ws", "sockjs_as_path", b"/ws"),
+    ('sockjs_as_path="/a/../b%20c?d#e"', "sockjs_as_path", b"/b%20c%3Fd%23e"),
+    ("sockjs_as_path=", "sockjs_as_path", None),
 ]
 
 
@@ -107,6 +113,7 @@ def test_cross_origin_by_default() -> None:
         ("header=X", "header must use format 'name:value'"),
         ("header=:1", "header must use format 'name:value'"),
         ("as_host=a/b", "as_host must be set to HOST or HOST:PORT"),
+        ("sockjs_as_path=ws", "sockjs_as_path must begin with '/'"),
     ],
 )
 def test_bad_option(props: str, text: str) -> None:

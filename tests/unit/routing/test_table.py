@@ -115,6 +115,11 @@ def test_an_id_shared_by_three_identifies_nothing() -> None:
     assert port_of(table.find("x.com", b"/", proto=Proto.HTTP, is_tls=False, route_id="r")) == 4
 
 
+def test_whether_there_is_sockjs() -> None:
+    assert not GOLDEN.has_sockjs
+    assert make_table("* a:1\nb.com,sockjs=/s a:1").has_sockjs
+
+
 def test_size_and_order() -> None:
     assert len(GOLDEN) == 24
     assert [rule.domain for rule in GOLDEN][:3] == ["*", "*", "m1.com"]

@@ -51,6 +51,8 @@ def test_apply(items: list[str], values: list[bytes] | None, expected: bytes | N
     assert parse_xff_rule(items).apply(values, "CLIENT") == expected
 
 
-def test_a_client_on_a_unix_socket_adds_nothing() -> None:
-    assert XffRule(append=True).apply([b"1.1.1.1"], "") == b"1.1.1.1"
-    assert XffRule(append=True).apply(None, "") is None
+def test_a_client_on_a_unix_socket_has_an_empty_address_and_nobody_none() -> None:
+    assert XffRule(append=True).apply([b"1.1.1.1"], "") == b"1.1.1.1, "
+    assert XffRule(append=True).apply(None, "") == b""
+    assert XffRule(append=True).apply([b"1.1.1.1"], None) == b"1.1.1.1"
+    assert XffRule(append=True).apply(None, None) is None

@@ -1,0 +1,96 @@
+"""Accepting clients from one listening socket, and not accepting any for a while."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import errno
+import logging
+import socket
+
+from holdfast.net.client import ClientConnection
+from holdfast.net.edge import Edge
+from holdfast.net.runtime import Runtime
+
+log = logging.getLogger("holdfast.net.edge")
+
+ACCEPTS_PER_TURN = 64
+"""Clients accepted before others get their turn; the loop reports the rest again."""
+
+RETRY_S = 1.0
+"""How long nobody is accepted when the system has no descriptor or memory for one more."""
+
+_LEFT_AGAIN = frozenset({errno.EAGAIN, errno.EINTR, errno.ECONNABORTED, errno.EPROTO})
+
+
+class Acceptor(abc.ABC):
+    """Accepts clients from a listening socket, which it closes at the end; its kinds say how they are served."""
+
+    def __init__(self, runtime: Runtime, edge: Edge, sock: socket.socket) -> None:
+        self._runtime = runtime
+        self._edge = edge
+        self._socket = sock
+        self._is_accepting = False
+        self._retry: asyncio.TimerHandle | None = None
+
+    def resume(self) -> None:
+        """Accept clients; harmless if it does."""
+        if not self._is_accepting:
+            self._is_accepting = True
+            self._runtime.loop.add_reader(self._socket, self._on_knock)
+
+    def pause(self) -> None:
+        """Let clients wait in the system's queue."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        if self._is_accepting:
+            self._is_accepting = False
+            self._runtime.loop.remove_reader(self._socket)
+
+    def close(self) -> None:
+        """Stop listening for good."""
+        self.pause()
+        self._socket.close()
+
+    @abc.abstractmethod
+    def _welcome(self, client: socket.socket, peer: object) -> None:
+        """Serve a client, whose socket does not block."""
+
+    def _on_knock(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            if not self._is_accepting:
+                return
+            try:
+                client, peer = self._socket.accept()
+            except OSError as exc:
+                if exc.errno not in _LEFT_AGAIN:
+                    self._rest(exc)
+                return
+            client.setblocking(False)
+            self._welcome(client, peer)
+
+    def _rest(self, exc: OSError) -> None:
+        """The system cannot give us one more client: to try again at once would only burn the processor."""
+        self._runtime.counters.accept_failures += 1
+        log.error("%s: cannot accept: %s; new ones wait", self._edge.name, exc.strerror or exc)
+        self.pause()
+        self._retry = self._runtime.loop.call_later(RETRY_S, self.resume)
+
+
+class PlainAcceptor(Acceptor):
+    """Accepts clients without TLS."""
+
+    def _welcome(self, client: socket.socket, peer: object) -> None:
+        connection = ClientConnection(self._edge)
+        if self._edge.parking is not None:
+            self._edge.parking.accept(client, peer, connection)
+        else:
+            self._runtime.spawn(self._connect(client, connection), "accept")
+
+    async def _connect(self, client: socket.socket, connection: ClientConnection) -> None:
+        """Let a connection serve a client by a transport of the loop, where there is no parking lot."""
+        try:
+            await self._runtime.loop.connect_accepted_socket(lambda: connection, client)
+        except OSError:
+            client.close()

@@ -1,0 +1,284 @@
+"""Asking backends for a WebSocket on behalf of a client, target by target (ws spec §1.3, §2.1, §2.9, §7.8).
+
+What the client came by is a matter of its front: a handshake of RFC 6455, or SockJS over HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from holdfast.errors import BackendError, ConnectError, WireError
+from holdfast.grip.ws_extension import parse_grip_extension
+from holdfast.logs import limited
+from holdfast.proxy.answers import NO_SOCKETS_IN_ONE_PACKET, TEXT_PLAIN, ErrorAnswer, origin_error
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.event_requests import EventRequests, Rejection, for_target
+from holdfast.proxy.origin import HoldOrigin, Home
+from holdfast.proxy.socket_request import SocketRequest
+from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
+from holdfast.proxy.websocket_backend import BackendSide
+from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.proxy.websocket_connect import connect_backend
+from holdfast.proxy.websocket_echo import EchoBackend
+from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
+from holdfast.proxy.websocket_relay import RelayBackend
+from holdfast.proxy.zhttp_websocket import ZhttpSocketBackend, make_handshake
+from holdfast.push.dialects import Dialect
+from holdfast.push.plan import RouteTerms
+from holdfast.push.socket_hold import SocketHold
+from holdfast.routing.rules import Target, TargetKind
+from holdfast.statistics.routes import Mode
+from holdfast.wire.headers import Headers, without, without_prefix
+
+log = logging.getLogger("holdfast.proxy.websocket")
+
+MAX_HEADERS = 60
+"""Of a backend's acceptance (ws spec §4.1)."""
+
+_OF_EVENTS = frozenset({b"content-type", b"keep-alive-interval", b"content-bytes-accepted"})
+_MODES = {
+    TargetKind.HOST: Mode.WEBSOCKET_RELAYED,
+    TargetKind.ZHTTP: Mode.WEBSOCKET_ZHTTP,
+    TargetKind.TEST: Mode.WEBSOCKET_TEST,
+}
+_NOT_FOUND = Rejection(404, b"Not Found", TEXT_PLAIN, NO_SUCH_RESOURCE)
+
+
+class Front(Protocol):
+    """The client's end."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """What the client speaks."""
+        ...
+
+    async def accept(self, client: WebSocketClient, reason: bytes, headers: Headers, mode: Mode) -> bool:
+        """A backend accepts: open `client`, which metrics call `mode`; False when the client has left."""
+        ...
+
+    def reject(self, rejection: Rejection) -> None:
+        """A backend does not accept."""
+        ...
+
+
+class Opening:
+    """One client's way to a backend.
+
+    Attributes:
+        target: the last that was asked.
+    """
+
+    __slots__ = ("_front", "_proxy", "_request", "target")
+
+    def __init__(self, proxy: ProxyContext, request: SocketRequest, front: Front) -> None:
+        self.target: Target | None = None
+        self._proxy = proxy
+        self._request = request
+        self._front = front
+
+    async def run(self) -> None:
+        """Ask target by target, until one answers: the front has it then.
+
+        Raises:
+            ErrorAnswer, WireError, BackendError: none did, or the one that did makes no sense.
+        """
+        targets, counters = self._request.rule.targets, self._proxy.counters
+        for number, target in enumerate(targets):
+            self.target = target
+            if number:
+                counters.backend_failovers += 1
+            try:
+                return await self._try(target)
+            except ConnectError as exc:
+                limited(log, self._request.rule.log_level).info("target %s: %s", target.text, exc)
+            except ErrorAnswer as answer:
+                if not isinstance(answer.__cause__, ConnectError):
+                    raise
+        counters.backend_failures += 1
+        tried = ", ".join(target.text for target in targets)
+        raise origin_error(f"Unable to connect to any targets. Tried: {tried}")
+
+    async def _try(self, target: Target) -> None:
+        """Open the WebSocket with one target; what it refuses is an answer, too."""
+        if target.kind is TargetKind.TEST:
+            await self._open_echo(target)
+        elif target.over_http:
+            await self._open_over_http(target)
+        elif target.kind is TargetKind.ZHTTP:
+            await self._open_zhttp(target)
+        elif target.kind is TargetKind.ZHTTPREQ:
+            raise origin_error(NO_SOCKETS_IN_ONE_PACKET)
+        else:
+            await self._open_relay(target)
+
+    # --- by kind of backend ----------------------------------------------------------------------------------------
+
+    async def _open_echo(self, target: Target) -> None:
+        """The built-in test target (ws spec §2.9)."""
+        request = self._request
+        channels = socket_channels(request.uri.path, request.uri.query, request.rule.path_beg)
+        if channels is None:
+            self._front.reject(_NOT_FOUND)
+            return
+        backend = EchoBackend()
+        client = backend.client = self._make_client(backend, target)
+        if await self._accept(client, b"", [], lambda: None):
+            for channel in channels:
+                client.hold.subscribe(channel, ())
+            client.go_on()
+
+    async def _open_over_http(self, target: Target) -> None:
+        """A web server that gets events (ws spec §1.3). A client that leaves meanwhile is reported by DISCONNECT."""
+        request = self._request
+        requests = EventRequests.of(
+            self._proxy,
+            for_target(request.rule, target),
+            request.uri,
+            request.headers,
+            connection_id=request.connection_id,
+            client_address=request.client_address,
+            is_tls=request.is_tls,
+            is_trusted=request.is_trusted,
+        )
+        backend = EventsBackend(self._proxy, requests, one_event=target.one_event)
+        result = await self._ask(backend)
+        while result is None:
+            await asyncio.sleep(backend.interval_s)
+            result = await self._ask(backend)
+        if isinstance(result, Rejection):
+            self._front.reject(result)
+            return
+        client = backend.client = self._make_client(backend, target)
+        headers = without_prefix(without(result.headers, _OF_EVENTS), b"set-meta-")
+        if await self._accept(client, b"", headers, backend.break_off):
+            backend.begin(result.events)
+
+    async def _ask(self, backend: EventsBackend) -> Acceptance | Rejection | None:
+        """Make the OPEN request. A client that leaves does not end it: the backend may be accepting already."""
+        farewells = self._proxy.farewells
+        opening = _OpenRequest(backend)
+        task = self._proxy.runtime.spawn(opening.run(), "WebSocket open")
+
+        def leave(_: object) -> None:
+            farewells.end(task)
+            backend.break_off()
+
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if farewells.begin(task):
+                task.add_done_callback(leave)
+            else:
+                task.cancel()
+            raise
+        return opening.result()
+
+    async def _open_relay(self, target: Target) -> None:
+        """A WebSocket server (ws spec §2.1)."""
+        request = self._request
+        answer = await connect_backend(self._proxy, request, target)
+        if isinstance(answer, Rejection):
+            self._front.reject(answer)
+            return
+        prefix = None
+        if request.has_grip:
+            prefix = parse_grip_extension(
+                [value for name, value in answer.headers if name.lower() == b"sec-websocket-extensions"]
+            )
+        backend = RelayBackend(target.text, prefix)
+        client = backend.client = self._make_client(backend, target)
+        if await self._accept(client, answer.reason, answer.headers, answer.connection.abort):
+            try:
+                backend.begin(answer.to_duplex(backend))
+            except BackendError as exc:
+                log.info("%s: %s", backend.describe(), exc)
+                client.backend_broke_off()
+
+    async def _open_zhttp(self, target: Target) -> None:
+        """A ZeroMQ backend (ws spec §7.8)."""
+        proxy, request = self._proxy, self._request
+        handshake = make_handshake(proxy, request, target)
+        backend = ZhttpSocketBackend(proxy, proxy.zhttp.streams(target), has_grip=request.has_grip)
+        sent_at_s = proxy.runtime.now()
+        answer = await backend.open(handshake)
+        proxy.holds.statistics.backend_answered(request.rule.key, proxy.runtime.now() - sent_at_s)
+        if isinstance(answer, Rejection):
+            self._front.reject(answer)
+            return
+        client = self._make_client(backend, target)
+        backend.client = client
+        if await self._accept(client, answer.reason, answer.headers, backend.break_off):
+            backend.begin()
+
+    # --- what comes of it ------------------------------------------------------------------------------------------
+
+    def _make_client(self, backend: BackendSide, target: Target) -> WebSocketClient:
+        rule, uri = self._request.rule, self._request.uri
+        terms = RouteTerms(
+            key=rule.key,
+            prefix=rule.prefix,
+            is_debug=rule.debug,
+            implicit_channels=target.subs,
+        )
+        client = WebSocketClient(self._proxy, backend)
+        client.hold = SocketHold(
+            self._proxy.holds,
+            self._proxy.plans,
+            terms,
+            client,
+            dialect=self._front.dialect,
+            origin=HoldOrigin(Home.of(uri, rule.id), uri),
+        )
+        return client
+
+    @property
+    def _mode(self) -> Mode:
+        """What metrics call a WebSocket with this backend."""
+        assert self.target is not None
+        return Mode.WEBSOCKET_OVER_HTTP if self.target.over_http else _MODES[self.target.kind]
+
+    async def _accept(
+        self, client: WebSocketClient, reason: bytes, headers: Headers, give_up: Callable[[], None]
+    ) -> bool:
+        """Open the client; False when it has left.
+
+        Args:
+            give_up: called when it has left, and whenever else nothing comes of it.
+        """
+        is_open = False
+        try:
+            if len(headers) > MAX_HEADERS:
+                raise origin_error(f"the backend's answer has more than {MAX_HEADERS} headers")
+            is_open = await self._front.accept(client, reason, headers, self._mode)
+        finally:
+            if not is_open:
+                client.discard()
+                give_up()
+        return is_open
+
+
+class _OpenRequest:
+    """The OPEN request of a session, in a task of its own: it goes on when the client leaves."""
+
+    def __init__(self, backend: EventsBackend) -> None:
+        self._backend = backend
+        self._result: Acceptance | Rejection | None = None
+        self._error: Exception | None = None
+
+    async def run(self) -> None:
+        """Make the request."""
+        try:
+            self._result = await self._backend.open()
+        except (ErrorAnswer, BackendError, WireError) as exc:
+            self._error = exc
+
+    def result(self) -> Acceptance | Rejection | None:
+        """What came of it; see `EventsBackend.open`. Raises ErrorAnswer."""
+        if isinstance(self._error, ErrorAnswer):
+            raise self._error
+        if self._error is not None:
+            raise origin_error(str(self._error)) from self._error
+        return self._result
