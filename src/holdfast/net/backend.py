@@ -97,7 +97,7 @@ class BackendConnection(asyncio.Protocol):
         self._is_reading = True
         self._is_write_paused = False
         self._drain_waiter: asyncio.Future[None] | None = None
-        self._deadline = Deadline(runtime.wheel, self)
+        self._deadline: Deadline
         self._method = b""
         self._is_awaiting_head = False
         self._is_upgrade = False
@@ -113,6 +113,8 @@ class BackendConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport | SocketTransport) -> None:
         self._transport = cast("asyncio.Transport | SocketTransport", transport)
+        # Not before: nobody would cancel that of a connection that was never made, and it refers to us.
+        self._deadline = Deadline(self._runtime.wheel, self)
 
     def data_received(self, data: bytes) -> None:
         self.has_received = True
@@ -180,7 +182,7 @@ class BackendConnection(asyncio.Protocol):
         """The head of the final response. Raises BackendTimeout or BadResponse."""
         while self._head is None:
             if self._error is not None:
-                raise self._error
+                raise self._failure()
             await self._news()
         return self._head
 
@@ -193,7 +195,7 @@ class BackendConnection(asyncio.Protocol):
         """The next content bytes, empty at the end. Raises BackendTimeout or BadResponse."""
         while not self._chunks:
             if self._error is not None:
-                raise self._error
+                raise self._failure()
             if self._decoder is None or self._decoder.is_complete:
                 return b""
             await self._news()
@@ -339,6 +341,11 @@ class BackendConnection(asyncio.Protocol):
         self._is_awaiting_head = False
         if self._error is None:
             self._error = error
+
+    def _failure(self) -> BackendError:
+        """The error, made anew for each who is told: a traceback of the one that is kept would refer to us."""
+        assert self._error is not None
+        return type(self._error)(*self._error.args)
 
     async def _news(self) -> None:
         future = self._runtime.loop.create_future()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.unit.net.backends import POOL_IDLE_S, BackendStage, backend_stage
 from tests.unit.net.helpers import Peer, eventually, settle
 
-from holdfast.errors import AddressRefused, ConnectError
+from holdfast.errors import AddressRefused, BadResponse, ConnectError
 from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.wire.identity import ClientIdentity
 
@@ -136,6 +139,53 @@ async def test_failures_to_connect(host: str, message: str) -> None:
         with pytest.raises(ConnectError) as caught:
             await stage.pool.connect(Endpoint(host, 1))
         assert message in str(caught.value) and str(caught.value)
+
+
+async def refused(stage: BackendStage) -> None:
+    with suppress(ConnectError):
+        await stage.pool.connect(Endpoint("127.0.0.1", 1))
+
+
+async def broken_off_before_the_head(stage: BackendStage) -> None:
+    connection, peer = await stage.ask()
+    peer.close()
+    with suppress(BadResponse):
+        await connection.read_head()
+
+
+async def broken_off_in_the_body(stage: BackendStage) -> None:
+    connection, peer = await stage.ask()
+    await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbody")
+    await connection.read_head()
+    peer.close()
+    with suppress(BadResponse):
+        while True:
+            await connection.read()
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def count_connections() -> int:
+    return sum(type(thing) is BackendConnection for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize("fail", [refused, broken_off_before_the_head, broken_off_in_the_body])
+async def test_what_failed_does_not_wait_for_a_collection(
+    fail: Callable[[BackendStage], Coroutine[None, None, None]],
+) -> None:
+    async with backend_stage() as stage:
+        with without_collections():
+            before = count_connections()
+            await fail(stage)
+            await eventually(lambda: count_connections() == before, "the connection is gone")
 
 
 async def test_an_untrusted_target_may_not_be_local() -> None:
