@@ -66,7 +66,7 @@ class TestSession:
         session.check(poll.read_response(), messages("now"))
 
     @pytest.mark.parametrize(
-        "content", ['q"\\/\n\t', "\x01\x1f\x7f", "é\u2028\u2029\U0001f600", "", "</script>", 'a["x"]', "x" * 50_000]
+        "content", ['q"\\/\n\t', "\x01\x1f\x7f", "é\U0001f600", "", "</script>", 'a["x"]', "x" * 50_000]
     )
     def test_any_text(self, proxy: ProxyUnderTest, connect: Connect, transport: Transport, content: str) -> None:
         session = Session(connect, proxy.port, "demo", "/s", transport)
@@ -74,6 +74,13 @@ class TestSession:
         session.send(content)
         response = session.poll()
         assert response.text == transport.wrap("a" + json.dumps([content], ensure_ascii=False))
+
+    @differs("sockjs-line-separators")
+    def test_line_separators(self, proxy: ProxyUnderTest, connect: Connect, transport: Transport) -> None:
+        session = Session(connect, proxy.port, "demo", "/s", transport)
+        session.open()
+        session.send("\u2028\u2029")
+        assert session.poll().text == transport.wrap('a["\\u2028\\u2029"]')
 
     @differs("sockjs-nul")
     def test_nul(self, proxy: ProxyUnderTest, connect: Connect, transport: Transport) -> None:

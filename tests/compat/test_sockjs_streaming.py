@@ -153,8 +153,8 @@ class TestStreaming:
         session, stream = stage.demo(transport)
         session.send("a")
         stream.expect(messages("a"))
-        session.send('q"é\n\u2028')
-        stream.expect(messages('q"é\n\u2028'))
+        session.send('q"é\n')
+        stream.expect(messages('q"é\n'))
 
     def test_message_of_the_backend(self, stage: Stage, transport: Streaming) -> None:
         session, stream, peer = stage.relay(transport)

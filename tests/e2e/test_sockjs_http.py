@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from tests.harness.backend import Reply, ScriptedBackend
+from tests.harness.backend import Reply, ScriptedBackend, held_back
 from tests.harness.client import ClosedByServer, Connect, RawClient, fetch
 from tests.harness.grip import fresh_channel
 from tests.harness.messages import Response
@@ -19,7 +19,7 @@ from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually
 from tests.harness.websocket import Opcode, close, fragments, ping, pong, text
 from tests.harness.ws_backend import BackendPeer, WebSocketBackend
-from tests.harness.ws_events import CLOSE, DISCONNECT, EventsBackend, events_reply, held_back, opening
+from tests.harness.ws_events import CLOSE, DISCONNECT, EventsBackend, events_reply, opening
 from tests.harness.ws_stage import WebSocketStage, control, ws_item
 from websockets.sync.client import connect as connect_websocket
 
