@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 from benchmarks import machine
 from benchmarks.servers import PROJECT
@@ -24,6 +26,8 @@ _CSV = PROJECT / "build" / "soak.csv"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, write down, draw, and tell what was found."""
     options = parse_options(sys.argv[1:] if arguments is None else arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _unwind)
     load_before = machine.load_average()
     findings = run(Options(options.minutes * 60, options.seed, options.interval))
     write_rows(options.csv, findings.rows)
@@ -41,6 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if findings.problems:
         print("\nwhat is wrong:", *findings.problems, sep="\n- ")
     return 1 if findings.problems else 0
+
+
+def _unwind(number: int, _frame: FrameType | None) -> None:
+    """End by an exception, so that all processes are ended too."""
+    sys.exit(128 + number)
 
 
 def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
