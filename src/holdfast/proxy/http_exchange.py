@@ -152,6 +152,7 @@ class HttpExchange:
         except Exception as exc:
             outcome = self._fail(exc)
         finally:
+            self._task = None  # if it was cancelled, it refers to us, and would wait for a collection of garbage
             self._finish(outcome)
 
     async def _forward(self) -> Outcome:

@@ -277,8 +277,12 @@ class _OpenRequest:
 
     def result(self) -> Acceptance | Rejection | None:
         """What came of it; see `EventsBackend.open`. Raises ErrorAnswer."""
-        if isinstance(self._error, ErrorAnswer):
-            raise self._error
-        if self._error is not None:
-            raise origin_error(str(self._error)) from self._error
+        error, self._error = self._error, None
+        try:
+            if isinstance(error, ErrorAnswer):
+                raise error
+            if error is not None:
+                raise origin_error(str(error)) from error
+        finally:
+            del error  # its traceback has this frame: all would wait for a collection of garbage
         return self._result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import struct
 import time
@@ -57,6 +58,23 @@ async def eventually(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not in time: {what}"
         await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def leaving_no(kind: type) -> AsyncIterator[None]:
+    """Whatever objects of this kind are made in the block are gone soon after it, without a collection of garbage."""
+    gc.collect()
+    gc.disable()
+    try:
+        before = _count(kind)
+        yield
+        await eventually(lambda: _count(kind) <= before, f"no {kind.__name__} is left")
+    finally:
+        gc.enable()
+
+
+def _count(kind: type) -> int:
+    return sum(type(thing) is kind for thing in gc.get_objects())
 
 
 async def settle() -> None:

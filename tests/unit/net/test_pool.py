@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import ssl
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tests.unit.net.backends import POOL_IDLE_S, BackendStage, backend_stage
-from tests.unit.net.helpers import Peer, eventually, settle
+from tests.unit.net.helpers import Peer, eventually, leaving_no, settle
 
 from holdfast.errors import AddressRefused, BadResponse, ConnectError
 from holdfast.net.backend import BackendConnection, Endpoint
@@ -163,29 +162,12 @@ async def broken_off_in_the_body(stage: BackendStage) -> None:
             await connection.read()
 
 
-@contextmanager
-def without_collections() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
-def count_connections() -> int:
-    return sum(type(thing) is BackendConnection for thing in gc.get_objects())
-
-
 @pytest.mark.parametrize("fail", [refused, broken_off_before_the_head, broken_off_in_the_body])
 async def test_what_failed_does_not_wait_for_a_collection(
     fail: Callable[[BackendStage], Coroutine[None, None, None]],
 ) -> None:
-    async with backend_stage() as stage:
-        with without_collections():
-            before = count_connections()
-            await fail(stage)
-            await eventually(lambda: count_connections() == before, "the connection is gone")
+    async with backend_stage() as stage, leaving_no(BackendConnection):
+        await fail(stage)
 
 
 async def test_an_untrusted_target_may_not_be_local() -> None:

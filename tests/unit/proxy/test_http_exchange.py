@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.net.helpers import Peer, Stage, eventually, get, ok, settle, staged
+from tests.unit.net.helpers import Peer, Stage, eventually, get, leaving_no, ok, settle, staged
 from tests.unit.routing.helpers import make_rule
 
 from holdfast.net.exchange import ClientExchange
@@ -308,6 +308,16 @@ async def test_a_client_that_leaves_during_its_answer() -> None:
         client.close()
         await eventually(lambda: proxy.is_over, "ended")
         assert proxy.log.outcomes == ["error"]
+
+
+async def test_a_client_that_leaves_during_its_answer_leaves_nothing() -> None:
+    async with proxy_stage() as proxy:
+        async with leaving_no(HttpExchange):
+            client, backend = await proxy.ask_again()
+            await backend.send(ok(b"hello")[:-1])
+            await client.expect(ok(b"hello")[:-1])
+            client.close()
+            await eventually(lambda: proxy.is_over, "ended")
 
 
 async def test_a_stop() -> None:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from tests.harness.websocket import KEY, accept_value
-from tests.unit.net.helpers import eventually, settle
+from tests.unit.net.helpers import eventually, leaving_no, settle
 from tests.unit.proxy.handshakes import accepted, handshake, handshakes, with_events
 
 from holdfast.net.client import ClientConnection
 from holdfast.proxy.farewells import Farewells
+from holdfast.proxy.websocket_exchange import WebSocketExchange
 from holdfast.proxy.websocket_opening import MAX_HEADERS
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.wire.websocket.frames import Opcode, encode_close, encode_frame, encode_masked_frame
@@ -123,6 +124,17 @@ async def test_no_target(option: str) -> None:
         await client.expect(ORIGIN_ERROR)
         await client.expect_end()
         assert proxy.log.outcomes == [("response", 502)]
+
+
+@pytest.mark.parametrize("option", ["", ",over_http"])
+async def test_no_target_leaves_nothing(option: str) -> None:
+    async with handshakes() as proxy:
+        with socket.create_server(("127.0.0.1", 0)) as unused:
+            dead = unused.getsockname()[1]
+        proxy.route(f"127.0.0.1:{dead}{option}")
+        async with leaving_no(WebSocketExchange):
+            client = await proxy.stage.ask(handshake())
+            await client.expect(ORIGIN_ERROR)
 
 
 # --- answers that are no acceptance -----------------------------------------------------------------------------------
