@@ -26,7 +26,8 @@ _CSV = PROJECT / "build" / "soak.csv"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, write down, draw, and tell what was found."""
     options = parse_options(sys.argv[1:] if arguments is None else arguments)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # SIGHUP too: where it is ignored, as nohup has it, the server would ignore that its log is rotated.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _unwind)
     load_before = machine.load_average()
     findings = run(Options(options.minutes * 60, options.seed, options.interval))
