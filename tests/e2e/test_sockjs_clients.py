@@ -24,6 +24,13 @@ from tests.harness.ws_stage import WebSocketStage, control, ws_item
 
 HERE = Path(__file__).parent
 TRANSPORTS = ["websocket", "xhr-streaming", "eventsource", "xhr-polling"]
+# A path each, because a client that has ended may still be reported to its backend.
+EVENTS = {transport: f"/events-{transport}" for transport in TRANSPORTS}
+
+
+def paths(path: str) -> str:
+    """Props of a route whose backends see that path, too."""
+    return f"sockjs={path},sockjs_as_path={path}"
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +100,7 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
     return launch(
         "127.0.0.1,path_beg=/echo,sockjs=/echo,sockjs_as_path=/echo/ws test",
         f"127.0.0.1,path_beg=/relay,sockjs=/relay 127.0.0.1:{ws_backend.port}",
-        f"127.0.0.1,path_beg=/events,sockjs=/events,sockjs_as_path=/events 127.0.0.1:{backend.port},over_http",
+        *(f"127.0.0.1,path_beg={path},{paths(path)} 127.0.0.1:{backend.port},over_http" for path in EVENTS.values()),
     )
 
 
@@ -182,8 +189,8 @@ def test_publish(client_of: Start, ws_backend: WebSocketBackend, ws: WebSocketSt
 
 def test_over_http(client_of: Start, backend: ScriptedBackend) -> None:
     """A web server sees a WebSocket, whatever the client uses."""
-    script = EventsBackend(backend, opening(), events_reply(text_event("answer")), path="/events")
-    client = client_of("/events")
+    script = EventsBackend(backend, opening(), events_reply(text_event("answer")), path=EVENTS[client_of.transport])
+    client = client_of(EVENTS[client_of.transport])
     client.expect(["open", client_of.transport])
     client.send("question")
     client.expect(["message", "answer"])

@@ -16,7 +16,7 @@ from holdfast.net.client_state import ClientState
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange, encode_refusal
 from holdfast.net.runtime import Cancellable
-from holdfast.net.socket_transport import SocketTransport
+from holdfast.net.socket_transport import HIGH_WATER_BYTES, SocketTransport
 from holdfast.net.sockets import describe_peer
 from holdfast.timers import Deadline
 from holdfast.wire.http1.head import RequestHead, parse_request_head
@@ -30,9 +30,6 @@ log = logging.getLogger("holdfast.net.edge")
 
 PIPELINE_BUFFER_BYTES = 65536
 """Bytes of further requests kept while one is being answered."""
-
-WRITE_BUFFER_BYTES = 65536
-"""Unsent bytes from which on a client is waited for; a TLS transport would keep eight times as much."""
 
 LINGER_S = 2.0
 """How long input is read and thrown away after a last response, so that a reset does not destroy it (RFC 9112 §9.6)."""
@@ -110,7 +107,7 @@ class ClientConnection(asyncio.Protocol):
         if self._is_new:
             self.started = self.edge.opened()
         if self.is_tls:
-            transport.set_write_buffer_limits(WRITE_BUFFER_BYTES)
+            transport.set_write_buffer_limits(HIGH_WATER_BYTES)  # it would keep eight times as much
         if self._state is not _SERVING:
             self._set_deadline(self.edge.limits.idle_timeout_s)
         if self._state is _LINGERING:

@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 
+from holdfast.logs import LIMITED
 from holdfast.net.acceptor import Acceptor
 from holdfast.net.client import ClientConnection
 from holdfast.net.edge import Edge
@@ -49,7 +50,8 @@ class TlsAcceptor(Acceptor):
             self._runtime.counters.tls_handshakes_failed += 1
             # Who just leaves is of no interest: many a health check does.
             level = logging.DEBUG if isinstance(exc, ConnectionResetError) else logging.INFO
-            log.log(level, "client %s: TLS handshake failed: %s", describe_peer(peer), describe_problem(exc))
+            problem = describe_problem(exc)
+            log.log(level, "client %s: TLS handshake failed: %s", describe_peer(peer), problem, extra=LIMITED)
         finally:
             if not connection.has_begun:
                 client.close()

@@ -4,7 +4,7 @@ const readline = require("readline");
 const SockJS = require("sockjs-client");
 
 const [url, transport] = process.argv.slice(2);
-const client = new SockJS(url, null, { transports: [transport] });
+const client = new SockJS(url, null, { transports: [transport], timeout: 10000 });
 const tell = (...what) => console.log(JSON.stringify(what));
 
 client.onopen = () => tell("open", client.transport);
