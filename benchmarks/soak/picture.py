@@ -58,7 +58,7 @@ def _memory(panel: Any, minutes: Sequence[float], rows: Rows) -> None:
     for name, color in (("rss", _BLUE), ("pss", _ORANGE)):
         values = [number / 1000 for number in _column(rows, f"{name}_kb")]
         panel.plot(minutes, values, color=color, label=name.upper(), linewidth=1.4)
-    panel.plot([], [], " ", label=f"RSS after the first third: {memory_slope(rows):+.1f} kB/min")
+    panel.plot([], [], " ", label=f"RSS after the first third: {memory_slope(rows):+.0f} kB/min")
     panel.set_ylim(bottom=0)
     panel.set_ylabel("memory, MB")
     panel.legend(loc="lower right", fontsize=9)

@@ -69,8 +69,8 @@ def test_counters() -> None:
             return 0.0
 
     assert counter_problems(Zero()) == []
-    assert counter_problems(Zero(drops_queue_full_total=2.0, drops_outbox_full_total=9.0)) == [
-        "drops_queue_full_total is 2"
+    assert counter_problems(Zero(drops_filter_failed_total=2.0, drops_outbox_full_total=9.0)) == [
+        "drops_filter_failed_total is 2"
     ]
 
 
@@ -79,6 +79,7 @@ def test_log() -> None:
         "[INFO] 2031-05-17 10:00:00.000 GET http://localhost/plain/500 code=200\n",
         "[WARN] 2031-05-17 10:00:00.000 client 127.0.0.1:9 on stream of b0 is too slow: 36038 bytes are waiting, "
         "limit 65536; disconnected\n",
+        "[WARN] 2031-05-17 10:00:00.000 client 127.0.0.1:9, stream of e2: 100 items wait already; item lost\n",
     ]
     assert log_problems(innocent) == []
     wrong = ["[ERR] 2031-05-17 10:00:00.000 request failed\n", "[ERR] 2031-05-17 10:00:01.000 request failed\n"]
