@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 import matplotlib
 from benchmarks.soak.faults import Fault
 from benchmarks.soak.samples import memory_slope
+from PIL import Image
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
 _INCHES, _DOTS_PER_INCH = (12, 9), 100
+_COLORS = 48
+"""A picture with few is a third as large."""
 _BLUE, _ORANGE, _GREEN, _GREY, _RED = "tab:blue", "tab:orange", "tab:green", "tab:gray", "tab:red"
 _SHOWN_FAULTS = (
     (Fault.KILL, _RED, "backend killed"),
@@ -37,8 +41,8 @@ def draw(csv_file: Path, picture: Path) -> None:
     _latency(panels[1], minutes, rows)
     _connections(panels[2], minutes, rows)
     _work(panels[3], minutes, rows)
-    for panel in panels:
-        _events(panel, minutes, rows)
+    for number, panel in enumerate(panels):
+        _events(panel, minutes, rows, _SHOWN_FAULTS if number == 0 else _SHOWN_FAULTS[:1])
         panel.grid(visible=True, alpha=0.3)
         panel.margins(x=0.01)
     handles = [
@@ -50,8 +54,10 @@ def draw(csv_file: Path, picture: Path) -> None:
     panels[-1].set_xlabel("minutes")
     figure.tight_layout()
     picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=_DOTS_PER_INCH)
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=_DOTS_PER_INCH)
     pyplot.close(figure)
+    Image.open(drawn).convert("RGB").quantize(_COLORS).save(picture, optimize=True)
 
 
 def _memory(panel: Any, minutes: Sequence[float], rows: Rows) -> None:
@@ -59,9 +65,8 @@ def _memory(panel: Any, minutes: Sequence[float], rows: Rows) -> None:
         values = [number / 1000 for number in _column(rows, f"{name}_kb")]
         panel.plot(minutes, values, color=color, label=name.upper(), linewidth=1.4)
     panel.plot([], [], " ", label=f"RSS after the first third: {memory_slope(rows):+.0f} kB/min")
-    panel.set_ylim(bottom=0)
     panel.set_ylabel("memory, MB")
-    panel.legend(loc="lower right", fontsize=9)
+    panel.legend(loc="center right", fontsize=8)
 
 
 def _latency(panel: Any, minutes: Sequence[float], rows: Rows) -> None:
@@ -107,8 +112,8 @@ def _work(panel: Any, minutes: Sequence[float], rows: Rows) -> None:
     panel.legend(loc="lower right", fontsize=8)
 
 
-def _events(panel: Any, minutes: Sequence[float], rows: Rows) -> None:
-    for fault, color, _ in _SHOWN_FAULTS:
+def _events(panel: Any, minutes: Sequence[float], rows: Rows, faults: Sequence[tuple[Fault, str, str]]) -> None:
+    for fault, color, _ in faults:
         for minute, row in zip(minutes, rows, strict=True):
             if fault in row["events"].split():
                 panel.axvline(minute, color=color, linestyle="--", linewidth=0.6, alpha=0.7)
