@@ -40,9 +40,9 @@ from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.service import ProxyService
-from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.sharing import Sharing
 from holdfast.proxy.sockjs_sessions import SockJsSessions
+from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.channels import Channel, Registry
 from holdfast.push.last_ids import LastIds
@@ -134,7 +134,6 @@ class Server:
             outbox_limits=self._outbox_limits,
             allow_compression=settings.runner.allow_compression,
             websocket_idle_s=settings.holdfast.websocket_idle_timeout,
-            sessions=Sessions(),
             zhttp=self._zhttp,
             farewells=self._farewells,
             cross_origin=JsonpTerms() if settings.proxy.auto_cross_origin else None,
@@ -322,8 +321,11 @@ class Server:
             hold.update(now_s)
 
     def _refresh(self, connection_id: str) -> bool:
-        """Have the backend of a WebSocket asked for news; a WebSocket server need not be asked (ws spec §1.7)."""
-        return self._proxy.sessions.refresh(connection_id) or self._statistics.connections.is_websocket(connection_id)
+        """Have the backend of a WebSocket asked for news; False if there is no such WebSocket (ws spec §1.7)."""
+        client = self._statistics.connections.find_websocket(connection_id)
+        if isinstance(client, WebSocketClient):
+            client.refresh()
+        return client is not None
 
     def _watch_subscriptions(self, is_wanted: bool) -> None:
         """It begins to matter how many subscribers channels have, or no longer does."""

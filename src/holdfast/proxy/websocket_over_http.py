@@ -152,7 +152,6 @@ class EventsBackend:
 
     def begin(self, events: list[Event]) -> None:
         """The client has its 101: act on what came with the acceptance, and read from the client."""
-        self._proxy.sessions.add(self._requests.connection_id, self)
         self._restart_clock()
         self._begin_requests(events)
 
@@ -208,7 +207,6 @@ class EventsBackend:
     def _take_leave(self, last: Event | None = None) -> None:
         """Say `last`, or what has not been said yet; nobody waits for an answer any more."""
         self._state = _State.LEAVING
-        self._proxy.sessions.discard(self._requests.connection_id)
         if not self._proxy.farewells.begin(self):
             self._retire()
             if self._task is not None:
@@ -374,7 +372,6 @@ class EventsBackend:
 
     def _retire(self) -> None:
         self._state = _State.OVER
-        self._proxy.sessions.discard(self._requests.connection_id)
         self._queue = None
         self._proxy.farewells.end(self)
         if self._deadline is not None:

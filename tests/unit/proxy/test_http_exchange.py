@@ -17,7 +17,6 @@ from holdfast.net.exchange import ClientExchange
 from holdfast.net.pool import BackendPool
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
-from holdfast.proxy.sessions import Sessions
 from holdfast.push.outlet import HoldContext
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.rules import Rule
@@ -83,7 +82,6 @@ class ProxyStage:
             outbox_limits=unused,
             allow_compression=False,
             websocket_idle_s=1.0,
-            sessions=Sessions(),
             zhttp=unused,
             farewells=unused,
             sockjs=unused,
