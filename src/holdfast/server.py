@@ -15,7 +15,7 @@ from holdfast.config.derive import (
     statistics_terms,
     upstream_verifier,
 )
-from holdfast.config.limits import client_capacity, edge_limits
+from holdfast.config.limits import client_capacity, edge_limits, file_ceiling
 from holdfast.config.listen import Listen
 from holdfast.config.load import Start
 from holdfast.control.commands import CommandTargets
@@ -101,7 +101,8 @@ class Server:
         self._plans = PlanTable(settings.handler.connection_subscription_max)
         self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
-        self._pool = make_pool(settings, runtime, self._parking)
+        ceiling = file_ceiling(max_files)
+        self._pool = make_pool(settings, runtime, self._parking, ceiling)
         self._zmq = ZmqContext()
         self._zhttp = ZhttpBackends(runtime, self._zmq, make_proxy_id())
         capacity = client_capacity(settings.runner.client_maxconn, max_files)
@@ -153,7 +154,7 @@ class Server:
                 settings.proxy.max_open_requests,
                 self._sharing,
             ),
-            edge_limits(settings, capacity),
+            edge_limits(settings, capacity, ceiling),
             self._outbox_limits,
             parking=self._parking,
         )

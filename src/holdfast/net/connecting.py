@@ -19,12 +19,13 @@ _AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[An
 
 
 async def connected_socket(
-    loop: asyncio.AbstractEventLoop, host: str, port: int, *, is_public_only: bool
+    loop: asyncio.AbstractEventLoop, host: str, port: int, *, is_public_only: bool, max_files: int
 ) -> socket.socket:
     """Connect to the first address of `host` that can be connected to, without a delay for small packets.
 
     Args:
         is_public_only: only to addresses of the public network, the very ones that were checked.
+        max_files: the descriptor number from which on there are none for us; others need the rest.
 
     Raises:
         AddressRefused: it has no address that is allowed.
@@ -40,7 +41,7 @@ async def connected_socket(
     number = errno.EADDRNOTAVAIL
     for info in found[:MAX_ADDRESSES]:
         try:
-            return await _connect(loop, info)
+            return await _connect(loop, info, max_files)
         except OSError as exc:
             number = exc.errno or errno.EIO
     raise OSError(number, os.strerror(number))
@@ -54,10 +55,12 @@ async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Seq
         return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
-async def _connect(loop: asyncio.AbstractEventLoop, info: _AddressInfo) -> socket.socket:
+async def _connect(loop: asyncio.AbstractEventLoop, info: _AddressInfo, max_files: int) -> socket.socket:
     family, kind, protocol, _, address = info
     sock = socket.socket(family, kind, protocol)
     try:
+        if sock.fileno() >= max_files:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await loop.sock_connect(sock, address)

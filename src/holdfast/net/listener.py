@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 
 from holdfast.errors import ConfigError
@@ -89,8 +90,11 @@ class Listener:
                     self._wait(exc)
                 return
             client.setblocking(False)
+            is_last = client.fileno() >= self._edge.limits.max_files
             self._welcome(client, peer)
-            if self._is_full:
+            if is_last:
+                self._wait(_no_more_files())
+            if self._is_full or is_last:
                 return
 
     def _welcome(self, client: socket.socket, peer: object) -> None:
@@ -128,8 +132,19 @@ class Listener:
 
     def _try_again(self) -> None:
         self._retry = None
-        if self._is_accepting:
+        if not self._has_room():
+            self._wait(_no_more_files())
+        elif self._is_accepting:
             self._start_accepting()
+
+    def _has_room(self) -> bool:
+        """Whether the system has a descriptor for one more client: it gives out the lowest number that is free."""
+        try:
+            free = os.dup(self._sockets[0].fileno())
+        except OSError:
+            return False
+        os.close(free)
+        return free < self._edge.limits.max_files
 
     def _start_accepting(self) -> None:
         for sock in self._sockets:
@@ -138,3 +153,7 @@ class Listener:
     def _stop_accepting(self) -> None:
         for sock in self._sockets:
             self._runtime.loop.remove_reader(sock)
+
+
+def _no_more_files() -> OSError:
+    return OSError(errno.EMFILE, os.strerror(errno.EMFILE))
