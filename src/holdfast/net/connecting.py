@@ -6,20 +6,17 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Sequence
-from typing import Any
 
 from holdfast.errors import AddressRefused
 from holdfast.net.address_policy import public_addresses
+from holdfast.net.resolving import AddressInfo, Resolver
 
 MAX_ADDRESSES = 16
 """Addresses of one name that are tried (routes spec §3.9)."""
 
-_AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
-
 
 async def connected_socket(
-    loop: asyncio.AbstractEventLoop, host: str, port: int, *, is_public_only: bool, max_files: int
+    loop: asyncio.AbstractEventLoop, resolver: Resolver, host: str, port: int, *, is_public_only: bool, max_files: int
 ) -> socket.socket:
     """Connect to the first address of `host` that can be connected to, without a delay for small packets.
 
@@ -32,7 +29,7 @@ async def connected_socket(
         OSError: it has none at all, or none that can be connected to.
         ValueError: it cannot be a name.
     """
-    found = await _resolve(loop, host, port)
+    found = await resolver.resolve(host, port)
     if is_public_only:
         allowed = frozenset(public_addresses(str(address[0]) for *_, address in found))
         found = [info for info in found if str(info[-1][0]) in allowed]
@@ -47,15 +44,7 @@ async def connected_socket(
     raise OSError(number, os.strerror(number))
 
 
-async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[_AddressInfo]:
-    """The addresses of a name; an address is its own, and nobody has to be asked."""
-    try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:
-        return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-
-
-async def _connect(loop: asyncio.AbstractEventLoop, info: _AddressInfo, max_files: int) -> socket.socket:
+async def _connect(loop: asyncio.AbstractEventLoop, info: AddressInfo, max_files: int) -> socket.socket:
     family, kind, protocol, _, address = info
     sock = socket.socket(family, kind, protocol)
     try:

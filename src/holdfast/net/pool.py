@@ -14,6 +14,7 @@ from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.net.backend_tls import TlsContexts
 from holdfast.net.connecting import connected_socket
 from holdfast.net.parking import ParkingLot
+from holdfast.net.resolving import Resolver
 from holdfast.net.runtime import Runtime
 from holdfast.wire.http1.head import HeadLimits
 
@@ -56,6 +57,7 @@ class BackendPool:
         self._max_files = max_files
         self._idle: dict[Endpoint, list[BackendConnection]] = {}
         self._contexts = TlsContexts()
+        self._resolver = Resolver(runtime.loop)
 
     @property
     def idle_count(self) -> int:
@@ -137,6 +139,7 @@ class BackendPool:
         connect = partial(
             connected_socket,
             self._runtime.loop,
+            self._resolver,
             endpoint.host,
             endpoint.port,
             is_public_only=endpoint.is_public_only,
