@@ -60,6 +60,9 @@ log = logging.getLogger("holdfast.server")
 
 METRICS_MAX_CONNECTIONS = 16
 
+PUBLISHERS_S = 1.0
+"""How long publishers may take to end what they are saying when the process stops."""
+
 
 class Server:
     """A running Holdfast.
@@ -160,6 +163,7 @@ class Server:
         )
         self._listeners: list[Listener] = []
         self._publish_verifier = publish_verifier(start.loaded)
+        self._doors: list[Edge] = []
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -190,6 +194,7 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self._zmq_doors.close()
+        await self._end_publishing()
         self._clients.drain()
         if self._parking is not None:
             self._parking.end_holds()
@@ -208,6 +213,24 @@ class Server:
         self._stats_door.close()
         self._zmq.close()
         self._runtime.close()
+
+    async def _end_publishing(self) -> None:
+        """Let publishers end what they are saying, and what was published go out; only then may holds end."""
+        for door in self._doors:
+            door.drain()
+        try:
+            async with asyncio.timeout(PUBLISHERS_S):
+                for door in self._doors:
+                    await door.emptied.wait()
+        except TimeoutError:
+            for door in self._doors:
+                door.cut_off()
+        self._fanout.flush()
+        lost = self._fanout.paced, self._sequencer.buffered
+        if any(lost):
+            log.warning(
+                "lost: %d deliveries because of message_rate, %d items that wait for the one before them", *lost
+            )
 
     # --- doors -----------------------------------------------------------------------------------------------------
 
@@ -243,6 +266,7 @@ class Server:
     def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = edge_limits(self._settings, max_connections)
         door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_clients=False)
+        self._doors.append(door)
         self._listen(door, [listen])
 
     def _make_zmq_doors(self) -> ZmqDoors:

@@ -60,7 +60,7 @@ def watch(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[Watch]:
     before = seen.sockets_in_use()
     seen.reset_peak()
     yield seen
-    seen.wait_empty()
+    seen.wait_empty(60)  # what a client has sent before it left is acted on first
     eventually(lambda: seen.sockets_in_use() <= before + 3, "as many descriptors as before")
 
 

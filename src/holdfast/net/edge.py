@@ -132,3 +132,8 @@ class Edge:
             connection.close_when_idle()
         for duplex in list(self._duplexes):
             duplex.end_hold()
+
+    def cut_off(self) -> None:
+        """Close every connection at once, whatever it is doing."""
+        for connection in list(self.connections):
+            connection.cut_off()
