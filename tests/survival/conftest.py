@@ -28,7 +28,7 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
         "builtin test",
         f"* 127.0.0.1:{backend.port}",
         settings={
-            "handler": {"prometheus_port": f"127.0.0.1:{metrics_port}"},
+            "handler": {"prometheus_port": f"127.0.0.1:{metrics_port}", "subscription_linger": 0},
             "runner": {"allow_compression": "true"},
         },
     )

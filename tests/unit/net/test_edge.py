@@ -86,7 +86,7 @@ async def test_connections_are_cut_off_whatever_they_are_doing() -> None:
         stage.edge.drain()
         stage.edge.cut_off()
         await stage.edge.emptied.wait()
-        await peer.expect_end()
+        await peer.drain()
 
 
 @pytest.mark.parametrize("has_parking", [True, False])
