@@ -160,7 +160,7 @@ class TestWebSockets:
             channel = fresh_channel()
             client, peer = ws.grip(channel)
             peer.send_raw(b"\x01\x04m:be")
-            client.read()
+            assert client.read_frame().payload == b"be"
             ws.publish(ws_item(channel, "waits"))
             getattr(peer.connection, how)()
             client.assert_dropped()
