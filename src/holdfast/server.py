@@ -15,7 +15,7 @@ from holdfast.config.derive import (
     statistics_terms,
     upstream_verifier,
 )
-from holdfast.config.limits import client_capacity, edge_limits
+from holdfast.config.limits import client_capacity, edge_limits, file_ceiling
 from holdfast.config.listen import Listen
 from holdfast.config.load import Start
 from holdfast.control.commands import CommandTargets
@@ -62,6 +62,9 @@ log = logging.getLogger("holdfast.server")
 
 METRICS_MAX_CONNECTIONS = 16
 
+PUBLISHERS_S = 1.0
+"""How long publishers may take to end what they are saying when the process stops."""
+
 
 class Server:
     """A running Holdfast.
@@ -103,7 +106,8 @@ class Server:
         self._plans = PlanTable(settings.handler.connection_subscription_max)
         self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
-        self._pool = make_pool(settings, runtime, self._parking)
+        ceiling = file_ceiling(max_files)
+        self._pool = make_pool(settings, runtime, self._parking, ceiling)
         self._zmq = ZmqContext()
         self._zhttp = ZhttpBackends(runtime, self._zmq, make_proxy_id())
         capacity = client_capacity(settings.runner.client_maxconn, max_files)
@@ -156,13 +160,14 @@ class Server:
                 settings.proxy.max_open_requests,
                 self._sharing,
             ),
-            edge_limits(settings, capacity),
+            edge_limits(settings, capacity, ceiling),
             self._outbox_limits,
             parking=self._parking,
         )
         self._certificates = CertificateDirectory(start.loaded.certificates_path)
         self._listeners: list[Listener] = []
         self._publish_verifier = publish_verifier(start.loaded)
+        self._doors: list[Edge] = []
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -193,6 +198,7 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self._zmq_doors.close()
+        await self._end_publishing()
         self._clients.drain()
         if self._parking is not None:
             self._parking.end_holds()
@@ -212,6 +218,24 @@ class Server:
         self._stats_door.close()
         self._zmq.close()
         self._runtime.close()
+
+    async def _end_publishing(self) -> None:
+        """Let publishers end what they are saying, and what was published go out; only then may holds end."""
+        for door in self._doors:
+            door.drain()
+        try:
+            async with asyncio.timeout(PUBLISHERS_S):
+                for door in self._doors:
+                    await door.emptied.wait()
+        except TimeoutError:
+            for door in self._doors:
+                door.cut_off()
+        self._fanout.flush()
+        lost = self._fanout.paced, self._sequencer.buffered
+        if any(lost):
+            log.warning(
+                "lost: %d deliveries because of message_rate, %d items that wait for the one before them", *lost
+            )
 
     # --- doors -----------------------------------------------------------------------------------------------------
 
@@ -247,6 +271,7 @@ class Server:
     def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = edge_limits(self._settings, max_connections)
         door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_clients=False)
+        self._doors.append(door)
         self._make_listener(door).listen(*listen)
         log.info("listening for %s on %s", name, listen)
 

@@ -180,7 +180,7 @@ class BackendConnection(asyncio.Protocol):
         """The head of the final response. Raises BackendTimeout or BadResponse."""
         while self._head is None:
             if self._error is not None:
-                raise self._error
+                raise self._error.anew()
             await self._news()
         return self._head
 
@@ -193,7 +193,7 @@ class BackendConnection(asyncio.Protocol):
         """The next content bytes, empty at the end. Raises BackendTimeout or BadResponse."""
         while not self._chunks:
             if self._error is not None:
-                raise self._error
+                raise self._error.anew()
             if self._decoder is None or self._decoder.is_complete:
                 return b""
             await self._news()

@@ -36,7 +36,7 @@ from holdfast.wire.ws_events import (
     EventType,
     close_event,
     encode_events,
-    parse_events,
+    read_events,
 )
 
 log = logging.getLogger("holdfast.proxy.websocket")
@@ -308,7 +308,12 @@ class EventsBackend:
         body = await read_limited(reply, MAX_RESPONSE_BYTES)
         if len(body) > MAX_RESPONSE_BYTES:
             raise WireError(502, f"answer exceeds {MAX_RESPONSE_BYTES} bytes")
-        events = parse_events(body)
+        events = []
+        for number, event in enumerate(read_events(body), 1):
+            if number % EVENTS_PER_TURN == 0:
+                await asyncio.sleep(0)
+            if event is not None:
+                events.append(event)
         interval = get_first(reply.headers, b"keep-alive-interval")
         if interval is not None:
             seconds = parse_int(interval) or 0

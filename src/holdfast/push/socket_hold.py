@@ -248,6 +248,9 @@ class SocketHold:
     def _close_session(self, status: CloseStatus) -> None:
         session = self._session
         assert session is not None
+        if self._waiting:
+            # The relayed message will not end any more, and nothing may stand between its pieces.
+            self._context.counters.drops_socket_closed += len(self._waiting)
         self.close()
         session.close_published(status)
 

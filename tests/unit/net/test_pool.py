@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -136,6 +137,25 @@ async def test_failures_to_connect(host: str, message: str) -> None:
         with pytest.raises(ConnectError) as caught:
             await stage.pool.connect(Endpoint(host, 1))
         assert message in str(caught.value) and str(caught.value)
+
+
+async def test_some_descriptors_are_left_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with backend_stage() as stage:
+        monkeypatch.setattr(stage.pool, "_max_files", 3)
+        with pytest.raises(ConnectError, match="Too many open files"):
+            await stage.pool.connect(stage.endpoint)
+
+
+async def test_idle_connections_are_given_up_for_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with backend_stage() as stage:
+        connection, peer = await used(stage)
+        stage.pool.release(connection)
+        with socket.socket() as free:
+            monkeypatch.setattr(stage.pool, "_max_files", free.fileno())
+        other = await stage.pool.connect(stage.endpoint)
+        await peer.drain()
+        assert stage.pool.idle_count == 0
+        other.abort()
 
 
 async def test_an_untrusted_target_may_not_be_local() -> None:

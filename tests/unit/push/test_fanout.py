@@ -86,6 +86,15 @@ class TestRuns:
         world.run()
         assert [one.writes, two.writes] == [["1", "2"], ["1", "2"]]
 
+    def test_everything_is_written_at_once_when_the_process_stops(self) -> None:
+        world = World(slice_writes=1)
+        clients = [world.stream("c"), world.stream("c"), world.stream("d")]
+        world.publish(text("c", "1"), text("d", "2"), text("c", "3"))
+        world.fanout.flush()
+        assert [client.content for client in clients] == ["13", "13", "2"]
+        assert world.fanout.backlog == 0
+        world.run()
+
     def test_a_run_ends_with_a_new_subscription(self) -> None:
         world = World()
         early = world.stream("c")
