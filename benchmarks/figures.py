@@ -41,7 +41,8 @@ class Held(Enum):
     """What clients are held as: what several are called, and what memory is counted per."""
 
     STREAM = ("streams", "held stream")
-    LINKED_STREAM = ("streams with ids", "held stream with ids")
+    EVENT_STREAM = ("event streams", "held event stream")
+    LINKED_STREAM = ("streams with ids, filters and keep-alives", "held stream with ids, filters and keep-alives")
     OVER_HTTP = ("WebSockets over HTTP", "WebSocket over HTTP")
     RELAYED = ("relayed WebSockets", "relayed WebSocket and its backend connection")
 
@@ -73,6 +74,8 @@ REFUSED = Figure("Requests for a hold refused, worst run", summary=Summary.WORST
 REQUEST_RATE = Figure("Proxied requests, 50 connections", "requests/s")
 REQUEST_CPU = Figure("CPU per proxied request", "µs")
 REQUEST_LATENCY = Figure("Proxied request, 99th percentile", "ms")
+POST_RATE = Figure("Published over HTTP, 10 keep-alive connections, to one stream", "items/s")
+POST_CPU = Figure("CPU per item published over HTTP", "µs")
 PUSH_RATE = Figure("Published through ZeroMQ PULL, one item a message, to one stream", "items/s")
 PUSH_CPU = Figure("CPU per item through PULL", "µs")
 
@@ -89,8 +92,18 @@ def delivery_latency(clients: int, held: Held = Held.STREAM) -> Figure:
 
 
 def idle_cpu(clients: int) -> Figure:
-    """CPU use while streams are held and nothing happens."""
-    return Figure(f"CPU with {clients:,} idle streams", "% of a core")
+    """CPU use while streams are held and nothing happens but a keep-alive every 25 seconds."""
+    return Figure(f"CPU with {clients:,} idle streams, keep-alives every 25 s", "% of a core")
+
+
+def disturbed_latency(clients: int) -> Figure:
+    """How much longer the slowest of an unrelated client's proxied requests take while streams get a broadcast."""
+    return Figure(f"Proxied request beside broadcasts to {clients:,} streams, 99th percentile above idle", "ms")
+
+
+def longest_collection(clients: int) -> Figure:
+    """How long the process stood still for a collection of garbage, at worst."""
+    return Figure(f"Longest garbage collection with {clients:,} streams", "ms", Summary.WORST)
 
 
 def memory(clients: int, held: Held = Held.STREAM) -> Figure:

@@ -13,7 +13,6 @@
 
 enum { EVENTS = 1024, PATIENCE_MS = 10000, READ_SIZE = 1 << 17 };
 
-static const char welcome[] = "welcome";
 static const char closed[] = "the connection was closed";
 
 /* --- receiving --- */
@@ -87,17 +86,19 @@ static void take_first_response(struct clients *clients, struct client *client, 
     static const char status_line[] = "HTTP/1.1 ";
     const size_t code_at = sizeof status_line - 1;
     const char class = clients->opening->are_websockets ? '1' : '2';
+    const char *welcome = clients->opening->welcome;
+    const size_t welcome_length = strlen(welcome);
 
     if (length > code_at && memcmp(data, status_line, code_at) == 0 && data[code_at] != class) {
         ask_again(clients, client, data, length);
         return;
     }
-    if (memmem(data, length, welcome, sizeof welcome - 1) != NULL) {
+    if (memmem(data, length, welcome, welcome_length) != NULL) {
         client->is_held = true;
         clients->held++;
         return;
     }
-    client->carried = (uint8_t)(length < sizeof welcome - 2 ? length : sizeof welcome - 2);
+    client->carried = (uint8_t)(length < welcome_length - 1 ? length : welcome_length - 1);
     memcpy(client->carry, data + length - client->carried, client->carried);
 }
 
