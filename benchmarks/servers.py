@@ -97,15 +97,15 @@ _NGINX_PROXY = """\
 # Messages are not kept, which Nchan does by default: nobody else here keeps them.
 _NCHAN_SERVERS = """\
     nchan_store_messages off;
-    nchan_channel_id $arg_channel;
     server {{
         listen 127.0.0.1:{port};
-        location /stream {{ nchan_subscriber eventsource; }}
-        location /socket {{ nchan_subscriber websocket; }}
+        location /stream {{ nchan_subscriber http-chunked; nchan_channel_id $arg_channel; }}
+        location /sse {{ nchan_subscriber eventsource; nchan_channel_id $arg_channel; }}
+        location /socket {{ nchan_subscriber websocket; nchan_channel_id $arg_channel; }}
     }}
     server {{
         listen 127.0.0.1:{control_port};
-        location /publish {{ nchan_publisher http; }}
+        location /publish {{ nchan_publisher http; nchan_channel_id $arg_channel; }}
     }}
 """
 

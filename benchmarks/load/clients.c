@@ -63,7 +63,9 @@ static void ask(struct clients *clients, struct client *client)
     const struct opening *opening = clients->opening;
     size_t index = (size_t)(client - clients->all);
     char request[512];
-    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", opening->path,
+    const char *header = opening->header != NULL ? opening->header : "";
+    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s%s%s\r\n", opening->path,
+                          header, *header != '\0' ? "\r\n" : "",
                           opening->are_websockets ? WEBSOCKET_REQUEST_HEADERS : "");
 
     *client = (struct client){.fd = connect_to(opening->port, index)};
