@@ -112,7 +112,7 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
     own = frozenset({Kind.HOLDFAST})
     many = own | {Kind.PUSHPIN} if options.many_pushpin else own
     once = frozenset(Kind) if is_first else frozenset(Kind) - {Kind.PUSHPIN}
-    every_round = [
+    every_round: list[Load] = [
         Holding(1000, (Publishing(40, 1), Publishing(10, 20))),
         Holding(5000, (Publishing(12, 1), Publishing(3, 20))),
         Holding(1000, (Publishing(40, 1), Publishing(10, 20)), Held.EVENT_STREAM),
@@ -129,7 +129,7 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
         Pushing(60_000),
         Recovery(5000, rounds=5, seconds=3, only=once),
     ]
-    only_once = [
+    only_once: list[Load] = [
         Holding(_MANY, (Publishing(3, 1),), generations=2, only=many),
         Holding(_MANY, (), Held.OVER_HTTP, generations=2, only=many),
         Polls(_MANY, only=many),
