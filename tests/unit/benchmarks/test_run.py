@@ -15,10 +15,10 @@ from benchmarks.servers import Kind
 @pytest.mark.parametrize(
     ("arguments", "rounds", "writes"),
     [
-        ([], 3, True),
+        ([], 2, True),
         (["--quick"], 1, False),
-        (["--quick", "--rounds", "2", "--write"], 2, True),
-        (["--no-write"], 3, False),
+        (["--quick", "--rounds", "3", "--write"], 3, True),
+        (["--no-write"], 2, False),
     ],
 )
 def test_a_quick_run_is_one_round_and_is_not_recorded(arguments: list[str], rounds: int, writes: bool) -> None:
