@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import time
 
-THRESHOLDS = (10_000, 3, 1000)
-"""Fewer collections than Python's 700, 10, 10: a proxy makes and drops many objects, nearly all without cycles. Few of
-the young before the middle ones are looked at: those are 50,000 at most then, which takes 7 ms, as against the 400,000
-of a crowd of WebSockets that 20 would let come together. A full collection over a hundred thousand holds would be felt
-by every client; it is left for when forty million more objects were made than dropped."""
+THRESHOLDS = (10_000, 1, 1000)
+"""Fewer collections than Python's 700, 10, 10: a proxy makes and drops many objects, nearly all without cycles. After
+two of the young, the middle ones are looked at: those are 30,000 at most then, which takes 5 ms, as against the 400,000
+of a crowd of WebSockets that a 20 would let come together. A full collection over a hundred thousand holds would be
+felt by every client; it is left for when thirty million more objects have been made than dropped."""
 
 
 class GarbageWatch:
