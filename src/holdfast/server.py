@@ -209,6 +209,7 @@ class Server:
         except TimeoutError:
             clients, backends = self._clients.open_connections, len(self._farewells)
             log.warning("%d clients did not finish in time, %d backends were not told", clients, backends)
+        self._farewells.close()
         await self._runtime.cancel_tasks()
         self._pool.close()
         if self._parking is not None:

@@ -31,6 +31,7 @@ class Farewells:
         self._is_empty = asyncio.Event()
         self._is_empty.set()
         self._waiting: deque[Callable[[], None]] = deque()
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -45,7 +46,9 @@ class Farewells:
         return True
 
     def start_in_turn(self, start: Callable[[], None]) -> None:
-        """Call `start` soon, after those that have come before."""
+        """Call `start` soon, after those that have come before; never once this is closed."""
+        if self._is_closed:
+            return
         self._waiting.append(start)
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._start_some)
@@ -56,6 +59,11 @@ class Farewells:
             asyncio.get_running_loop().call_soon(self._start_some)
         for start in starts:
             start()
+
+    def close(self) -> None:
+        """Start nobody any more: the time of an orderly stop is over."""
+        self._is_closed = True
+        self._waiting.clear()
 
     def end(self, who: object) -> None:
         """It is said, or cannot be. Nothing happens when nothing was begun."""

@@ -59,3 +59,13 @@ async def test_one_that_starts_another() -> None:
     assert started == ["first"]
     await asyncio.sleep(0)
     assert started == ["first", "second"]
+
+
+async def test_nobody_starts_after_the_close() -> None:
+    farewells = Farewells(2, Counters())
+    started: list[str] = []
+    farewells.start_in_turn(lambda: started.append("before"))
+    farewells.close()
+    farewells.start_in_turn(lambda: started.append("after"))
+    await settle()
+    assert started == []
