@@ -25,6 +25,7 @@ from holdfast.control.publish_http import PublishDoor
 from holdfast.control.stats import StatsDoor
 from holdfast.control.zmq_doors import DoorSpecs, ZmqDoors
 from holdfast.counters import Counters
+from holdfast.garbage import GarbageWatch
 from holdfast.grip.publish_auth import PublishVerifier
 from holdfast.logs import RequestLog
 from holdfast.net.edge import Edge
@@ -73,9 +74,17 @@ class Server:
         start: settings, routes and where they came from.
         request_log: where the line of each finished request goes.
         max_files: descriptors that the system allows the process.
+        garbage: only for the metrics.
     """
 
-    def __init__(self, start: Start, loop: asyncio.AbstractEventLoop, request_log: RequestLog, max_files: int) -> None:
+    def __init__(
+        self,
+        start: Start,
+        loop: asyncio.AbstractEventLoop,
+        request_log: RequestLog,
+        max_files: int,
+        garbage: GarbageWatch,
+    ) -> None:
         settings = start.loaded.settings
         self._settings = settings
         self._runtime = runtime = Runtime(loop, Counters())
@@ -168,6 +177,7 @@ class Server:
         self._listeners: list[Listener] = []
         self._publish_verifier = publish_verifier(start.loaded)
         self._doors: list[Edge] = []
+        self._garbage = garbage
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -210,6 +220,7 @@ class Server:
         except TimeoutError:
             clients, backends = self._clients.open_connections, len(self._farewells)
             log.warning("%d clients did not finish in time, %d backends were not told", clients, backends)
+        self._farewells.close()
         await self._runtime.cancel_tasks()
         self._pool.close()
         if self._parking is not None:
@@ -316,7 +327,7 @@ class Server:
 
     def _gauges(self) -> list[Gauge]:
         """What is asked at each scrape; the first is Pushpin's `connection_connected` too."""
-        parking = self._parking
+        parking, garbage = self._parking, self._garbage
         return [
             Gauge("open_connections", "Client connections open now", lambda: self._clients.open_connections),
             Gauge("parked_clients", "Held clients without a transport", lambda: len(parking) if parking else 0),
@@ -335,6 +346,9 @@ class Server:
             Gauge("shareable_requests", "Requests whose answer others can join", lambda: len(self._sharing or ())),
             Gauge("zhttp_exchanges", "Exchanges with ZeroMQ backends", lambda: self._zhttp.exchange_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
+            Gauge("garbage_collections", "Garbage collections since the start", lambda: garbage.collections),
+            Gauge("garbage_collection_seconds", "How long they took together", lambda: garbage.seconds),
+            Gauge("garbage_collection_longest_seconds", "How long the longest took", lambda: garbage.longest_s),
             Gauge("log_lines_lost", "Log lines that could not be written", lambda: self._proxy.request_log.lost_lines),
         ]
 

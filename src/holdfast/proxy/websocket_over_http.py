@@ -211,16 +211,24 @@ class EventsBackend:
             self._retire()
             if self._task is not None:
                 self._task.cancel()
-        elif last is not None:
-            self._enqueue(last)
-        elif self._task is None:
+            return
+        if last is not None:
+            self._add(last)
+        if self._task is None:
+            self._proxy.farewells.start_in_turn(self._begin_farewell)
+
+    def _begin_farewell(self) -> None:
+        if self._state is _State.LEAVING and self._task is None:
             self._begin_requests()
 
     def _enqueue(self, event: Event) -> None:
+        self._add(event)
+        self._wake()
+
+    def _add(self, event: Event) -> None:
         if self._queue is None:
             self._queue = EventQueue()
         self._queue.add(event)
-        self._wake()
 
     # --- requests --------------------------------------------------------------------------------------------------
 
