@@ -65,7 +65,11 @@ def _apply_operation(document: object, operation: object) -> object:
 
 def _copied_bytes(document: object, operation: object) -> int:
     """The size of what an operation copies; 0 if it copies nothing, or fails anyway."""
-    if not is_object(operation) or operation.get("op") != "copy" or not isinstance(source := operation.get("from"), str):
+    if (
+        not is_object(operation)
+        or operation.get("op") != "copy"
+        or not isinstance(source := operation.get("from"), str)
+    ):
         return 0
     return len(orjson.dumps(jsonpointer.resolve_pointer(document, "" if source == "/" else source)))
 
