@@ -24,7 +24,7 @@ SEEDS = [
 TOKENS = [
     "=", ",", '"', "\\", ";", "#", "[", "]", "\n", "\r\n", "\\x110000", "\\xd800", "\\777", "\\x" + "f" * 5000,
     "\\0", "{rundir}", "{libdir}", "-1", "99999999999999999999", "9" * 5000, "1e5", "0.0", "65536", "[::1]:0",
-    "ipc:", "tcp://a:99999", "no", "FALSE", "\u0661", "\u00b2", "port_offset=", "log_level=:", "[proxy]",
+    "ipc:", "tcp://a:99999", "no", "FALSE", "\u0661", "\u00b2", "\udcff", "port_offset=", "log_level=:", "[proxy]",
     "[runner]\nhttp_port=",
 ]  # fmt: skip
 FILES = mutated_text(SEEDS, TOKENS)
@@ -90,9 +90,11 @@ def test_any_value_of_the_environment(text: str, key: tuple[str, str]) -> None:
     given = given_by_environment({variable: text, f"{variable}_X": text, "HOLDFAST_": text}, notes)
     assert isinstance(given[key], Given)
     try:
-        resolve(given, has_file=False, notes=notes)
+        settings = resolve(given, has_file=False, notes=notes)
     except InvalidConfig as exc:
         assert exc.problems
+        return
+    f"{settings.proxy.sig_key}{settings.proxy.sig_iss}{settings.handler}{settings.runner}".encode()
 
 
 @fuzz(
