@@ -10,7 +10,6 @@ from tests.fuzz.targets import fuzz
 from tests.unit.routing.helpers import load_raw
 
 from holdfast.errors import RouteError
-from holdfast.grip.values import is_wire_safe
 from holdfast.routing.lines import parse_line
 from holdfast.routing.rules import Rule, TargetKind
 from holdfast.wire.headers import is_one_line, is_token
@@ -83,11 +82,3 @@ def test_a_line_does_not_change_what_others_mean(lines: list[str]) -> None:
     assert len(list(table)) <= len(lines)
     alone = sum(bool(list(load_raw(line)[0])) for line in lines)
     assert len(list(table)) + sum("duplicate" in problem.text for problem in problems) == alone
-
-
-@fuzz(LINES)
-def test_what_a_route_subscribes_to_can_travel_in_a_header(line: str) -> None:
-    for rule in load_raw(line)[0]:
-        assert is_wire_safe(rule.prefix)
-        for target in rule.targets:
-            assert all(map(is_wire_safe, target.subs))
