@@ -12,6 +12,7 @@ from tests.fuzz.mutations import mutated
 from tests.fuzz.targets import fuzz
 
 from holdfast.errors import KeyMaterialError, WireError
+from holdfast.grip.publish_auth import PublishCredentials, PublishVerifier
 from holdfast.grip.signature import Verifier, parse_key
 from holdfast.wire.jwt import Algorithm, Key, decode_jwt, encode_jwt, parse_pem_key
 
@@ -103,3 +104,33 @@ def test_any_setting_of_a_key(text: str) -> None:
             assert secret not in str(exc)
         else:
             assert key is None or key.material
+
+
+CREDENTIALS = [
+    b"Bearer " + encode_jwt({"exp": 2_000_000_000, "iss": "me"}, KEY),
+    b"Bearer " + encode_jwt({"exp": 2_000_000_000, "iss": "me", "nbf": 1}, KEY),
+    b"bearer the-token",
+    b"Basic " + base64.b64encode(b"user:the-token"),
+    b"Basic " + base64.b64encode(b"nobody"),
+    b"Digest x",
+]
+MAY_PUBLISH = {credentials.partition(b" ")[2].strip(b" ") for credentials in CREDENTIALS[:4]}
+
+
+@fuzz(st.lists(mutated(CREDENTIALS, [b" ", b"Bearer ", b"Basic ", b"=", b":", *PARTS[:6]]), max_size=2), examples=200)
+def test_any_credentials_of_publishers(authorization: list[bytes]) -> None:
+    """Only those that were given out let anybody publish, in whatever they are wrapped."""
+    verifier = PublishVerifier(PublishCredentials(KEY, "me", b"the-token"))
+    refusal = verifier.refusal(authorization, 1_900_000_000)
+    if refusal is not None:
+        assert refusal.isprintable()
+        return
+    (value,) = authorization
+    scheme, _, token = value.partition(b" ")
+    if scheme.lower() == b"basic":
+        assert base64.b64decode(token.strip(b" ")).endswith(b":the-token")
+    else:
+        stripped = token.strip(b" ")
+        assert stripped in MAY_PUBLISH or jwt.decode(
+            stripped, SECRET, algorithms=["HS256"], options={"verify_exp": False}
+        )
