@@ -22,7 +22,12 @@ def final_block(content: bytes) -> bytes:
     return compressor.compress(content) + compressor.flush()
 
 
-SEEDS = [deflated(content) for content in CONTENTS] + [final_block(b"final"), b"\x02\x00", b"\x00"]
+SEEDS = [deflated(content) for content in CONTENTS] + [
+    final_block(b"final"),
+    final_block(b"long " * 100) + b"\x00",
+    b"\x02\x00",
+    b"\x00",
+]
 TOKENS = [b"\x00\x00\xff\xff", b"\x00", b"\x03\x00", b"\x01\x00\x00\xff\xff", *SEEDS[:3]]
 
 

@@ -41,7 +41,11 @@ def test_any_bytes(data: bytes) -> None:
     encoded = encode_tnetstring(value)
     assert parse_tnetstring(encoded) == value
     assert len(encoded) <= 30 * len(data)
-    theirs, _ = tnetstring.pop(data)
+    assert tnetstring.loads(encoded) == value
+    try:
+        theirs, _ = tnetstring.pop(data)
+    except ValueError:
+        return  # for zeros before a length, which we take
     assert theirs == value
     check_numbers(value)
 

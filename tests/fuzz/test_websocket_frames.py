@@ -131,7 +131,9 @@ def test_the_library_reads_the_same(data: bytes, is_compressed: bool, is_masked:
     theirs, has_failed = by_the_library(data, is_compressed=is_compressed, is_masked=is_masked)
     if code is not None:
         assert by_the_library(data + bytes(70_000), is_compressed=is_compressed, is_masked=is_masked)[1]
-        assert theirs == ours[: len(theirs)]
+        # Whether a text is UTF-8 is known at its end there.
+        common = min(len(ours), len(theirs))
+        assert theirs[:common] == ours[:common]
     elif ours and ours[-1][0] == "CLOSE" and len(ours[-1][1]) == 1:
         assert (theirs, has_failed) == (ours[:-1], True)
     else:
