@@ -56,12 +56,17 @@ def test_any_integer(text: bytes) -> None:
 
 @fuzz(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=4).map(b"".join), st.sampled_from(TOKENS), examples=30)
 def test_the_time_is_linear(pattern: bytes, end: bytes) -> None:
-    """Measured only on demand, when nothing else runs."""
-    times = []
-    for size in (2_000, 40_000):
-        line = (pattern * size)[:size] + end
-        start = time.perf_counter()
+    """Twenty times the line may take a hundred times as long, but not four hundred times; measured only on demand."""
+    short, long = (seconds_for((pattern * size)[:size] + end) for size in (2_000, 40_000))
+    assert not SECONDS or long < 100 * short + 0.05
+
+
+def seconds_for(line: bytes) -> float:
+    """The time of the processor, of the best of three attempts."""
+    attempts = []
+    for _ in range(3):
+        start = time.process_time()
         list_params([line])
         parse_int(line)
-        times.append(time.perf_counter() - start)
-    assert not SECONDS or times[1] < 200 * times[0] + 0.05
+        attempts.append(time.process_time() - start)
+    return min(attempts)

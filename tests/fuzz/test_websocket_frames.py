@@ -125,8 +125,11 @@ def test_messages_are_their_pieces(data: bytes, is_compressed: bool) -> None:
 @fuzz(INPUTS, st.booleans(), st.booleans())
 def test_the_library_reads_the_same(data: bytes, is_compressed: bool, is_masked: bool) -> None:
     """The library refuses a close payload of one byte, and waits for the end of a frame that we refuse at once."""
-    reader = FrameReader(is_masked=is_masked, is_compressed=is_compressed, max_message_bytes=MAX_MESSAGE_BYTES)
-    events, code = read([data], reader)
+
+    def make_reader() -> FrameReader:
+        return FrameReader(is_masked=is_masked, is_compressed=is_compressed, max_message_bytes=MAX_MESSAGE_BYTES)
+
+    events, code = read([data], make_reader())
     ours = frames_of(events)
     theirs, has_failed = by_the_library(data, is_compressed=is_compressed, is_masked=is_masked)
     if code is not None:
@@ -136,8 +139,11 @@ def test_the_library_reads_the_same(data: bytes, is_compressed: bool, is_masked:
         assert theirs[:common] == ours[:common]
     elif ours and ours[-1][0] == "CLOSE" and len(ours[-1][1]) == 1:
         assert (theirs, has_failed) == (ours[:-1], True)
+    elif has_failed:  # by a length whose mask is still to come, or of a compressed frame, which says little
+        assert theirs == ours
+        assert is_compressed or read([data + ZEROS], make_reader())[1] is not None
     else:
-        assert (theirs, has_failed) == (ours, False)
+        assert theirs == ours
 
 
 def frames_of(events: list[Event]) -> list[tuple[str, bytes]]:
