@@ -287,7 +287,6 @@ GOALS: tuple[Goal, ...] = (
     Goal(memory(15_000, Held.OVER_HTTP), None, 3.0, is_most=True),
     Goal(memory(5000, Held.RELAYED), None, 6.0, is_most=True),
     Goal(tls_memory(5000), None, 28.0, is_most=True),
-    Goal(REQUEST_RATE, Kind.PUSHPIN, 6.0, is_most=False),
     *(Goal(memory_grown(15_000, 2, held), None, 0.5, is_most=True) for held in (Held.STREAM, Held.OVER_HTTP)),
     *(Goal(open_rate(clients), Kind.PUSHPIN, 6.0, is_most=False) for clients in (1000, 5000)),
     Goal(POST_RATE, None, 8_000.0, is_most=False),
