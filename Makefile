@@ -7,9 +7,11 @@ PORT ?= 7999
 MINUTES ?= 30
 JOBS ?= 4
 ARGS ?=
+SECONDS ?= 60
+SEED ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check compat e2e bench soak clean
+.PHONY: help run test check compat e2e fuzz bench soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -31,6 +33,9 @@ compat: $(VENV)/.installed-test ## Run the compatibility suite against Debian's 
 
 e2e: $(VENV)/.installed-test ## Run only the tests with real sockets, clients and a browser
 	$(PYTHON_IN_VENV) -m pytest -n $(JOBS) --dist loadscope tests/compat tests/e2e tests/browser $(ARGS)
+
+fuzz: $(VENV)/.installed-test ## Run each fuzz target for a while (SECONDS=..., ARGS="-k frames"), or a round again (SEED=...)
+	HOLDFAST_FUZZ_SECONDS=$(SECONDS) HOLDFAST_FUZZ_SEED=$(SEED) $(PYTHON_IN_VENV) -m pytest --timeout 0 tests/fuzz $(ARGS)
 
 bench: $(VENV)/.installed-test ## Measure Holdfast, Pushpin and a C loop side by side
 	$(PYTHON_IN_VENV) -m benchmarks.run $(ARGS)

@@ -41,7 +41,9 @@ class Held(Enum):
     """What clients are held as: what several are called, and what memory is counted per."""
 
     STREAM = ("streams", "held stream")
-    LINKED_STREAM = ("streams with ids", "held stream with ids")
+    EVENT_STREAM = ("event streams", "held event stream")
+    LINKED_STREAM = ("streams with ids, filters and keep-alives", "held stream with ids, filters and keep-alives")
+    POLL = ("long polls", "held long poll")
     OVER_HTTP = ("WebSockets over HTTP", "WebSocket over HTTP")
     RELAYED = ("relayed WebSockets", "relayed WebSocket and its backend connection")
 
@@ -73,6 +75,8 @@ REFUSED = Figure("Requests for a hold refused, worst run", summary=Summary.WORST
 REQUEST_RATE = Figure("Proxied requests, 50 connections", "requests/s")
 REQUEST_CPU = Figure("CPU per proxied request", "µs")
 REQUEST_LATENCY = Figure("Proxied request, 99th percentile", "ms")
+POST_RATE = Figure("Published over HTTP, 10 keep-alive connections, to one stream", "items/s")
+POST_CPU = Figure("CPU per item published over HTTP", "µs")
 PUSH_RATE = Figure("Published through ZeroMQ PULL, one item a message, to one stream", "items/s")
 PUSH_CPU = Figure("CPU per item through PULL", "µs")
 
@@ -89,8 +93,18 @@ def delivery_latency(clients: int, held: Held = Held.STREAM) -> Figure:
 
 
 def idle_cpu(clients: int) -> Figure:
-    """CPU use while streams are held and nothing happens."""
-    return Figure(f"CPU with {clients:,} idle streams", "% of a core")
+    """CPU use while streams are held and nothing happens but a keep-alive every 25 seconds."""
+    return Figure(f"CPU with {clients:,} idle streams, keep-alives every 25 s", "% of a core")
+
+
+def disturbed_latency(clients: int) -> Figure:
+    """How much longer the slowest of an unrelated client's proxied requests take while streams get a broadcast."""
+    return Figure(f"Proxied request beside broadcasts to {clients:,} streams, 99th percentile above idle", "ms")
+
+
+def longest_collection(clients: int) -> Figure:
+    """How long the process stood still for a collection of garbage, at worst."""
+    return Figure(f"Longest garbage collection with {clients:,} streams", "ms", Summary.WORST)
 
 
 def memory(clients: int, held: Held = Held.STREAM) -> Figure:
@@ -103,14 +117,15 @@ def memory_pss(clients: int, held: Held = Held.STREAM) -> Figure:
     return Figure(f"Memory per {held.unit} at {clients:,}, PSS", "kB")
 
 
-def poll_memory(clients: int) -> Figure:
-    """Growth of RSS per held long poll."""
-    return Figure(f"Memory per held long poll at {clients:,}, RSS", "kB")
-
-
 def memory_left(clients: int, held: Held = Held.STREAM) -> Figure:
     """What remains of the growth after all clients have left."""
     return Figure(f"Of that, 2 s after the {clients:,} {held.plural} have left", "kB")
+
+
+def memory_grown(clients: int, generations: int, held: Held = Held.STREAM) -> Figure:
+    """What more remains after others have come and left."""
+    which = "a second generation" if generations == 2 else f"{generations} generations"
+    return Figure(f"And how much more after {which} of {clients:,} {held.plural}", "kB")
 
 
 def open_rate(clients: int, held: Held = Held.STREAM) -> Figure:
@@ -240,23 +255,46 @@ class Goal:
         return measured <= self.limit if self.is_most else measured >= self.limit
 
 
-def _fan_out_goal(clients: int, burst: int, held: Held) -> Goal:
+_FANNED_OUT = (Held.STREAM, Held.EVENT_STREAM, Held.OVER_HTTP)
+
+
+def _floor_goal(clients: int, burst: int, held: Held, limit: float = 1.25) -> Goal:
     """The floor only has streams: a ready frame costs it what a ready chunk does."""
     peer_figure = None if held is Held.STREAM else delivery_cpu(clients, burst)
-    return Goal(delivery_cpu(clients, burst, held), Kind.FLOOR, 1.5, is_most=True, peer_figure=peer_figure)
+    return Goal(delivery_cpu(clients, burst, held), Kind.FLOOR, limit, is_most=True, peer_figure=peer_figure)
+
+
+def _fan_out_goals(clients: int, held: Held) -> tuple[Goal, ...]:
+    """One publish at a time, and bursts, in which publishes can leave together."""
+    single, bursts = delivery_cpu(clients, 1, held), delivery_cpu(clients, 20, held)
+    return (
+        _floor_goal(clients, 1, held),
+        Goal(single, Kind.NCHAN, 1.0, is_most=True),
+        Goal(single, Kind.PUSHPIN, 0.2, is_most=True),
+        Goal(bursts, Kind.NCHAN, 0.5, is_most=True),
+        Goal(bursts, Kind.PUSHPIN, 0.5, is_most=True),
+    )
 
 
 GOALS: tuple[Goal, ...] = (
-    *(_fan_out_goal(clients, burst, Held.STREAM) for clients in (1000, 5000) for burst in (1, 20)),
-    *(_fan_out_goal(clients, burst, Held.OVER_HTTP) for clients in (1000, 5000) for burst in (1, 20)),
-    *(_fan_out_goal(5000, burst, Held.RELAYED) for burst in (1, 20)),
+    *(goal for held in _FANNED_OUT for clients in (1000, 5000) for goal in _fan_out_goals(clients, held)),
+    *(_floor_goal(clients, 1, Held.LINKED_STREAM, 1.5) for clients in (1000, 5000)),
+    *(_floor_goal(5000, burst, Held.RELAYED) for burst in (1, 20)),
+    Goal(REQUEST_CPU, Kind.NGINX, 2.5, is_most=True),
+    Goal(REQUEST_CPU, Kind.PUSHPIN, 0.125, is_most=True),
     Goal(memory(15_000), None, 1.0, is_most=True),
+    Goal(memory(15_000, Held.POLL), None, 2.5, is_most=True),
     Goal(memory(15_000, Held.OVER_HTTP), None, 3.0, is_most=True),
     Goal(memory(5000, Held.RELAYED), None, 6.0, is_most=True),
     Goal(tls_memory(5000), None, 28.0, is_most=True),
-    Goal(REQUEST_RATE, Kind.PUSHPIN, 6.0, is_most=False),
-    Goal(round_trip_rate(Held.OVER_HTTP), Kind.PUSHPIN, 5.0, is_most=False),
+    *(Goal(memory_grown(15_000, 2, held), None, 0.5, is_most=True) for held in (Held.STREAM, Held.OVER_HTTP)),
+    *(Goal(open_rate(clients), Kind.PUSHPIN, 6.0, is_most=False) for clients in (1000, 5000)),
+    Goal(POST_RATE, None, 8_000.0, is_most=False),
     Goal(PUSH_RATE, None, 20_000.0, is_most=False),
+    Goal(round_trip_rate(Held.OVER_HTTP), Kind.PUSHPIN, 5.0, is_most=False),
+    Goal(idle_cpu(19_000), None, 3.0, is_most=True),
+    Goal(disturbed_latency(19_000), None, 15.0, is_most=True),
+    Goal(longest_collection(19_000), None, 10.0, is_most=True),
     *(Goal(recovery_requests(5000, cause), None, 10.0, is_most=True) for cause in Cause),
     *(Goal(bystander_latency(5000, cause, "p99"), None, 50.0, is_most=True) for cause in Cause),
     Goal(LOST, None, 0.0, is_most=True),

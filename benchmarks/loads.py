@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from benchmarks import figures
 from benchmarks.figures import Cause, Figure, Held
-from benchmarks.servers import PROGRAMS, Kind, Server
+from benchmarks.programs import Publishing, ask, hold, run_program
+from benchmarks.servers import Kind, Server
 
-_LOAD_TIMEOUT_S = 120.0
 _WARM_UP_CLIENTS = 50
 _LEAVE_S = 2
 _GENTLY = ("--window", "10")
@@ -21,21 +19,27 @@ _GENTLY = ("--window", "10")
 
 _HOLDING: Mapping[Held, tuple[str, ...]] = {
     Held.STREAM: (),
+    Held.EVENT_STREAM: ("--path", "/sse?channel=bench", "--events"),
     Held.LINKED_STREAM: ("--path", "/linked?channel=linked", "--channel", "linked", "--ids"),
     Held.OVER_HTTP: ("--path", "/events?channel=bench", "--websockets"),
     Held.RELAYED: ("--path", "/socket?channel=bench", "--websockets"),
 }
 """How clients are held, for holdload and the origin."""
 
+_END_OF_HEAD = "\r\n\r\n"
+_TO_NCHAN = ("--publish-to", "/publish?channel=bench", "--welcome")
+_HOLDING_BY_NCHAN: Mapping[Held, tuple[str, ...]] = {
+    Held.STREAM: ("--path", "/stream?channel=bench", "--header", "TE: chunked", *_TO_NCHAN, _END_OF_HEAD),
+    Held.EVENT_STREAM: ("--path", "/sse?channel=bench", "--header", "Accept: text/event-stream", *_TO_NCHAN, ": hi"),
+    Held.OVER_HTTP: ("--path", "/socket?channel=bench", "--websockets", *_TO_NCHAN, _END_OF_HEAD),
+}
+"""The same where there is no backend. Nchan's WebSockets are beside those over HTTP: both have no connection behind."""
+
 _ASKING: Mapping[Held, tuple[str, ...]] = {
     Held.OVER_HTTP: ("--path", "/events?channel=ask", "--websockets"),
     Held.RELAYED: ("--path", "/socket?channel=ask", "--websockets"),
 }
 """How they ask, for reqload and the origin."""
-
-
-class LoadFailedError(Exception):
-    """A load program could not do its work; the text is what it said."""
 
 
 class Load(Protocol):
@@ -53,17 +57,6 @@ class Load(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Publishing:
-    """``rounds`` rounds, in each of which ``burst`` messages are published at once."""
-
-    rounds: int
-    burst: int
-
-    def __str__(self) -> str:
-        return f"{self.rounds}x{self.burst}"
-
-
-@dataclass(frozen=True, slots=True)
 class Holding:
     """Holds clients and publishes to them.
 
@@ -71,14 +64,14 @@ class Holding:
         clients: how many.
         publishing: the phases, at most one of each burst size.
         held: as what.
-        idle_s: seconds in which nothing happens, to measure the idle server; 0 for none.
+        generations: after the first have left, so many more come and leave, to which nothing is published.
         only: the servers it is made for.
     """
 
     clients: int
     publishing: tuple[Publishing, ...]
     held: Held = Held.STREAM
-    idle_s: int = 0
+    generations: int = 1
     only: frozenset[Kind] = frozenset(Kind)
 
     @property
@@ -88,14 +81,14 @@ class Holding:
 
     def fits(self, kind: Kind) -> bool:
         """See `Load`."""
-        return kind in self.only and (kind.is_grip_proxy or (kind.can_hold and self.held is Held.STREAM))
+        return kind in self.only and self._arguments(kind) is not None
 
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""
-        clients, held = self.clients, self.held
-        _hold(server, _WARM_UP_CLIENTS, [Publishing(2, 1)], *_GENTLY)
-        more = ("--idle", str(self.idle_s), "--leave", str(_LEAVE_S))
-        answer = _hold(server, clients, self.publishing, *_HOLDING[held], *more)
+        clients, held, arguments = self.clients, self.held, self._arguments(server.kind) or ()
+        hold(server, _WARM_UP_CLIENTS, [Publishing(2, 1)], *arguments, *_GENTLY)
+        leaving = ("--leave", str(_LEAVE_S))
+        answer = hold(server, clients, self.publishing, *arguments, *leaving)
         measured = {
             figures.delivery_cpu(clients, phase["burst"], held): phase["cpu_us_per_delivery"]
             for phase in answer["phases"]
@@ -105,50 +98,61 @@ class Holding:
             for phase in answer["phases"]
             if phase["burst"] == 1
         }
-        measured |= _failures(answer)
-        if self.idle_s:
-            measured |= {figures.idle_cpu(clients): answer["idle_cpu_percent"]}
+        measured |= failures_of(answer)
+        if server.kind is not Kind.FLOOR:
+            measured |= _memory_figures(answer, clients, held)
         if server.kind.is_grip_proxy:
-            measured |= self._holding_figures(answer)
+            measured |= self._opening_figures(answer)
+        if self.generations > 1:
+            later = [hold(server, clients, [], *arguments, *leaving) for _ in range(1, self.generations)]
+            grown = sum(answer["memory"]["left_bytes"] for answer in later)
+            measured |= {figures.memory_grown(clients, self.generations, held): grown / 1000}
         return measured
 
-    def _holding_figures(self, answer: dict[str, Any]) -> dict[Figure, float]:
-        """What it takes to hold them: PSS, which hardly differs, and CPU for the plain streams only."""
-        clients, held, grown = self.clients, self.held, answer["memory"]
-        measured = {
-            figures.memory(clients, held): grown["rss_bytes"] / 1000,
-            figures.memory_left(clients, held): grown["left_bytes"] / 1000,
-            figures.open_rate(clients, held): answer["opens_per_s"],
-        }
+    def _arguments(self, kind: Kind) -> tuple[str, ...] | None:
+        """How the server is told to hold clients as that, or None if it cannot."""
+        if kind is Kind.NCHAN:
+            return _HOLDING_BY_NCHAN.get(self.held)
+        if kind is Kind.FLOOR:
+            return _HOLDING[Held.STREAM] if self.held is Held.STREAM else None
+        return _HOLDING[self.held] if kind.can_hold else None
+
+    def _opening_figures(self, answer: dict[str, Any]) -> dict[Figure, float]:
+        """Through the backend; CPU for the plain streams only."""
+        clients, held = self.clients, self.held
+        measured = {figures.open_rate(clients, held): answer["opens_per_s"]}
         if held is Held.STREAM:
-            measured |= {
-                figures.memory_pss(clients, held): grown["pss_bytes"] / 1000,
-                figures.open_cpu(clients, held): answer["cpu_us_per_open"],
-            }
+            measured |= {figures.open_cpu(clients, held): answer["cpu_us_per_open"]}
         return measured
 
 
 @dataclass(frozen=True, slots=True)
 class Polls:
-    """Holds long polls and answers them all with one publish."""
+    """Holds long polls and answers them all with one publish.
+
+    Args:
+        clients: how many.
+        only: the servers it is made for.
+    """
 
     clients: int
+    only: frozenset[Kind] = frozenset(Kind)
 
     @property
     def title(self) -> str:
         """See `Load`."""
-        return f"{self.clients:,} long polls"
+        return f"{self.clients:,} {Held.POLL.plural}"
 
     def fits(self, kind: Kind) -> bool:
         """See `Load`."""
-        return kind.is_grip_proxy
+        return kind.is_grip_proxy and kind in self.only
 
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""
         polls = ("--path", "/poll?channel=poll", "--channel", "poll", "--polls-of", str(server.origin_port))
-        _hold(server, _WARM_UP_CLIENTS, [Publishing(1, 1)], *polls, *_GENTLY)
-        answer = _hold(server, self.clients, [Publishing(1, 1)], *polls)
-        return {figures.poll_memory(self.clients): answer["memory"]["rss_bytes"] / 1000, **_failures(answer)}
+        hold(server, _WARM_UP_CLIENTS, [Publishing(1, 1)], *polls, *_GENTLY)
+        answer = hold(server, self.clients, [Publishing(1, 1)], *polls, "--leave", str(_LEAVE_S))
+        return {**_memory_figures(answer, self.clients, Held.POLL), **failures_of(answer)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +173,7 @@ class Requests:
 
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""
-        answer = _ask(server, self.requests, self.seconds)
+        answer = ask(server, self.requests, self.seconds)
         return {
             figures.REQUEST_RATE: answer["requests_per_s"],
             figures.REQUEST_CPU: answer["cpu_us_per_request"],
@@ -196,8 +200,8 @@ class RoundTrips:
 
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""
-        _hold(server, _WARM_UP_CLIENTS, [Publishing(1, 1)], *_HOLDING[self.held], *_GENTLY)
-        answer = _ask(server, self.messages, self.seconds, *_ASKING[self.held])
+        hold(server, _WARM_UP_CLIENTS, [Publishing(1, 1)], *_HOLDING[self.held], *_GENTLY)
+        answer = ask(server, self.messages, self.seconds, *_ASKING[self.held])
         return {
             figures.round_trip_rate(self.held): answer["requests_per_s"],
             figures.round_trip_cpu(self.held): answer["cpu_us_per_request"],
@@ -231,10 +235,10 @@ class Recovery:
 
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""
-        _hold(server, _WARM_UP_CLIENTS, [Publishing(2, 1)], *_GENTLY)
+        warm_up(server)
         ports = ("--control-port", str(server.control_port), "--origin-port", str(server.origin_port))
         limits = ("--rounds", str(self.rounds), "--seconds", str(self.seconds))
-        answer = _run("recoverload", server, *ports, *limits, "--clients", str(self.clients))
+        answer = run_program("recoverload", server, *ports, *limits, "--clients", str(self.clients))
         measured: dict[Figure, float] = {}
         for cause in Cause:
             outcome = answer[cause.value]
@@ -252,33 +256,25 @@ class Recovery:
         return measured
 
 
-def _hold(server: Server, clients: int, publishing: Sequence[Publishing], *more: str) -> dict[str, Any]:
-    phases = [argument for phase in publishing for argument in ("--publish", str(phase))]
-    control = ("--control-port", str(server.control_port), "--clients", str(clients))
-    return _run("holdload", server, *control, *phases, *more)
+def warm_up(server: Server) -> None:
+    """Hold a few clients, so that everything has run once."""
+    hold(server, _WARM_UP_CLIENTS, [Publishing(2, 1)], *_GENTLY)
 
 
-def _ask(server: Server, requests: int, seconds: int, *more: str) -> dict[str, Any]:
-    arguments = ("--requests", str(requests), "--seconds", str(seconds), "--connections", "50")
-    answer = _run("reqload", server, *arguments, *more)
-    if answer["failed"]:
-        raise LoadFailedError(f"{answer['failed']} of {answer['requests']} requests were not answered as they should")
-    return answer
+def _memory_figures(answer: dict[str, Any], clients: int, held: Held) -> dict[Figure, float]:
+    """What it takes to hold them: PSS, which hardly differs, for the plain streams only."""
+    grown = answer["memory"]
+    measured = {
+        figures.memory(clients, held): grown["rss_bytes"] / 1000,
+        figures.memory_left(clients, held): grown["left_bytes"] / 1000,
+    }
+    if held is Held.STREAM:
+        measured |= {figures.memory_pss(clients, held): grown["pss_bytes"] / 1000}
+    return measured
 
 
-def _run(program: str, server: Server, *arguments: str) -> dict[str, Any]:
-    """Run a load program and return the object it prints: its source says what the members are."""
-    pids = ",".join(map(str, server.running.pids()))
-    command = [str(PROGRAMS / program), "--port", str(server.port), "--pids", pids, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=_LOAD_TIMEOUT_S, check=False)
-    if result.returncode not in (0, 1):  # 1: something was lost, and the answer says what
-        raise LoadFailedError(result.stderr.strip() or f"{program} ended with status {result.returncode}")
-    answer: dict[str, Any] = json.loads(result.stdout)
-    return answer
-
-
-def _failures(answer: dict[str, Any]) -> dict[Figure, float]:
-    """What did not go as it should."""
+def failures_of(answer: dict[str, Any]) -> dict[Figure, float]:
+    """What did not go as it should, in an answer of holdload."""
     kinds = ("lost", "unexpected", "refused", "unanswered")
     return {
         figures.LOST: sum(phase[kind] for phase in answer["phases"] for kind in kinds),

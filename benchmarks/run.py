@@ -20,10 +20,12 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks import machine, report
+from benchmarks.crowd import Crowd
 from benchmarks.figures import Figure, Held, Results
-from benchmarks.loads import Holding, Load, LoadFailedError, Polls, Publishing, Recovery, Requests, RoundTrips
+from benchmarks.loads import Holding, Load, Polls, Recovery, Requests, RoundTrips
 from benchmarks.processes import ServerFailedError
-from benchmarks.pushing import Pushing
+from benchmarks.programs import LoadFailedError, Publishing
+from benchmarks.pushing import Posting, Pushing
 from benchmarks.servers import PROJECT, Kind, missing_program, started, version_of
 from benchmarks.tls_holding import TlsHolding
 
@@ -72,7 +74,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line as values, with what is not given filled in."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one short round, nothing recorded")
-    parser.add_argument("--rounds", type=_positive, help="how often everything is measured (default: 3)")
+    parser.add_argument("--rounds", type=_positive, help="how often everything is measured (default: 2)")
     parser.add_argument(
         "--servers",
         type=lambda text: [Kind(name) for name in text.split(",")],
@@ -91,7 +93,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single sample here")
     options = parser.parse_args(arguments)
     if options.rounds is None:
-        options.rounds = 1 if options.quick else 3
+        options.rounds = 1 if options.quick else 2
     if options.write is None:
         options.write = not options.quick
     return options
@@ -107,33 +109,52 @@ def _positive(text: str) -> int:
 def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
     """The measurements of one round, or of the first, which has some that take long and hardly vary."""
     if options.quick:
-        return [
-            Holding(1000, (Publishing(20, 1), Publishing(4, 20))),
-            Polls(500),
-            Requests(requests=5000, seconds=2),
-            Holding(1000, (Publishing(10, 1), Publishing(2, 20)), Held.OVER_HTTP),
-            RoundTrips(Held.OVER_HTTP, messages=5000, seconds=2),
-            Recovery(1000, rounds=2, seconds=1),
-            Pushing(2000),
-            TlsHolding(500, rounds=5),
-        ]
-    many = frozenset({Kind.HOLDFAST, Kind.PUSHPIN} if options.many_pushpin else {Kind.HOLDFAST})
-    return [
+        return _quick_loads()
+    own = frozenset({Kind.HOLDFAST})
+    many = own | {Kind.PUSHPIN} if options.many_pushpin else own
+    once = frozenset(Kind) if is_first else frozenset(Kind) - {Kind.PUSHPIN}
+    every_round: list[Load] = [
         Holding(1000, (Publishing(40, 1), Publishing(10, 20))),
         Holding(5000, (Publishing(12, 1), Publishing(3, 20))),
-        Holding(_MANY, (Publishing(3, 1),), idle_s=2, only=many),
-        Polls(2000),
-        Requests(requests=20_000, seconds=3),
+        Holding(1000, (Publishing(40, 1), Publishing(10, 20)), Held.EVENT_STREAM),
+        Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.EVENT_STREAM),
         Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.OVER_HTTP),
-        Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.OVER_HTTP, only=many),
-        Holding(_MANY, (), Held.OVER_HTTP, only=many),
-        Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.RELAYED, only=many),
+        Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.OVER_HTTP, only=once),
+        Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.LINKED_STREAM, only=own),
+        Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.LINKED_STREAM, only=own),
+        Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.RELAYED, only=own),
+        Requests(requests=20_000, seconds=3),
         RoundTrips(Held.OVER_HTTP, messages=20_000, seconds=3),
         RoundTrips(Held.RELAYED, messages=20_000, seconds=2),
+        Posting(30_000),
         Pushing(60_000),
         TlsHolding(5000, rounds=12),
-        Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.LINKED_STREAM, only=many),
-        Recovery(5000, rounds=5, seconds=3, only=frozenset(Kind) if is_first else many),
+        Recovery(5000, rounds=5, seconds=3, only=once),
+    ]
+    only_once: list[Load] = [
+        Holding(_MANY, (Publishing(3, 1),), generations=2, only=many),
+        Holding(_MANY, (), Held.OVER_HTTP, generations=2, only=many),
+        Polls(_MANY, only=many),
+        Polls(2000, only=frozenset({Kind.PUSHPIN})),
+        Crowd(19_000, idle_s=26, broadcasts=30, seconds=2),
+    ]
+    return [*every_round, *(only_once if is_first else [])]
+
+
+def _quick_loads() -> list[Load]:
+    """A little of everything."""
+    return [
+        Holding(1000, (Publishing(20, 1), Publishing(4, 20))),
+        Holding(1000, (Publishing(10, 1), Publishing(2, 20)), Held.EVENT_STREAM),
+        Holding(1000, (Publishing(10, 1), Publishing(2, 20)), Held.OVER_HTTP),
+        Polls(500),
+        Requests(requests=5000, seconds=2),
+        RoundTrips(Held.OVER_HTTP, messages=5000, seconds=2),
+        Recovery(1000, rounds=2, seconds=1),
+        Posting(5000),
+        Pushing(2000),
+        TlsHolding(500, rounds=5),
+        Crowd(1000, idle_s=2, broadcasts=200, seconds=1),
     ]
 
 
@@ -172,7 +193,7 @@ def _measure_all(options: argparse.Namespace, kinds: Sequence[Kind]) -> tuple[Re
             for kind in filter(load.fits, kinds):
                 label = f"round {number} of {rounds}, {load.title}, {kind.heading}"
                 try:
-                    with started(kind) as server:
+                    with started(kind, has_metrics=isinstance(load, Crowd)) as server:
                         measured = load.measure(server)
                 except (LoadFailedError, ServerFailedError, subprocess.TimeoutExpired) as problem:
                     problems.append(label)

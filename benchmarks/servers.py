@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,9 +26,10 @@ import holdfast
 PROJECT = Path(__file__).resolve().parents[1]
 PROGRAMS = PROJECT / "benchmarks" / "bin"
 
-_MAX_CLIENTS = 16_000
+_MAX_CLIENTS = 19_500
 _ANSWER_TIMEOUT_S = 10.0
 _NGINX = "/usr/sbin/nginx"  # not in everybody's PATH
+_NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
 # Both GRIP proxies get this file. No message_rate and no message_hwm: Pushpin then delivers without a limit. Long polls
 # are not asked again a second after they came: who is asking just then misses what is published (1.36 cannot be told).
@@ -54,7 +55,7 @@ push_in_http_addr=127.0.0.1
 push_in_http_port={control_port}
 push_in_spec={push_spec}
 update_on_first_subscription=false
-"""
+{metrics}"""
 
 # The origin is a WebSocket server, but for the path at which it wants to hear of WebSockets over HTTP.
 _GRIP_ROUTES = """\
@@ -70,11 +71,12 @@ updates_check=off
 """
 
 _NGINX_CONF = """\
+{modules}
 daemon off;
 worker_processes 1;
 pid {directory}/nginx.pid;
 error_log stderr error;
-events {{ worker_connections 4096; }}
+events {{ worker_connections 19900; }}
 http {{
     access_log off;
     keepalive_requests 1000000000;
@@ -83,12 +85,30 @@ http {{
     fastcgi_temp_path {directory}/run;
     uwsgi_temp_path {directory}/run;
     scgi_temp_path {directory}/run;
+{servers}}}
+"""
+
+_NGINX_PROXY = """\
     upstream origin {{ server 127.0.0.1:{origin_port}; keepalive 64; keepalive_requests 1000000000; }}
     server {{
         listen 127.0.0.1:{port};
         location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; }}
     }}
-}}
+"""
+
+# Messages are not kept, which Nchan does by default: nobody else here keeps them.
+_NCHAN_SERVERS = """\
+    nchan_store_messages off;
+    server {{
+        listen 127.0.0.1:{port};
+        location /stream {{ nchan_subscriber http-chunked; nchan_channel_id $arg_channel; }}
+        location /sse {{ nchan_subscriber eventsource; nchan_channel_id $arg_channel; }}
+        location /socket {{ nchan_subscriber websocket; nchan_channel_id $arg_channel; }}
+    }}
+    server {{
+        listen 127.0.0.1:{control_port};
+        location /publish {{ nchan_publisher http; nchan_channel_id $arg_channel; }}
+    }}
 """
 
 
@@ -98,6 +118,7 @@ class Kind(StrEnum):
     HOLDFAST = "holdfast"
     PUSHPIN = "pushpin"
     FLOOR = "floor"
+    NCHAN = "nchan"
     NGINX = "nginx"
     DIRECT = "direct"
 
@@ -109,7 +130,7 @@ class Kind(StrEnum):
     @property
     def can_hold(self) -> bool:
         """Whether it holds streams and takes publishes."""
-        return self in (Kind.HOLDFAST, Kind.PUSHPIN, Kind.FLOOR)
+        return self in (Kind.HOLDFAST, Kind.PUSHPIN, Kind.FLOOR, Kind.NCHAN)
 
     @property
     def is_grip_proxy(self) -> bool:
@@ -119,19 +140,24 @@ class Kind(StrEnum):
     @property
     def can_proxy(self) -> bool:
         """Whether an ordinary request gets the origin's answer through it."""
-        return self is not Kind.FLOOR
+        return self not in (Kind.FLOOR, Kind.NCHAN)
 
 
 _HEADINGS: Mapping[Kind, str] = {
     Kind.HOLDFAST: "Holdfast",
     Kind.PUSHPIN: "Pushpin",
     Kind.FLOOR: "C `send()` loop",
+    Kind.NCHAN: "Nchan",
     Kind.NGINX: "nginx",
     Kind.DIRECT: "origin, no proxy",
 }
 
 
-_PROGRAMS_OF: Mapping[Kind, tuple[str, ...]] = {Kind.PUSHPIN: ("pushpin", "zurl"), Kind.NGINX: (_NGINX,)}
+_PROGRAMS_OF: Mapping[Kind, tuple[str, ...]] = {
+    Kind.PUSHPIN: ("pushpin", "zurl"),
+    Kind.NGINX: (_NGINX,),
+    Kind.NCHAN: (_NGINX,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +171,7 @@ class Server:
         origin_port: where the origin can be asked directly; 0 if there is none.
         tls_port: where clients connect by TLS; 0 if they cannot.
         push_spec: where ZeroMQ publishers connect; empty if it takes none.
+        metrics_port: where it tells its metrics; 0 if it does not.
         running: the server's process (not the origin's, unless the origin is what is measured).
     """
 
@@ -155,10 +182,13 @@ class Server:
     running: Running
     push_spec: str = ""
     tls_port: int = 0
+    metrics_port: int = 0
 
 
 def missing_program(kind: Kind) -> str | None:
     """The program that ``kind`` needs and this machine does not have, or None."""
+    if kind is Kind.NCHAN and not _NCHAN_MODULE.exists():
+        return _NCHAN_MODULE.name
     return next((program for program in _PROGRAMS_OF.get(kind, ()) if shutil.which(program) is None), None)
 
 
@@ -176,14 +206,18 @@ def version_of(kind: Kind) -> str | None:
 
 
 @contextmanager
-def started(kind: Kind) -> Iterator[Server]:
-    """Run a server, and the origin it needs, while the block runs."""
+def started(kind: Kind, *, has_metrics: bool = False) -> Iterator[Server]:
+    """Run a server, and the origin it needs, while the block runs.
+
+    Args:
+        has_metrics: a GRIP proxy also tells its metrics, at `Server.metrics_port`.
+    """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="holdfast-bench-")))
         for name in ("run", "log"):
             (directory / name).mkdir()
-        if kind is Kind.FLOOR:
-            yield stack.enter_context(_floor(directory))
+        if kind is Kind.FLOOR or kind is Kind.NCHAN:
+            yield stack.enter_context(_floor(directory) if kind is Kind.FLOOR else _nchan(directory))
             return
         origin_port = free_port()
         origin = stack.enter_context(_program("origin", directory, origin_port))
@@ -192,7 +226,7 @@ def started(kind: Kind) -> Iterator[Server]:
         elif kind is Kind.NGINX:
             yield stack.enter_context(_nginx_proxy(directory, origin_port))
         else:
-            yield stack.enter_context(_grip_proxy(kind, directory, origin_port))
+            yield stack.enter_context(_grip_proxy(kind, directory, origin_port, has_metrics=has_metrics))
 
 
 def _program(name: str, directory: Path, *ports: int) -> AbstractContextManager[Running]:
@@ -210,17 +244,29 @@ def _floor(directory: Path) -> Iterator[Server]:
 @contextmanager
 def _nginx_proxy(directory: Path, origin_port: int) -> Iterator[Server]:
     port = free_port()
-    config_file = directory / "nginx.conf"
-    config_file.write_text(_NGINX_CONF.format(directory=directory, port=port, origin_port=origin_port))
-    command = [_NGINX, "-p", str(directory), "-c", str(config_file)]
-    with running(command, directory / "nginx.log", [port]) as process:
+    with _nginx(directory, "", _NGINX_PROXY.format(port=port, origin_port=origin_port), [port]) as process:
         _wait_until_answering(port, "/plain")
         yield Server(Kind.NGINX, port, 0, origin_port, process)
 
 
 @contextmanager
-def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Server]:
+def _nchan(directory: Path) -> Iterator[Server]:
+    port, control_port = free_port(), free_port()
+    servers = _NCHAN_SERVERS.format(port=port, control_port=control_port)
+    with _nginx(directory, f"load_module {_NCHAN_MODULE};", servers, [port, control_port]) as process:
+        yield Server(Kind.NCHAN, port, control_port, 0, process)
+
+
+def _nginx(directory: Path, modules: str, servers: str, ports: Sequence[int]) -> AbstractContextManager[Running]:
+    config_file = directory / "nginx.conf"
+    config_file.write_text(_NGINX_CONF.format(directory=directory, modules=modules, servers=servers))
+    return running([_NGINX, "-p", str(directory), "-c", str(config_file)], directory / "nginx.log", ports)
+
+
+@contextmanager
+def _grip_proxy(kind: Kind, directory: Path, origin_port: int, *, has_metrics: bool) -> Iterator[Server]:
     port, control_port, tls_port = free_port(), free_port(), free_port()
+    metrics_port = free_port() if has_metrics else 0
     certificates = directory / "runner" / "certs"
     certificates.mkdir(parents=True)
     make_certificate("localhost").write(certificates, "localhost")
@@ -239,6 +285,7 @@ def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Serve
             control_port=control_port,
             push_spec=push_spec,
             max_clients=_MAX_CLIENTS,
+            metrics=f"prometheus_port={metrics_port}\n" if has_metrics else "",
         )
     )
     program = ["pushpin", "--merge-output"] if is_pushpin else [sys.executable, "-m", "holdfast"]
@@ -246,7 +293,7 @@ def _grip_proxy(kind: Kind, directory: Path, origin_port: int) -> Iterator[Serve
     command = [*program, "--config", str(config_file)]
     with running(command, directory / f"{kind}.log", [port, control_port], environment) as process:
         _wait_until_answering(port, "/stream?channel=ready")
-        yield Server(kind, port, control_port, origin_port, process, push_spec, tls_port)
+        yield Server(kind, port, control_port, origin_port, process, push_spec, tls_port, metrics_port)
 
 
 def _wait_until_answering(port: int, path: str) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from benchmarks import figures
 from benchmarks.figures import Figure
-from benchmarks.loads import LoadFailedError
 from benchmarks.processes import cpu_s
+from benchmarks.programs import LoadFailedError
 from benchmarks.servers import Kind, Server
 
 _REQUEST = b"GET /stream?channel=tls HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -2,11 +2,12 @@
 # Install the Debian packages that the tests and benchmarks use. Does nothing, quickly, when they are there.
 #
 # pushpin, zurl: the same tests run against Pushpin, and the benchmarks compare with it. chromium: the demo page in a
-# real browser. nginx: a proxy to compare with. gcc: the load client. curl: the commands that the documentation shows.
-# nodejs, npm: a backend in Express; those that did not come as packages will do.
+# real browser. nginx, libnginx-mod-nchan: a proxy and a fan-out to compare with. gcc: the load client. curl: the
+# commands that the documentation shows. nodejs, npm: a backend in Express; those that did not come as packages will do.
 set -eu
 
-packages="ca-certificates chromium chromium-driver curl gcc libc6-dev make nginx pushpin python3 python3-venv zurl"
+packages="ca-certificates chromium chromium-driver curl gcc libc6-dev libnginx-mod-nchan make nginx pushpin python3"
+packages="$packages python3-venv zurl"
 command -v npm >/dev/null || packages="$packages nodejs npm"
 
 missing=

@@ -13,10 +13,11 @@ enum { EVENTS = 64, LAST_PATIENCE_MS = 1000 };
 void bystander_open(struct bystander *bystander, int port, int control_port)
 {
     bystander->poller = new_poller();
-    bystander->opening = (struct opening){.port = port, .path = "/stream?channel=bystander", .count = 1, .window = 1};
+    bystander->opening = (struct opening){.port = port, .path = "/stream?channel=bystander",
+                                          .welcome = WELCOME, .count = 1, .window = 1};
     bystander->clients.poller = bystander->poller;
     clients_open(&bystander->clients, &bystander->opening);
-    bystander->publisher = (struct publisher){.poller = bystander->poller, .port = control_port,
+    bystander->publisher = (struct publisher){.poller = bystander->poller, .port = control_port, .path = PUBLISH_PATH,
                                               .channel = "bystander", .content_size = 100, .format = HTTP_STREAM};
     bystander->due_ns = now_ns();
 }

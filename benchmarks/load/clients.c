@@ -13,7 +13,6 @@
 
 enum { EVENTS = 1024, PATIENCE_MS = 10000, READ_SIZE = 1 << 17 };
 
-static const char welcome[] = "welcome";
 static const char closed[] = "the connection was closed";
 
 /* --- receiving --- */
@@ -64,7 +63,9 @@ static void ask(struct clients *clients, struct client *client)
     const struct opening *opening = clients->opening;
     size_t index = (size_t)(client - clients->all);
     char request[512];
-    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", opening->path,
+    const char *header = opening->header != NULL ? opening->header : "";
+    int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s%s%s\r\n", opening->path,
+                          header, *header != '\0' ? "\r\n" : "",
                           opening->are_websockets ? WEBSOCKET_REQUEST_HEADERS : "");
 
     *client = (struct client){.fd = connect_to(opening->port, index)};
@@ -87,17 +88,19 @@ static void take_first_response(struct clients *clients, struct client *client, 
     static const char status_line[] = "HTTP/1.1 ";
     const size_t code_at = sizeof status_line - 1;
     const char class = clients->opening->are_websockets ? '1' : '2';
+    const char *welcome = clients->opening->welcome;
+    const size_t welcome_length = strlen(welcome);
 
     if (length > code_at && memcmp(data, status_line, code_at) == 0 && data[code_at] != class) {
         ask_again(clients, client, data, length);
         return;
     }
-    if (memmem(data, length, welcome, sizeof welcome - 1) != NULL) {
+    if (memmem(data, length, welcome, welcome_length) != NULL) {
         client->is_held = true;
         clients->held++;
         return;
     }
-    client->carried = (uint8_t)(length < sizeof welcome - 2 ? length : sizeof welcome - 2);
+    client->carried = (uint8_t)(length < welcome_length - 1 ? length : welcome_length - 1);
     memcpy(client->carry, data + length - client->carried, client->carried);
 }
 

@@ -24,10 +24,12 @@ struct client {
 struct opening {
     int port;
     const char *path;
+    const char *welcome;        /* what a client has received when it is held; at most STAMP_LENGTH bytes */
+    const char *header;         /* one more line of the request, without its end; NULL for none */
     bool are_websockets;        /* which get a message where others get the first response, or a piece of it */
     size_t count;
     size_t window;              /* how many may be opening at a time */
-    int origin_port;            /* 0: a client is held when "welcome" arrives. Otherwise nothing arrives (long polls),
+    int origin_port;            /* 0: a client is held when the welcome arrives. Otherwise nothing arrives (long polls),
                                    and clients are held when the origin has counted them */
 };
 

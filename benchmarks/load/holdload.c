@@ -2,18 +2,21 @@
  *
  *   holdload --port PORT --control-port PORT --clients N [--path /stream?channel=bench] [--channel bench]
  *            [--window 25] [--publish ROUNDSxBURST]... [--size 100] [--idle SECONDS] [--stall SECONDS]
- *            [--leave SECONDS] [--pids PID,PID] [--polls-of ORIGIN-PORT | --websockets | --ids]
+ *            [--leave SECONDS] [--pids PID,PID] [--polls-of ORIGIN-PORT | --websockets | --ids | --events]
+ *            [--publish-to PATH] [--welcome welcome] [--header "NAME: VALUE"]
  *
  * The origin behind the proxy must answer PATH with a hold on CHANNEL: as a stream whose first response contains
- * "welcome", or, with --polls-of, as a long poll. Then ORIGIN-PORT is the origin's own, where /polls tells how many it
- * has answered, and each client can receive only one message. With --websockets it must accept a WebSocket, subscribe
- * it, and say "welcome" to it. With --ids, each item has an id and names the one before.
+ * what --welcome says, or, with --polls-of, as a long poll. Then ORIGIN-PORT is the origin's own, where /polls tells
+ * how many it has answered, and each client can receive only one message. With --websockets it must accept a WebSocket,
+ * subscribe it, and say the same to it. With --ids, each item has an id and names the one before; with --events, its
+ * content is a server-sent event. With --publish-to, no GRIP is spoken: messages are posted to PATH as they are. With
+ * --header, clients send one more line.
  *
  * Each --publish is a phase of ROUNDS rounds; a round publishes BURST messages at once, each over a connection of its
  * own, and ends when every client has received all of them and every publish is answered. After --stall seconds
  * without progress the missing ones count as lost, and the phase ends.
  *
- * Prints one line of JSON:
+ * Prints one line of JSON, of which a reader has the idle CPU before the phases begin:
  *   opens_per_s, cpu_us_per_open    holds opened, through the backend
  *   opens_refused                   requests for a hold that got an error, and were made again
  *   memory                          growth of the server's RSS and PSS, in bytes per held client; left_bytes is what
@@ -48,7 +51,9 @@ struct settings {
     struct opening opening;
     int control_port;
     const char *channel;
+    const char *publish_path;       /* NULL: the GRIP control port's */
     bool has_ids;
+    bool are_events;
     size_t content_size;
     struct phase phases[MAX_PHASES];
     size_t phase_count;
@@ -199,6 +204,7 @@ static void stay_idle(const struct settings *settings)
     elapsed_ns = now_ns() - elapsed_ns;
     cpu_ns = cpu_used_ns(&settings->processes) - cpu_ns;
     printf("\"idle_cpu_percent\": %.3f, ", 100.0 * (double)cpu_ns / (double)elapsed_ns);
+    fflush(stdout);
 }
 
 static void measure(struct load *load)
@@ -236,6 +242,15 @@ static struct phase parse_phase(const char *text)
     return phase;
 }
 
+static const char *parse_welcome(const char *text)
+{
+    size_t length = strlen(text);
+
+    if (length < 1 || length > STAMP_LENGTH)
+        give_up("--welcome: got '%s', expected 1 to %d bytes", text, STAMP_LENGTH);
+    return text;
+}
+
 static void add_phase(struct settings *settings, const char *text)
 {
     if (settings->phase_count == MAX_PHASES)
@@ -246,7 +261,7 @@ static void add_phase(struct settings *settings, const char *text)
 static struct settings parse_settings(int argc, char **argv)
 {
     enum { PORT = 1, CONTROL_PORT, CLIENTS, PATH, CHANNEL, WINDOW, PUBLISH, SIZE, IDLE, STALL, LEAVE, PIDS, POLLS_OF,
-           WEBSOCKETS, IDS };
+           WEBSOCKETS, IDS, ARE_EVENTS, PUBLISH_TO, WELCOME_TEXT, HEADER };
     static const struct option options[] = {
         {"port", required_argument, NULL, PORT},
         {"control-port", required_argument, NULL, CONTROL_PORT},
@@ -263,9 +278,14 @@ static struct settings parse_settings(int argc, char **argv)
         {"polls-of", required_argument, NULL, POLLS_OF},
         {"websockets", no_argument, NULL, WEBSOCKETS},
         {"ids", no_argument, NULL, IDS},
+        {"events", no_argument, NULL, ARE_EVENTS},
+        {"publish-to", required_argument, NULL, PUBLISH_TO},
+        {"welcome", required_argument, NULL, WELCOME_TEXT},
+        {"header", required_argument, NULL, HEADER},
         {0},
     };
-    struct settings settings = {.opening = {.path = "/stream?channel=bench", .count = 100, .window = 25},
+    struct settings settings = {.opening = {.path = "/stream?channel=bench", .count = 100, .window = 25,
+                                            .welcome = WELCOME},
                                 .channel = "bench", .content_size = 100, .stall_s = 5};
     struct opening *opening = &settings.opening;
 
@@ -286,6 +306,10 @@ static struct settings parse_settings(int argc, char **argv)
         case POLLS_OF: opening->origin_port = (int)parse_number("--polls-of", optarg, 1, 65535); break;
         case WEBSOCKETS: opening->are_websockets = true; break;
         case IDS: settings.has_ids = true; break;
+        case ARE_EVENTS: settings.are_events = true; break;
+        case PUBLISH_TO: settings.publish_path = optarg; break;
+        case WELCOME_TEXT: opening->welcome = parse_welcome(optarg); break;
+        case HEADER: opening->header = optarg; break;
         default: give_up("the options are listed at the top of holdload.c");
         }
     }
@@ -294,11 +318,15 @@ static struct settings parse_settings(int argc, char **argv)
     return settings;
 }
 
-static enum item_format item_format(const struct opening *opening)
+static enum item_format item_format(const struct settings *settings)
 {
-    if (opening->are_websockets)
+    if (settings->publish_path != NULL)
+        return PLAIN;
+    if (settings->opening.are_websockets)
         return WS_MESSAGE;
-    return opening->origin_port != 0 ? HTTP_RESPONSE : HTTP_STREAM;
+    if (settings->opening.origin_port != 0)
+        return HTTP_RESPONSE;
+    return settings->are_events ? HTTP_EVENT : HTTP_STREAM;
 }
 
 int main(int argc, char **argv)
@@ -311,7 +339,9 @@ int main(int argc, char **argv)
     load.clients.poller = poller;
     load.publisher = (struct publisher){.poller = poller, .port = settings->control_port,
                                         .channel = settings->channel, .content_size = settings->content_size,
-                                        .format = item_format(&settings->opening), .has_ids = settings->has_ids};
+                                        .format = item_format(settings),
+                                        .path = settings->publish_path != NULL ? settings->publish_path : PUBLISH_PATH,
+                                        .has_ids = settings->has_ids};
     measure(&load);
     return load.has_failed;
 }

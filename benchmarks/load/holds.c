@@ -10,10 +10,18 @@ enum { ANSWER_ROOM = 1024 };
 
 static const char stream_format[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nGrip-Hold: stream\r\n"
                                     "Grip-Channel: %.*s\r\nContent-Length: 8\r\n\r\nwelcome\n";
+static const char event_format[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nGrip-Hold: stream\r\n"
+                                   "Grip-Channel: %.*s\r\nContent-Length: 15\r\n\r\ndata: welcome\n\n";
+static const char kept_format[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nGrip-Hold: stream\r\n"
+                                  "Grip-Channel: %.*s\r\nGrip-Keep-Alive: \\n; format=cstring; timeout=25\r\n"
+                                  "Content-Length: 8\r\n\r\nwelcome\n";
 static const char poll_format[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nGrip-Hold: response\r\n"
                                   "Grip-Channel: %.*s\r\nContent-Length: 8\r\n\r\nnothing\n";
 static const char linked_format[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nGrip-Hold: stream\r\n"
-                                    "Grip-Channel: %.*s; prev-id=%s\r\nGrip-Link: </next?channel=%.*s>; rel=next\r\n"
+                                    "Grip-Channel: %.*s; prev-id=%s; filter=skip-self\r\n"
+                                    "Grip-Set-Meta: user=reader\r\n"
+                                    "Grip-Keep-Alive: \\n; format=cstring; timeout=25\r\n"
+                                    "Grip-Link: </next?channel=%.*s>; rel=next\r\n"
                                     "Content-Length: %zu\r\n\r\n%s";
 static const char number_format[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%lu";
 static const char nothing[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n";
@@ -55,6 +63,18 @@ void answer_stream(int fd, const struct request *request, struct slice rest)
 {
     (void)request;
     answer_hold(fd, stream_format, rest);
+}
+
+void answer_event_stream(int fd, const struct request *request, struct slice rest)
+{
+    (void)request;
+    answer_hold(fd, event_format, rest);
+}
+
+void answer_kept(int fd, const struct request *request, struct slice rest)
+{
+    (void)request;
+    answer_hold(fd, kept_format, rest);
 }
 
 void answer_poll(int fd, const struct request *request, struct slice rest)

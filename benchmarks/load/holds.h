@@ -6,6 +6,8 @@
 #include "server.h"
 
 void answer_stream(int fd, const struct request *request, struct slice rest);
+void answer_event_stream(int fd, const struct request *request, struct slice rest);
+void answer_kept(int fd, const struct request *request, struct slice rest);
 void answer_poll(int fd, const struct request *request, struct slice rest);
 void answer_polls(int fd, const struct request *request, struct slice rest);
 void answer_linked(int fd, const struct request *request, struct slice rest);

@@ -8,6 +8,9 @@
 
 enum { MESSAGE_DIGITS = 8, STAMP_LENGTH = 1 + MESSAGE_DIGITS };
 
+/* What the origin says to a client that is held. */
+#define WELCOME "welcome"
+
 /* For printf, with a uint32_t. */
 #define ID_FORMAT "%08x"
 

@@ -2,10 +2,12 @@
  *
  *   /plain              an ordinary answer with 100 bytes
  *   /stream?channel=C   holds the request as a stream on channel C; the first response is "welcome\n"
+ *   /sse?channel=C      the same as server-sent events
+ *   /kept?channel=C     like /stream, with a keep-alive after 25 silent seconds
  *   /poll?channel=C     holds the request as a long poll on channel C
  *   /polls              how many /poll requests were answered so far
- *   /linked?channel=C   like /stream, but the hold follows ids from the latest one on, and has /next?channel=C as its
- *                       next link
+ *   /linked?channel=C   like /stream, but the hold follows ids from the latest one on, has /next?channel=C as its next
+ *                       link, a filter, and a keep-alive
  *   /next?channel=C     the next link: what such a hold has missed, which is the stamp of the latest id
  *   /latest?ID          ID is the latest id from now on
  *   /links              how many /next requests were answered so far
@@ -42,6 +44,8 @@ static const struct path {
 } paths[] = {
     {"/plain", answer_plain},
     {"/stream?channel=", answer_stream},
+    {"/sse?channel=", answer_event_stream},
+    {"/kept?channel=", answer_kept},
     {"/poll?channel=", answer_poll},
     {"/polls", answer_polls},
     {"/linked?channel=", answer_linked},

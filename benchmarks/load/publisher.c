@@ -10,16 +10,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ITEM(format, field) \
-    "{\"items\": [{\"channel\": \"%s\", %s\"formats\": {\"" format "\": {\"" field "\":\"%s\\n\"}}}]}"
+#define ITEM(format, field, before, after) \
+    "{\"items\": [{\"channel\": \"%s\", %s\"formats\": {\"" format "\": {\"" field "\":\"" before "%s" after "\"}}}]}"
 
 static const char *const body_formats[] = {
-    [HTTP_STREAM] = ITEM("http-stream", "content"),
-    [HTTP_RESPONSE] = ITEM("http-response", "body"),
-    [WS_MESSAGE] = ITEM("ws-message", "content"),
+    [HTTP_STREAM] = ITEM("http-stream", "content", "", "\\n"),
+    [HTTP_EVENT] = ITEM("http-stream", "content", "data: ", "\\n\\n"),
+    [HTTP_RESPONSE] = ITEM("http-response", "body", "", "\\n"),
+    [WS_MESSAGE] = ITEM("ws-message", "content", "", "\\n"),
 };
 static const char ids_format[] = "\"id\": \"" ID_FORMAT "\", \"prev-id\": \"" ID_FORMAT "\", ";
-static const char request_format[] = "POST /publish/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+static const char request_format[] = "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                                      "Content-Length: %d\r\n\r\n%s";
 
 /* The stamp of message `number` and padding; the newline that follows makes it `content_size` bytes. */
@@ -41,9 +42,12 @@ static char *make_request(const struct publisher *publisher, uint32_t number)
 
     if (publisher->has_ids)
         snprintf(ids, sizeof ids, ids_format, number + 1, number);
-    length = asprintf(&body, body_formats[publisher->format], publisher->channel, ids, content);
+    if (publisher->format == PLAIN)
+        length = asprintf(&body, "%s", content);
+    else
+        length = asprintf(&body, body_formats[publisher->format], publisher->channel, ids, content);
 
-    if (length < 0 || asprintf(&request, request_format, length, body) < 0)
+    if (length < 0 || asprintf(&request, request_format, publisher->path, length, body) < 0)
         give_up("out of memory for a publish");
     free(content);
     free(body);

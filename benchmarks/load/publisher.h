@@ -1,4 +1,4 @@
-/* Publishes numbered messages to a GRIP control port over HTTP. */
+/* Publishes numbered messages over HTTP: to a GRIP control port, or as a plain request body. */
 #ifndef PUBLISHER_H
 #define PUBLISHER_H
 
@@ -8,9 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum item_format { HTTP_STREAM, HTTP_RESPONSE, WS_MESSAGE };
+enum item_format { HTTP_STREAM, HTTP_EVENT, HTTP_RESPONSE, WS_MESSAGE, PLAIN };
 
 enum { PUBLISHER_CONNECTIONS = 4 * MAX_BURST };
+
+/* Of a GRIP control port. */
+#define PUBLISH_PATH "/publish/"
 
 /* The poller reports connection i of the publisher under PUBLISHER_TAG + i. */
 #define PUBLISHER_TAG (1ull << 32)
@@ -27,7 +30,8 @@ struct publisher_connection {
 struct publisher {
     int poller;
     int port;
-    const char *channel;
+    const char *path;           /* where they are posted to */
+    const char *channel;        /* not for PLAIN ones, which are what is published and nothing else */
     enum item_format format;
     bool has_ids;               /* items name themselves and the one before, by their numbers + 1 */
     size_t content_size;        /* bytes, with the newline at the end */

@@ -205,7 +205,8 @@ static struct settings parse_settings(int argc, char **argv)
         {"pids", required_argument, NULL, PIDS},
         {0},
     };
-    struct settings settings = {.opening = {.path = "/linked?channel=linked", .count = 100, .window = 25},
+    struct settings settings = {.opening = {.path = "/linked?channel=linked", .welcome = WELCOME,
+                                            .count = 100, .window = 25},
                                 .rounds = 5, .seconds = 3, .stall_s = 5};
     struct opening *opening = &settings.opening;
 

@@ -1,10 +1,10 @@
 /* reqload: ask for one URL again and again over keep-alive connections, one request at a time on each.
  *
  *   reqload --port PORT [--path /plain] [--connections 50] [--warmup-requests 500] [--requests 20000] [--seconds 10]
- *           [--pids PID,PID] [--websockets]
+ *           [--pids PID,PID] [--websockets | --post BODY]
  *
  * With --websockets, each connection becomes a WebSocket, to which the server first says something. After that, what is
- * asked is a message of 100 bytes, and the answer is the same message.
+ * asked is a message of 100 bytes, and the answer is the same message. With --post, BODY is posted, as JSON.
  *
  * Ends after that many requests or seconds, whichever comes first, and prints one line of JSON: requests per second,
  * latency percentiles in microseconds, and the CPU time per request of the server's processes (--pids). Any answer that
@@ -25,7 +25,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EVENTS = 256, REQUEST_ROOM = 512, MESSAGE_LENGTH = 100 };
+enum { EVENTS = 256, REQUEST_ROOM = 1024, MESSAGE_LENGTH = 100 };
 
 struct settings {
     int port;
@@ -35,6 +35,7 @@ struct settings {
     long requests;
     long seconds;
     bool are_websockets;
+    const char *body;               /* NULL: GET */
     struct processes processes;
 };
 
@@ -60,12 +61,19 @@ static void make_requests(struct load *load)
     static char message[MESSAGE_LENGTH];
     const struct settings *settings = &load->settings;
     const struct slice text = {message, sizeof message};
-    int length = snprintf(load->first_request, sizeof load->first_request,
+    int length;
+
+    if (settings->body != NULL)
+        length = snprintf(load->first_request, sizeof load->first_request,
+                          "POST %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: reqload\r\n"
+                          "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                          settings->path, strlen(settings->body), settings->body);
+    else
+        length = snprintf(load->first_request, sizeof load->first_request,
                           "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: reqload\r\n%s\r\n", settings->path,
                           settings->are_websockets ? WEBSOCKET_REQUEST_HEADERS : "");
-
     if (length >= (int)sizeof load->first_request)
-        give_up("--path is too long");
+        give_up("--path and --post are too long");
     load->first = load->again = (struct slice){load->first_request, (size_t)length};
     if (settings->are_websockets) {
         memset(message, '.', sizeof message);
@@ -174,7 +182,7 @@ static void measure(struct load *load)
 
 static struct settings parse_settings(int argc, char **argv)
 {
-    enum { PORT = 1, PATH, CONNECTIONS, WARMUP, REQUESTS, SECONDS, PIDS, WEBSOCKETS };
+    enum { PORT = 1, PATH, CONNECTIONS, WARMUP, REQUESTS, SECONDS, PIDS, WEBSOCKETS, POST };
     static const struct option options[] = {
         {"port", required_argument, NULL, PORT},
         {"path", required_argument, NULL, PATH},
@@ -184,6 +192,7 @@ static struct settings parse_settings(int argc, char **argv)
         {"seconds", required_argument, NULL, SECONDS},
         {"pids", required_argument, NULL, PIDS},
         {"websockets", no_argument, NULL, WEBSOCKETS},
+        {"post", required_argument, NULL, POST},
         {0},
     };
     struct settings settings = {.path = "/plain", .connections = 50, .warmup_requests = 500, .requests = 20000,
@@ -199,6 +208,7 @@ static struct settings parse_settings(int argc, char **argv)
         case SECONDS: settings.seconds = parse_number("--seconds", optarg, 1, 3600); break;
         case PIDS: settings.processes = parse_processes(optarg); break;
         case WEBSOCKETS: settings.are_websockets = true; break;
+        case POST: settings.body = optarg; break;
         default: give_up("the options are listed at the top of reqload.c");
         }
     }

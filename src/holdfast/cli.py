@@ -36,6 +36,7 @@ commands:
 Every setting of the file can also be given as environment variable HOLDFAST_SECTION_KEY.
 """
 _VERBOSE_LEVEL = "3"
+_MAX_ID_DIGITS = 9
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
@@ -185,13 +186,15 @@ def _check_port(text: str) -> None:
         parse_listen(text)
     except ValueError as exc:
         number = text.rpartition(":")[2]
-        is_low = not (number.isascii() and number.isdigit() and int(number))
+        is_low = not (number.isascii() and number.isdigit() and number.strip("0"))
         raise UsageError("port must be greater than or equal to 1" if is_low else str(exc)) from exc
 
 
 def _parse_id(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise UsageError("id must be greater than or equal to 0")
+    if len(text) > _MAX_ID_DIGITS:
+        raise UsageError(f"id must have at most {_MAX_ID_DIGITS} digits")
     return int(text)
 
 

@@ -77,6 +77,7 @@ class Counters:
     drops_sequence_conflict: int = 0
     drops_sequence_full: int = 0
     drops_channel_gone: int = 0
+    drops_socket_closed: int = 0
     slow_clients_disconnected: int = 0
     subscriptions_refused: int = 0
 
@@ -146,6 +147,7 @@ HELP: dict[str, str] = {
     "drops_sequence_conflict": "Items lost because another one already waited for the same previous item",
     "drops_sequence_full": "Items lost because too many of their channel waited for the item before them",
     "drops_channel_gone": "Items lost because the last subscriber left while they waited for the item before them",
+    "drops_socket_closed": "Writes lost because a WebSocket was closed while they waited for the end of a message",
     "slow_clients_disconnected": "Held clients disconnected because their outbox was full",
     "subscriptions_refused": "Channels of instructs left out because of connection_subscription_max",
 }

@@ -23,6 +23,8 @@ logs and for debug mode; what a client may see is decided where the answer is ma
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class HoldfastError(Exception):
     """Base of every error that Holdfast raises on purpose."""
@@ -80,6 +82,10 @@ class KeyMaterialError(HoldfastError):
 
 class BackendError(HoldfastError):
     """A backend failed before or while it answered."""
+
+    def anew(self) -> Self:
+        """The same failure, to be raised by who keeps this one: the frames that meet it would refer to each other."""
+        return type(self)(*self.args)
 
 
 class ConnectError(BackendError):

@@ -41,7 +41,7 @@ def make_fanout(settings: Settings, runtime: Runtime, registry: Registry, statis
     )
 
 
-def make_pool(settings: Settings, runtime: Runtime, parking: ParkingLot | None) -> BackendPool:
+def make_pool(settings: Settings, runtime: Runtime, parking: ParkingLot | None, max_files: int) -> BackendPool:
     """The connections to backends."""
     return BackendPool(
         runtime,
@@ -50,5 +50,6 @@ def make_pool(settings: Settings, runtime: Runtime, parking: ParkingLot | None) 
         timeout_s=settings.holdfast.backend_timeout,
         idle_timeout_s=settings.holdfast.backend_idle_timeout,
         max_idle=settings.holdfast.backend_max_idle,
+        max_files=max_files,
         parking=parking,
     )

@@ -15,7 +15,7 @@ from holdfast.config.derive import (
     statistics_terms,
     upstream_verifier,
 )
-from holdfast.config.limits import client_capacity, edge_limits
+from holdfast.config.limits import client_capacity, edge_limits, file_ceiling
 from holdfast.config.listen import Listen
 from holdfast.config.load import Start
 from holdfast.control.commands import CommandTargets
@@ -25,6 +25,7 @@ from holdfast.control.publish_http import PublishDoor
 from holdfast.control.stats import StatsDoor
 from holdfast.control.zmq_doors import DoorSpecs, ZmqDoors
 from holdfast.counters import Counters
+from holdfast.garbage import GarbageWatch
 from holdfast.grip.publish_auth import PublishVerifier
 from holdfast.logs import RequestLog
 from holdfast.net.edge import Edge
@@ -40,9 +41,9 @@ from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.service import ProxyService
-from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.sharing import Sharing
 from holdfast.proxy.sockjs_sessions import SockJsSessions
+from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.channels import Channel, Registry
 from holdfast.push.last_ids import LastIds
@@ -62,6 +63,9 @@ log = logging.getLogger("holdfast.server")
 
 METRICS_MAX_CONNECTIONS = 16
 
+PUBLISHERS_S = 1.0
+"""How long publishers may take to end what they are saying when the process stops."""
+
 
 class Server:
     """A running Holdfast.
@@ -70,9 +74,17 @@ class Server:
         start: settings, routes and where they came from.
         request_log: where the line of each finished request goes.
         max_files: descriptors that the system allows the process.
+        garbage: only for the metrics.
     """
 
-    def __init__(self, start: Start, loop: asyncio.AbstractEventLoop, request_log: RequestLog, max_files: int) -> None:
+    def __init__(
+        self,
+        start: Start,
+        loop: asyncio.AbstractEventLoop,
+        request_log: RequestLog,
+        max_files: int,
+        garbage: GarbageWatch,
+    ) -> None:
         settings = start.loaded.settings
         self._settings = settings
         self._runtime = runtime = Runtime(loop, Counters())
@@ -103,7 +115,8 @@ class Server:
         self._plans = PlanTable(settings.handler.connection_subscription_max)
         self._outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = ParkingLot(runtime, self._outbox_limits) if can_park() else None
-        self._pool = make_pool(settings, runtime, self._parking)
+        ceiling = file_ceiling(max_files)
+        self._pool = make_pool(settings, runtime, self._parking, ceiling)
         self._zmq = ZmqContext()
         self._zhttp = ZhttpBackends(runtime, self._zmq, make_proxy_id())
         capacity = client_capacity(settings.runner.client_maxconn, max_files)
@@ -134,7 +147,6 @@ class Server:
             outbox_limits=self._outbox_limits,
             allow_compression=settings.runner.allow_compression,
             websocket_idle_s=settings.holdfast.websocket_idle_timeout,
-            sessions=Sessions(),
             zhttp=self._zhttp,
             farewells=self._farewells,
             cross_origin=JsonpTerms() if settings.proxy.auto_cross_origin else None,
@@ -157,13 +169,15 @@ class Server:
                 settings.proxy.max_open_requests,
                 self._sharing,
             ),
-            edge_limits(settings, capacity),
+            edge_limits(settings, capacity, ceiling),
             self._outbox_limits,
             parking=self._parking,
         )
         self._certificates = CertificateDirectory(start.loaded.certificates_path)
         self._listeners: list[Listener] = []
         self._publish_verifier = publish_verifier(start.loaded)
+        self._doors: list[Edge] = []
+        self._garbage = garbage
 
     # --- life ------------------------------------------------------------------------------------------------------
 
@@ -194,6 +208,7 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self._zmq_doors.close()
+        await self._end_publishing()
         self._clients.drain()
         if self._parking is not None:
             self._parking.end_holds()
@@ -205,6 +220,7 @@ class Server:
         except TimeoutError:
             clients, backends = self._clients.open_connections, len(self._farewells)
             log.warning("%d clients did not finish in time, %d backends were not told", clients, backends)
+        self._farewells.close()
         await self._runtime.cancel_tasks()
         self._pool.close()
         if self._parking is not None:
@@ -213,6 +229,24 @@ class Server:
         self._stats_door.close()
         self._zmq.close()
         self._runtime.close()
+
+    async def _end_publishing(self) -> None:
+        """Let publishers end what they are saying, and what was published go out; only then may holds end."""
+        for door in self._doors:
+            door.drain()
+        try:
+            async with asyncio.timeout(PUBLISHERS_S):
+                for door in self._doors:
+                    await door.emptied.wait()
+        except TimeoutError:
+            for door in self._doors:
+                door.cut_off()
+        self._fanout.flush()
+        lost = self._fanout.paced, self._sequencer.buffered
+        if any(lost):
+            log.warning(
+                "lost: %d deliveries because of message_rate, %d items that wait for the one before them", *lost
+            )
 
     # --- doors -----------------------------------------------------------------------------------------------------
 
@@ -248,6 +282,7 @@ class Server:
     def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = edge_limits(self._settings, max_connections)
         door = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_clients=False)
+        self._doors.append(door)
         self._make_listener(door).listen(*listen)
         log.info("listening for %s on %s", name, listen)
 
@@ -292,7 +327,7 @@ class Server:
 
     def _gauges(self) -> list[Gauge]:
         """What is asked at each scrape; the first is Pushpin's `connection_connected` too."""
-        parking = self._parking
+        parking, garbage = self._parking, self._garbage
         return [
             Gauge("open_connections", "Client connections open now", lambda: self._clients.open_connections),
             Gauge("parked_clients", "Held clients without a transport", lambda: len(parking) if parking else 0),
@@ -311,6 +346,9 @@ class Server:
             Gauge("shareable_requests", "Requests whose answer others can join", lambda: len(self._sharing or ())),
             Gauge("zhttp_exchanges", "Exchanges with ZeroMQ backends", lambda: self._zhttp.exchange_count),
             Gauge("tasks", "Requests and other work in progress", lambda: self._runtime.task_count),
+            Gauge("garbage_collections", "Garbage collections since the start", lambda: garbage.collections),
+            Gauge("garbage_collection_seconds", "How long they took together", lambda: garbage.seconds),
+            Gauge("garbage_collection_longest_seconds", "How long the longest took", lambda: garbage.longest_s),
             Gauge("log_lines_lost", "Log lines that could not be written", lambda: self._proxy.request_log.lost_lines),
         ]
 
@@ -322,8 +360,11 @@ class Server:
             hold.update(now_s)
 
     def _refresh(self, connection_id: str) -> bool:
-        """Have the backend of a WebSocket asked for news; a WebSocket server need not be asked (ws spec §1.7)."""
-        return self._proxy.sessions.refresh(connection_id) or self._statistics.connections.is_websocket(connection_id)
+        """Have the backend of a WebSocket asked for news; False if there is no such WebSocket (ws spec §1.7)."""
+        client = self._statistics.connections.find_websocket(connection_id)
+        if isinstance(client, WebSocketClient):
+            client.refresh()
+        return client is not None
 
     def _watch_subscriptions(self, is_wanted: bool) -> None:
         """It begins to matter how many subscribers channels have, or no longer does."""

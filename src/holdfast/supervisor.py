@@ -6,7 +6,6 @@ There is one worker, in this process. Several would be started and restarted fro
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import resource
 import signal
@@ -18,16 +17,13 @@ import uvloop
 
 from holdfast.config.load import Start
 from holdfast.errors import ConfigError
+from holdfast.garbage import GarbageWatch
 from holdfast.logs import LogSink, RequestLog, configure_logging
 from holdfast.memory import prepare_for_tls
 from holdfast.net.notify import ServiceManager
 from holdfast.server import Server
 
 log = logging.getLogger("holdfast.supervisor")
-
-GC_THRESHOLDS = (20_000, 20, 50)
-"""Fewer collections than Python's 700, 10, 10: a proxy makes and drops many objects, nearly all without cycles, and a
-full collection over a hundred thousand holds would be felt by every client."""
 
 
 def serve(start: Start) -> int:
@@ -69,22 +65,22 @@ async def _run(start: Start, sink: LogSink, max_files: int) -> int:
         log_from=settings.proxy.log_from,
         log_user_agent=settings.proxy.log_user_agent,
     )
-    server = Server(start, loop, request_log, max_files)
+    garbage = GarbageWatch()
+    server = Server(start, loop, request_log, max_files, garbage)
     await server.start()
     sink.on_first_line = partial(_flush_soon, loop, sink)
     sink.limiter.on_suppressed = partial(loop.call_later, 1.0, sink.limiter.tell)
     stop = asyncio.Event()
     manager = ServiceManager(start.notify_socket)
     _handle_signals(loop, server, sink, stop, manager)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    garbage.settle()
     log.info("started")
     manager.ready()
     await stop.wait()
     log.info("stopping...")
     manager.stopping(settings.holdfast.stop_timeout)
     await server.stop()
+    garbage.stop()
     return 0
 
 

@@ -94,6 +94,15 @@ def _texts(option: Option, given: Given) -> Items:
     return given.items if option.kind.is_list or len(given.items) == 1 else ("",)
 
 
+def _is_utf8(texts: Items) -> bool:
+    """Whether no byte of a variable or an argument came through as a lone surrogate; a path may have some."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class _Resolver:
     """Parses values and collects what is wrong with them."""
 
@@ -133,6 +142,9 @@ class _Resolver:
             text = "a list where one text is expected counts as empty; put a text with commas in double quotes"
             # An empty secret leaves a door open: that must have been meant.
             (self._refuse if option.kind is kinds.SECRET else self._warn)(option, given, text)
+        if not (option.kind is kinds.PATH or _is_utf8(texts)):
+            self._refuse(option, given, "not valid UTF-8")
+            return option.default(has_file=self._has_file)
         try:
             value = option.kind.parse(texts)
         except ValueError as exc:

@@ -88,6 +88,16 @@ def content_filter_names(filters: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in filters if name in _CONTENT_FILTERS)
 
 
+def lets_pass(names: Iterable[str], context: FilterContext) -> bool:
+    """Whether the filters are certain to leave an item as it is, whatever its content and the ids of the hold."""
+    for name in names:
+        if name in _CONTENT_FILTERS or name in _ASK_NETWORK:
+            return False
+        if (must_drop := _DELIVERY_FILTERS.get(name)) is not None and must_drop(context):
+            return False
+    return True
+
+
 def message_filtering(names: Sequence[str], context: FilterContext, content: bytes) -> Filtering:
     """What the filters `names`, in this order, leave of `content`; None if one of them drops the item.
 

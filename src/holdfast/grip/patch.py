@@ -11,8 +11,9 @@ import orjson
 from holdfast.errors import GripError
 from holdfast.grip.fields import is_object, parse_json
 
-# A kept body has at most 100,000 bytes and a publish request 1,000,000; only `copy` can make more of them, by doubling.
-MAX_PATCHED_BYTES = 4_000_000
+# A kept body has at most 100,000 bytes and a publish request 1,000,000; only `copy` makes more of them. All that it
+# copies counts, also what is thrown away again: a patch is applied for each hold, while everybody else waits.
+MAX_COPIED_BYTES = 4_000_000
 
 # The integers that a JSON number can be trusted with (RFC 8259 §6); a larger one stays a float.
 _MAX_EXACT_INT = 2**53
@@ -25,7 +26,7 @@ def apply_body_patch(body: bytes, operations: Sequence[object]) -> bytes:
     path `/` means the whole document, as the empty one does.
 
     Raises GripError if `body` or the result is not a JSON object or array, if an operation is malformed or fails, and
-    if copies would grow the document beyond `MAX_PATCHED_BYTES`.
+    if more than `MAX_COPIED_BYTES` are copied in all.
     """
     newline = next((end for end in (b"\r\n", b"\n") if body.endswith(end)), b"")
     try:
@@ -34,7 +35,11 @@ def apply_body_patch(body: bytes, operations: Sequence[object]) -> bytes:
         raise GripError("body patch: the kept body is not valid JSON") from exc
     _check_document(document, "the kept body")
     try:
+        copied_bytes = 0
         for operation in operations:
+            copied_bytes += _copied_bytes(document, operation)
+            if copied_bytes > MAX_COPIED_BYTES:
+                raise GripError(f"body patch: more than {MAX_COPIED_BYTES} bytes are copied")
             document = _apply_operation(document, operation)
         _check_document(document, "the result")
         return orjson.dumps(_normalise(document), option=orjson.OPT_SORT_KEYS) + newline
@@ -55,10 +60,18 @@ def _apply_operation(document: object, operation: object) -> object:
         raise GripError("body patch: an operation is not an object")
     # Compat: upstream spells the whole document `/`.
     normal = {key: "" if key in ("path", "from") and value == "/" else value for key, value in operation.items()}
-    document = jsonpatch.JsonPatch([normal]).apply(document, in_place=True)
-    if operation.get("op") == "copy" and len(orjson.dumps(document)) > MAX_PATCHED_BYTES:
-        raise GripError(f"body patch: the document grew beyond {MAX_PATCHED_BYTES} bytes")
-    return document
+    return jsonpatch.JsonPatch([normal]).apply(document, in_place=True)
+
+
+def _copied_bytes(document: object, operation: object) -> int:
+    """The size of what an operation copies; 0 if it copies nothing, or fails anyway."""
+    if (
+        not is_object(operation)
+        or operation.get("op") != "copy"
+        or not isinstance(source := operation.get("from"), str)
+    ):
+        return 0
+    return len(orjson.dumps(jsonpointer.resolve_pointer(document, "" if source == "/" else source)))
 
 
 def _normalise(value: object) -> object:

@@ -15,6 +15,10 @@ from holdfast.errors import GripError
 # A renderer keeps an argument whose end it has not seen: far above any variable name, far below a body.
 MAX_ARGUMENT_BYTES = 16_384
 
+# What directives may make of one piece: `%(name)s` is seven bytes, and what it stands for may be thousands. Far above
+# what anybody sends to a client as one message.
+MAX_RENDERED_BYTES = 4_000_000
+
 _DIRECTIVE = re.compile(rb"%(?:\(((?:[^\\)]|\\.)*+)\)(.)|([^(]))", re.DOTALL)
 _OPEN_FIELD = re.compile(rb"%\((?:[^\\)]|\\.)*+", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
@@ -41,15 +45,24 @@ class TemplateRenderer:
         self._position = 0  # of the first byte of _pending in the template
 
     def feed(self, data: bytes) -> bytes:
-        """What is certain of the output now. Raises TemplateError, also for an argument over `MAX_ARGUMENT_BYTES`."""
+        """What is certain of the output now.
+
+        Raises TemplateError, also for an argument over `MAX_ARGUMENT_BYTES` and for more than `MAX_RENDERED_BYTES`.
+        """
         text = self._pending + data if self._pending else data
         output: list[bytes] = []
-        end = 0
+        end = rendered_bytes = 0
         while (start := text.find(b"%", end)) >= 0:
             match = _DIRECTIVE.match(text, start)
             if match is None:
                 break
-            output += (text[end:start], self._render(match))
+            rendered = self._render(match)
+            rendered_bytes += len(rendered)
+            if rendered_bytes > MAX_RENDERED_BYTES:
+                raise TemplateError(
+                    f"Output of more than {MAX_RENDERED_BYTES} bytes at position {self._position + start}"
+                )
+            output += (text[end:start], rendered)
             end = match.end()
         else:
             start = len(text)

@@ -6,6 +6,7 @@ import abc
 import asyncio
 import errno
 import logging
+import os
 import socket
 
 from holdfast.net.client import ClientConnection
@@ -68,14 +69,37 @@ class Acceptor(abc.ABC):
                     self._rest(exc)
                 return
             client.setblocking(False)
+            is_last = client.fileno() >= self._edge.limits.max_files
             self._welcome(client, peer)
+            if is_last:
+                self._rest(_no_more_files())
 
     def _rest(self, exc: OSError) -> None:
         """The system cannot give us one more client: to try again at once would only burn the processor."""
         self._runtime.counters.accept_failures += 1
         log.error("%s: cannot accept: %s; new ones wait", self._edge.name, exc.strerror or exc)
         self.pause()
-        self._retry = self._runtime.loop.call_later(RETRY_S, self.resume)
+        self._retry = self._runtime.loop.call_later(RETRY_S, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        if self._has_room():
+            self.resume()
+        else:
+            self._rest(_no_more_files())
+
+    def _has_room(self) -> bool:
+        """Whether the system has a descriptor for one more client: it gives out the lowest number that is free."""
+        try:
+            free = os.dup(self._socket.fileno())
+        except OSError:
+            return False
+        os.close(free)
+        return free < self._edge.limits.max_files
+
+
+def _no_more_files() -> OSError:
+    return OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 class PlainAcceptor(Acceptor):

@@ -182,7 +182,7 @@ class BackendConnection(asyncio.Protocol):
         """The head of the final response. Raises BackendTimeout or BadResponse."""
         while self._head is None:
             if self._error is not None:
-                raise self._failure()
+                raise self._error.anew()
             await self._news()
         return self._head
 
@@ -195,7 +195,7 @@ class BackendConnection(asyncio.Protocol):
         """The next content bytes, empty at the end. Raises BackendTimeout or BadResponse."""
         while not self._chunks:
             if self._error is not None:
-                raise self._failure()
+                raise self._error.anew()
             if self._decoder is None or self._decoder.is_complete:
                 return b""
             await self._news()
@@ -341,11 +341,6 @@ class BackendConnection(asyncio.Protocol):
         self._is_awaiting_head = False
         if self._error is None:
             self._error = error
-
-    def _failure(self) -> BackendError:
-        """The error, made anew for each who is told: a traceback of the one that is kept would refer to us."""
-        assert self._error is not None
-        return type(self._error)(*self._error.args)
 
     async def _news(self) -> None:
         future = self._runtime.loop.create_future()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ class EdgeLimits:
         idle_timeout_s: between requests.
         body_timeout_s: silence while a request body is expected.
         send_timeout_s: a client that takes nothing of its response.
+        max_files: nobody is accepted while descriptors from this number on are in use; others need the rest.
     """
 
     max_connections: int
@@ -35,6 +37,7 @@ class EdgeLimits:
     idle_timeout_s: float
     body_timeout_s: float
     send_timeout_s: float
+    max_files: int = sys.maxsize
 
 
 class Edge:
@@ -127,3 +130,8 @@ class Edge:
             connection.close_when_idle()
         for duplex in list(self._duplexes):
             duplex.end_hold()
+
+    def cut_off(self) -> None:
+        """Close every connection at once, whatever it is doing."""
+        for connection in list(self.connections):
+            connection.cut_off()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import errno
 import os
 import select
 import socket
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from holdfast.net.outbox import Outbox
@@ -18,6 +20,27 @@ if TYPE_CHECKING:
 LISTEN = select.EPOLLIN | select.EPOLLRDHUP if hasattr(select, "EPOLLRDHUP") else 0
 BROKEN = select.EPOLLHUP | select.EPOLLERR if hasattr(select, "EPOLLRDHUP") else 0
 GONE = select.EPOLLRDHUP | BROKEN if hasattr(select, "EPOLLRDHUP") else 0
+
+
+@contextlib.contextmanager
+def _borrowed(fd: int) -> Iterator[socket.socket]:
+    """A socket object for a descriptor that stays open. It takes no descriptor more: there may be none.
+
+    Raises OSError when it was closed before.
+    """
+    if fd < 0:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    sock = socket.socket(fileno=fd)
+    try:
+        yield sock
+    finally:
+        sock.detach()
+
+
+def peer_name(fd: int) -> object:
+    """The address of the peer, as sockets tell it. Raises OSError when it is gone."""
+    with _borrowed(fd) as sock:
+        return sock.getpeername()
 
 
 class ParkedSocket(abc.ABC):
@@ -65,8 +88,7 @@ class ParkedSocket(abc.ABC):
             return ""
 
     def _peer_name(self) -> object:
-        with socket.socket(fileno=os.dup(self._fd)) as duplicate:
-            return duplicate.getpeername()
+        return peer_name(self._fd)
 
     @abc.abstractmethod
     def on_events(self, events: int) -> None:
@@ -141,8 +163,8 @@ class ParkedSocket(abc.ABC):
 
     def _shut_down(self) -> None:
         """Send the end of the stream; the socket may be broken already."""
-        with socket.socket(fileno=os.dup(self._fd)) as duplicate, contextlib.suppress(OSError):
-            duplicate.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError), _borrowed(self._fd) as sock:
+            sock.shutdown(socket.SHUT_WR)
 
     def _forget(self) -> int:
         """Leave the lot; returns the descriptor, which is still open."""

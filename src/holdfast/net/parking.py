@@ -8,7 +8,6 @@ either side (`duplex`). Writes go straight to the socket; an outbox exists only 
 from __future__ import annotations
 
 import logging
-import os
 import select
 import socket
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from holdfast.net.client import ClientConnection
 from holdfast.net.duplex import DuplexOwner, ParkedDuplex
 from holdfast.net.outlets import OutboxLimits, OutletOwner
 from holdfast.net.parked_client import ParkedClient
-from holdfast.net.parked_socket import ParkedSocket
+from holdfast.net.parked_socket import ParkedSocket, peer_name
 from holdfast.net.runtime import Runtime
 from holdfast.net.socket_transport import Connection, SocketTransport
 
@@ -65,11 +64,10 @@ class ParkingLot:
 
     def wake(self, fd: int, connection: Connection) -> None:
         """Let a connection serve a client that has left the lot."""
-        with socket.socket(fileno=os.dup(fd)) as duplicate:
-            try:
-                peer = duplicate.getpeername()
-            except OSError:
-                peer = None
+        try:
+            peer = peer_name(fd)
+        except OSError:
+            peer = None
         self._serve(fd, peer, connection, is_client=True)
 
     def _serve(self, fd: int, peer: object, connection: Connection, *, is_client: bool) -> None:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import ssl
+import sys
+from functools import partial
 
 from holdfast.errors import ConnectError
 from holdfast.net.backend import BackendConnection, Endpoint
 from holdfast.net.backend_tls import TlsContexts
 from holdfast.net.connecting import connected_socket
 from holdfast.net.parking import ParkingLot
+from holdfast.net.resolving import Resolver
 from holdfast.net.runtime import Runtime
 from holdfast.wire.http1.head import HeadLimits
+
+CLOSING_S = 0.001
+"""What a transport of the loop needs to close its socket, once it is told to."""
 
 
 class BackendPool:
@@ -23,6 +31,7 @@ class BackendPool:
         timeout_s: silence of a backend that ends an exchange.
         idle_timeout_s: how long an idle connection is kept.
         max_idle: idle connections kept per endpoint.
+        max_files: the descriptor number from which on there are none for backends.
         parking: whose sockets connections without TLS use, or None where there is no epoll.
     """
 
@@ -35,6 +44,7 @@ class BackendPool:
         timeout_s: float,
         idle_timeout_s: float,
         max_idle: int,
+        max_files: int = sys.maxsize,
         parking: ParkingLot | None = None,
     ) -> None:
         self._parking = parking
@@ -44,8 +54,10 @@ class BackendPool:
         self._timeout_s = timeout_s
         self._idle_timeout_s = idle_timeout_s
         self._max_idle = max_idle
+        self._max_files = max_files
         self._idle: dict[Endpoint, list[BackendConnection]] = {}
         self._contexts = TlsContexts()
+        self._resolver = Resolver(runtime.loop)
 
     @property
     def idle_count(self) -> int:
@@ -116,9 +128,29 @@ class BackendPool:
             context = self._contexts.get(is_verified=endpoint.is_verified, identity=endpoint.identity)
             # A name that cannot be asked for raises ValueError here; in the loop's hands it would leak the connection.
             context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
-        sock = await connected_socket(loop, endpoint.host, endpoint.port, is_public_only=endpoint.is_public_only)
+        sock = await self._connected_socket(endpoint)
         if context is None and self._parking is not None:
             self._parking.connect(sock, connection)
         else:
             # The loop closes the socket itself if this fails.
             await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=name)
+
+    async def _connected_socket(self, endpoint: Endpoint) -> socket.socket:
+        connect = partial(
+            connected_socket,
+            self._runtime.loop,
+            self._resolver,
+            endpoint.host,
+            endpoint.port,
+            is_public_only=endpoint.is_public_only,
+            max_files=self._max_files,
+        )
+        try:
+            return await connect()
+        except OSError as exc:
+            if exc.errno != errno.EMFILE or not self._idle:
+                raise
+        # There is no descriptor left: what is idle is kept for speed only.
+        self.close()
+        await asyncio.sleep(CLOSING_S)
+        return await connect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
@@ -15,6 +16,12 @@ log = logging.getLogger("holdfast.net.runtime")
 
 TICK_S = 0.1
 """Precision of all timeouts and keep-alives. Ten wake-ups a second are not measurable; finer ones would be."""
+
+STALL_S = 1.0
+"""A tick that is later than this means that the process stood still: it was stopped, or its machine was."""
+
+CATCH_UP_S = 0.5
+"""How long nothing is due after that, so that what peers have sent meanwhile is read before they count as silent."""
 
 
 Work = Coroutine[Any, Any, None]
@@ -47,6 +54,7 @@ class Runtime:
         self.wheel = TimerWheel(TICK_S)
         self.callbacks: set[Cancellable] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tick_due_s = loop.time() + TICK_S
         self._tick = loop.call_later(TICK_S, self._on_tick)
 
     def spawn(self, coroutine: Work, name: str) -> asyncio.Task[None]:
@@ -80,9 +88,17 @@ class Runtime:
             log.error("%s failed: %r", task.get_name(), exc, exc_info=exc)
 
     def _on_tick(self) -> None:
+        late_s = self.loop.time() - self._tick_due_s
+        if late_s > STALL_S:
+            log.warning("the process stood still for %.1f seconds", late_s)
+            self._tick_due_s = math.inf  # once: on a machine that is always late, timers are nevertheless due some time
+            self._tick = self.loop.call_later(CATCH_UP_S, self._on_tick)
+            return
         has_more = True
         try:
             has_more = self.wheel.advance(self.now())
         finally:
             # An entry that fails must not stop the clock of all others.
-            self._tick = self.loop.call_later(0 if has_more else TICK_S, self._on_tick)
+            delay_s = 0 if has_more else TICK_S
+            self._tick_due_s = self.loop.time() + delay_s
+            self._tick = self.loop.call_later(delay_s, self._on_tick)

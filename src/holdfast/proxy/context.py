@@ -15,7 +15,6 @@ from holdfast.net.parking import ParkingLot
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.farewells import Farewells
-from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.outlet import HoldContext
@@ -40,7 +39,6 @@ class ProxyContext:
         allow_compression: whether WebSocket clients may compress.
         zhttp: the backends that connect by ZeroMQ.
         websocket_idle_s: silence both ways that ends a WebSocket.
-        sessions: the WebSockets that are spoken over HTTP.
         farewells: sessions whose client is gone.
         sockjs: the SockJS clients that come over HTTP.
         cross_origin: how requests without a route are answered that scripts of other origins make.
@@ -60,7 +58,6 @@ class ProxyContext:
     outbox_limits: OutboxLimits
     allow_compression: bool
     websocket_idle_s: float
-    sessions: Sessions
     zhttp: ZhttpBackends
     farewells: Farewells
     sockjs: SockJsSessions

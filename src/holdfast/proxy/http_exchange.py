@@ -7,7 +7,7 @@ import logging
 
 from holdfast.errors import BackendError, WireError
 from holdfast.grip.instruct import is_instruct
-from holdfast.logs import Log, Outcome, RequestRecord, limited
+from holdfast.logs import Log, Outcome, limited
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.net.runtime import Work
 from holdfast.proxy.accept import Acceptor
@@ -25,14 +25,11 @@ from holdfast.proxy.cross_origin import ask_cross_origin
 from holdfast.proxy.held_request import RetryTerms
 from holdfast.proxy.reply import Reply
 from holdfast.proxy.sharing import Sharing
-from holdfast.proxy.traffic import count_attempts, count_exchange
+from holdfast.proxy.visit import Visit, log_request
 from holdfast.routing.forward import OriginRequest, build_origin_request, is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule
 from holdfast.routing.uri import ClientUri, parse_client_uri
-from holdfast.statistics.connections import Presence
-from holdfast.statistics.routes import RouteCounts
-from holdfast.wire.headers import Headers, get_first
-from holdfast.wire.statistics import ConnectionType
+from holdfast.wire.headers import Headers
 from holdfast.wire.ws_events import MEDIA_TYPE
 
 log = logging.getLogger("holdfast.proxy")
@@ -49,21 +46,18 @@ class HttpExchange:
     __slots__ = (
         "_attempts",
         "_client",
-        "_counts",
-        "_is_held",
         "_is_running",
         "_is_trusted",
         "_method",
-        "_presence",
         "_proxy",
         "_reply",
         "_retry",
         "_rule",
         "_sharing",
-        "_started",
         "_status",
         "_task",
         "_uri",
+        "_visit",
     )
 
     def __init__(
@@ -86,12 +80,7 @@ class HttpExchange:
         self._is_running = False
         self._is_trusted = False
         self._status: int | None = None
-        self._counts: RouteCounts | None = None
-        self._started = 0
-        self._is_held = False
-        self._presence: Presence | None = None
-        if retry is not None and retry.presence is not None:
-            self._go_on_as(retry.presence)
+        self._visit = Visit(proxy.holds.statistics, client, retry.presence if retry is not None else None)
 
     # --- the usual request, by callbacks ---------------------------------------------------------------------------
 
@@ -189,8 +178,8 @@ class HttpExchange:
         is_tls = client.is_tls or (policy.accept_x_forwarded_protocol and is_tls_by_header(head.headers, policy))
         self._uri = uri = parse_client_uri(head.target, head.host, is_tls=is_tls)
         self._rule = rule = self._find_rule(uri, is_tls)
-        if rule is not None and self._counts is None:
-            self._arrive(rule)
+        if rule is not None:
+            self._visit.arrive(rule)
         headers = head.headers
         terms = rule.cross_origin if rule is not None else proxy.cross_origin
         if terms is not None:
@@ -259,14 +248,11 @@ class HttpExchange:
     async def _accept(self, reply: Reply, rule: Rule, attempts: Attempts) -> Outcome:
         assert attempts.target is not None
         assert self._uri is not None
-        presence = self._presence or self._make_presence()
-        acceptor = Acceptor(self._proxy, self._client, self._uri, rule, attempts.target, presence)
-        self._presence = None
+        acceptor = Acceptor(self._proxy, self._client, self._uri, rule, attempts.target, self._visit.lend())
         try:
             is_held = await acceptor.run(reply, attempts.body)
         finally:
-            self._presence = acceptor.presence
-            self._is_held = acceptor.presence is None
+            self._visit.take_back(acceptor.presence)
         self._status = acceptor.status
         return Outcome.ACCEPT if is_held else Outcome.RESPONSE
 
@@ -319,64 +305,23 @@ class HttpExchange:
     def _is_debug(self) -> bool:
         return self._rule.debug if self._rule is not None else self._proxy.is_debug
 
-    # --- what is told of it ----------------------------------------------------------------------------------------
-
-    def _arrive(self, rule: Rule) -> None:
-        """The request has a route: count it there."""
-        statistics = self._proxy.holds.statistics
-        self._counts = counts = statistics.routes.find(rule.key)
-        self._started = counts.begin()
-        if statistics.connections.is_wanted:
-            self._presence = self._make_presence()
-            statistics.connections.begin(self._presence)
-
-    def _go_on_as(self, presence: Presence) -> None:
-        """The request was held: its connection goes on."""
-        self._presence = presence
-        self._counts = presence.route
-        self._started = presence.started
-        presence.route.activity += 1
-        presence.peer = self._client
-
-    def _make_presence(self) -> Presence:
-        assert self._counts is not None
-        return Presence(self._counts, self._started, ConnectionType.HTTP, self._client, self._client.is_tls)
-
     def _finish(self, outcome: Outcome) -> None:
-        """The request is answered or held, or given up; the connection of one that is not held ends."""
-        statistics, counts = self._proxy.holds.statistics, self._counts
-        if counts is not None:
-            if statistics.wants_reports:
-                count_exchange(counts, self._client)
-                if self._attempts is not None:
-                    count_attempts(counts, self._attempts, self._reply)
-            if self._presence is not None:
-                statistics.connections.end(self._presence)
-            elif not self._is_held:
-                counts.end(self._started)
-        if self._proxy.request_log.is_enabled:
-            self._log(outcome)
-
-    def _log(self, outcome: Outcome) -> None:
-        head, rule, attempts = self._client.head, self._rule, self._attempts
-        if rule is not None and not rule.logs_requests:
-            return
-        self._proxy.request_log.finished(
-            RequestRecord(
-                method=self._method,
-                uri=self._uri.text if self._uri is not None else head.target.decode("latin-1"),
+        """The request is answered or held, or given up."""
+        proxy, attempts = self._proxy, self._attempts
+        self._visit.end(attempts, self._reply)
+        if proxy.request_log.is_enabled:
+            log_request(
+                proxy,
+                self._client,
+                outcome,
+                rule=self._rule,
+                uri=self._uri,
                 target=attempts.target.text if attempts is not None and attempts.target is not None else None,
-                client_address=self._client.client_address,
-                referer=get_first(head.headers, b"referer"),
-                route_id=rule.id if rule is not None and rule.has_explicit_id else None,
                 status=self._status,
-                body_bytes=self._client.body_bytes_sent,
-                outcome=outcome,
+                method=self._method,
                 is_retry=self._retry is not None,
                 shared=attempts.shared if attempts is not None else None,
-                user_agent=get_first(head.headers, b"user-agent"),
             )
-        )
 
 
 def _sends_events(headers: Headers) -> bool:

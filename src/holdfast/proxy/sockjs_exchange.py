@@ -6,7 +6,7 @@ import logging
 import os
 
 from holdfast.errors import BackendError, FrameError, WireError
-from holdfast.logs import Outcome, RequestRecord
+from holdfast.logs import Outcome
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.proxy.answers import (
     INTERNAL_ERROR,
@@ -22,6 +22,7 @@ from holdfast.proxy.sockjs_receiver import ResponseReceiver
 from holdfast.proxy.sockjs_session import SockJsSession
 from holdfast.proxy.sockjs_sessions import SessionKey
 from holdfast.proxy.traffic import count_heads
+from holdfast.proxy.visit import log_request
 from holdfast.push.dialects import SOCKJS_HTTP
 from holdfast.routing.forward import is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule, Target
@@ -110,7 +111,10 @@ class SockJsExchange:
             if self._proxy.holds.statistics.wants_reports:
                 count_heads(counts, self._client)
             counts.end(started)
-            self._log(outcome)
+            target = self._target.text if self._target is not None else None
+            log_request(
+                self._proxy, self._client, outcome, rule=rule, uri=self._uri, target=target, status=self._status
+            )
 
     async def _serve(self) -> Outcome:
         endpoint = parse_endpoint(self._client.head.method, self._below)
@@ -272,25 +276,6 @@ class SockJsExchange:
             return Outcome.ERROR
         self._respond(answer.code, [], answer.body(is_debug=self._rule.debug), reason=answer.reason)
         return Outcome.RESPONSE
-
-    def _log(self, outcome: Outcome) -> None:
-        if not self._proxy.request_log.is_enabled:
-            return
-        head, rule = self._client.head, self._rule
-        self._proxy.request_log.finished(
-            RequestRecord(
-                method=head.method,
-                uri=self._uri.text,
-                target=self._target.text if self._target is not None else None,
-                client_address=self._client.client_address,
-                referer=get_first(head.headers, b"referer"),
-                route_id=rule.id if rule.has_explicit_id else None,
-                status=self._status,
-                body_bytes=self._client.body_bytes_sent,
-                outcome=outcome,
-                user_agent=get_first(head.headers, b"user-agent"),
-            )
-        )
 
 
 def find_sockjs(proxy: ProxyContext, client: ClientExchange) -> SockJsExchange | None:

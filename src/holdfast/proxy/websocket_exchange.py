@@ -7,7 +7,7 @@ import os
 import uuid
 
 from holdfast.errors import BackendError, WireError
-from holdfast.logs import Outcome, RequestRecord
+from holdfast.logs import Outcome
 from holdfast.net.exchange import ClientExchange, ClientGone
 from holdfast.proxy.answers import (
     INTERNAL_ERROR,
@@ -22,6 +22,7 @@ from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_requests import Rejection
 from holdfast.proxy.socket_request import SocketRequest
 from holdfast.proxy.traffic import count_exchange
+from holdfast.proxy.visit import log_request
 from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_opening import Opening
 from holdfast.push.dialects import COMPRESSED, PLAIN, SOCKJS, SOCKJS_COMPRESSED, Dialect
@@ -31,7 +32,7 @@ from holdfast.routing.sockjs_paths import SOCKET_SUFFIX, path_below, shown_uri
 from holdfast.routing.uri import ClientUri, parse_client_uri
 from holdfast.statistics.connections import Presence
 from holdfast.statistics.routes import Mode, RouteCounts
-from holdfast.wire.headers import Headers, get_first, without
+from holdfast.wire.headers import Headers, without
 from holdfast.wire.http1.encode import encode_response_head
 from holdfast.wire.sockjs_http import is_framed_socket
 from holdfast.wire.statistics import ConnectionType
@@ -89,7 +90,7 @@ class WebSocketExchange:
 
     async def run(self) -> None:
         """Answer the handshake, whatever happens."""
-        outcome = Outcome.ERROR
+        proxy, outcome = self._proxy, Outcome.ERROR
         try:
             await self._open()
             outcome = Outcome.ACCEPT if self._status == 101 else Outcome.RESPONSE
@@ -112,7 +113,10 @@ class WebSocketExchange:
                 outcome = self._answer(ErrorAnswer(500, INTERNAL_ERROR))
         finally:
             self._depart()
-            self._log(outcome)
+            target = self._target.text if self._target is not None else None
+            log_request(
+                proxy, self._client, outcome, rule=self._rule, uri=self._uri, target=target, status=self._status
+            )
 
     async def _open(self) -> None:
         proxy, client = self._proxy, self._client
@@ -220,22 +224,3 @@ class WebSocketExchange:
             count_exchange(self._counts, self._client)
         if self._presence is not None:
             statistics.connections.end(self._presence)
-
-    def _log(self, outcome: Outcome) -> None:
-        head, rule = self._client.head, self._rule
-        if not self._proxy.request_log.is_enabled or (rule is not None and not rule.logs_requests):
-            return
-        self._proxy.request_log.finished(
-            RequestRecord(
-                method=head.method,
-                uri=self._uri.text if self._uri is not None else head.target.decode("latin-1"),
-                target=self._target.text if self._target is not None else None,
-                client_address=self._client.client_address,
-                referer=get_first(head.headers, b"referer"),
-                route_id=rule.id if rule is not None and rule.has_explicit_id else None,
-                status=self._status,
-                body_bytes=self._client.body_bytes_sent,
-                outcome=outcome,
-                user_agent=get_first(head.headers, b"user-agent"),
-            )
-        )

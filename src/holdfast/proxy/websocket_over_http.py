@@ -36,7 +36,7 @@ from holdfast.wire.ws_events import (
     EventType,
     close_event,
     encode_events,
-    parse_events,
+    read_events,
 )
 
 log = logging.getLogger("holdfast.proxy.websocket")
@@ -152,7 +152,6 @@ class EventsBackend:
 
     def begin(self, events: list[Event]) -> None:
         """The client has its 101: act on what came with the acceptance, and read from the client."""
-        self._proxy.sessions.add(self._requests.connection_id, self)
         self._restart_clock()
         self._begin_requests(events)
 
@@ -208,21 +207,28 @@ class EventsBackend:
     def _take_leave(self, last: Event | None = None) -> None:
         """Say `last`, or what has not been said yet; nobody waits for an answer any more."""
         self._state = _State.LEAVING
-        self._proxy.sessions.discard(self._requests.connection_id)
         if not self._proxy.farewells.begin(self):
             self._retire()
             if self._task is not None:
                 self._task.cancel()
-        elif last is not None:
-            self._enqueue(last)
-        elif self._task is None:
+            return
+        if last is not None:
+            self._add(last)
+        if self._task is None:
+            self._proxy.farewells.start_in_turn(self._begin_farewell)
+
+    def _begin_farewell(self) -> None:
+        if self._state is _State.LEAVING and self._task is None:
             self._begin_requests()
 
     def _enqueue(self, event: Event) -> None:
+        self._add(event)
+        self._wake()
+
+    def _add(self, event: Event) -> None:
         if self._queue is None:
             self._queue = EventQueue()
         self._queue.add(event)
-        self._wake()
 
     # --- requests --------------------------------------------------------------------------------------------------
 
@@ -310,7 +316,12 @@ class EventsBackend:
         body = await read_limited(reply, MAX_RESPONSE_BYTES)
         if len(body) > MAX_RESPONSE_BYTES:
             raise WireError(502, f"answer exceeds {MAX_RESPONSE_BYTES} bytes")
-        events = parse_events(body)
+        events = []
+        for number, event in enumerate(read_events(body), 1):
+            if number % EVENTS_PER_TURN == 0:
+                await asyncio.sleep(0)
+            if event is not None:
+                events.append(event)
         interval = get_first(reply.headers, b"keep-alive-interval")
         if interval is not None:
             seconds = parse_int(interval) or 0
@@ -374,7 +385,6 @@ class EventsBackend:
 
     def _retire(self) -> None:
         self._state = _State.OVER
-        self._proxy.sessions.discard(self._requests.connection_id)
         self._queue = None
         self._proxy.farewells.end(self)
         if self._deadline is not None:

@@ -106,7 +106,7 @@ class StreamReply:
         """Wait until the answer begins. Raises BackendError."""
         while not self._has_head:
             if self._error is not None:
-                raise self._error
+                raise self._error.anew()
             await self._wait_for_news()
 
     @property
@@ -118,7 +118,7 @@ class StreamReply:
         """The next body bytes, empty at the end. Raises BackendError."""
         while not self._chunks:
             if self._error is not None:
-                raise self._error
+                raise self._error.anew()
             if self._is_finished:
                 return b""
             await self._wait_for_news()

@@ -11,6 +11,8 @@ from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item
 from holdfast.push.channels import Channel
 from holdfast.push.messages import OPCODES
+from holdfast.push.plan import HoldPlan
+from holdfast.push.render import passes_whole
 from holdfast.push.sequencer import Outcome
 from holdfast.wire.http1.encode import encode_chunk
 from holdfast.wire.websocket.frames import encode_frame
@@ -86,6 +88,7 @@ class Delivery:
         "_has_watched",
         "_holds",
         "_messaged",
+        "_passing",
         "_position",
         "_size",
         "_streamed",
@@ -155,6 +158,7 @@ class Delivery:
         self._streamed: list[Receipt] = []
         self._messaged: list[Receipt] = []
         self._frames: dict[Dialect, bytes] = {}
+        self._passing: dict[HoldPlan, bool] = {}
 
     @property
     def has_begun(self) -> bool:
@@ -237,6 +241,13 @@ class Delivery:
             )
         return frames
 
+    def passes(self, plan: HoldPlan) -> bool:
+        """Whether the filters of a plan let the whole run pass as it is; found out once for all holds that share it."""
+        is_passing = self._passing.get(plan)
+        if is_passing is None:
+            is_passing = self._passing[plan] = passes_whole(plan, self.channel, (item for item, _ in self.entries))
+        return is_passing
+
     def watch(self, hold: Hold) -> None:
         """From now on the hold's order across channels is watched; does nothing if it has had its turn here."""
         if hold in self._holds[max(self._position, 0) :]:
@@ -280,3 +291,4 @@ class Delivery:
             log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
         self._holds = []
         self.encoded.clear()
+        self._passing.clear()

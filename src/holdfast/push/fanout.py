@@ -153,6 +153,11 @@ class Fanout:
             self._is_scheduled = True
             self._schedule(self._turn)
 
+    def flush(self) -> None:
+        """Write everything that can be written, without turns for anybody else: the process stops."""
+        while self._ready:
+            self._turn()
+
     def _turn(self) -> None:
         """Write one slice, shared by the channels that have something to write."""
         self._is_scheduled = False

@@ -57,7 +57,8 @@ class RecoveringStream(StreamHold):
         plan, channel = self.plan, delivery.channel
         if channel not in plan.channels:
             return
-        if delivery.has_content_filters or channel in plan.filters or not self.intake.follows_run(delivery):
+        is_filtered = delivery.has_content_filters or (plan.filters and not delivery.passes(plan))
+        if is_filtered or not self.intake.follows_run(delivery):
             self._receive_singly(delivery)
         # A client is to notice what it lost by being slow: its ids stay where they are.
         elif self._receive_run(delivery) and delivery.has_stream_items and self.is_open:

@@ -6,11 +6,11 @@ runs one whose filters ask nothing.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import TypeAlias, TypeVar
 
 from holdfast.errors import GripError
-from holdfast.grip.filters import FilterContext, FilterError, Filtering, Question, Verdict, message_filtering
+from holdfast.grip.filters import FilterContext, FilterError, Filtering, Question, Verdict, lets_pass, message_filtering
 from holdfast.grip.item import Action, Item, ResponseFormat
 from holdfast.grip.patch import apply_body_patch
 from holdfast.grip.responses import published_response
@@ -118,15 +118,7 @@ def _filtering(
     names = plan.filters.get(channel)
     if not names:
         return content
-    context = FilterContext(
-        hold_meta=plan.meta,
-        item_meta=item.meta,
-        channels=plan.bare_channels,
-        prev_ids={plan.bare_name(name): prev_id for name, prev_id in prev_ids.items()},
-        channel=plan.bare_name(channel),
-        item_id=item.id,
-    )
-    filtering: Filtering = message_filtering(names, context, content)
+    filtering: Filtering = message_filtering(names, _context(plan, channel, item, prev_ids), content)
     try:
         filtered = yield from filtering
     except FilterError as exc:
@@ -134,3 +126,20 @@ def _filtering(
     if filtered is None:
         raise ItemSkipped
     return filtered
+
+
+def passes_whole(plan: HoldPlan, channel: str, items: Iterable[Item]) -> bool:
+    """Whether the filters of all holds with this plan leave the items as they are."""
+    names = plan.filters.get(channel, ())
+    return all(lets_pass(names, _context(plan, channel, item, {})) for item in items)
+
+
+def _context(plan: HoldPlan, channel: str, item: Item, prev_ids: Mapping[str, str]) -> FilterContext:
+    return FilterContext(
+        hold_meta=plan.meta,
+        item_meta=item.meta,
+        channels=plan.bare_channels,
+        prev_ids={plan.bare_name(name): prev_id for name, prev_id in prev_ids.items()},
+        channel=plan.bare_name(channel),
+        item_id=item.id,
+    )

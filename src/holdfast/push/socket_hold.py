@@ -171,12 +171,12 @@ class SocketHold:
     # --- items -----------------------------------------------------------------------------------------------------
 
     def receive(self, delivery: Delivery) -> None:
-        """Deliver a run of items; without filters its frames are ready."""
+        """Deliver a run of items; its frames are ready, unless filters matter."""
         plan = self.plan
         if delivery.channel not in plan.channels:
             return
         is_plain = not (delivery.has_message_actions or delivery.has_content_filters or self.intake is not None)
-        if not is_plain or (plan.filters and delivery.channel in plan.filters):
+        if not is_plain or (plan.filters and not delivery.passes(plan)):
             self._receive_singly(delivery)
             return
         frames = delivery.message_frames if self.dialect is PLAIN else delivery.frames_for(self.dialect)
@@ -248,6 +248,9 @@ class SocketHold:
     def _close_session(self, status: CloseStatus) -> None:
         session = self._session
         assert session is not None
+        if self._waiting:
+            # The relayed message will not end any more, and nothing may stand between its pieces.
+            self._context.counters.drops_socket_closed += len(self._waiting)
         self.close()
         session.close_published(status)
 

@@ -76,9 +76,9 @@ class StreamHold:
     # --- items -----------------------------------------------------------------------------------------------------
 
     def receive(self, delivery: Delivery) -> None:
-        """Deliver a run of items; without filters its bytes are ready. This is the innermost part of the fan-out."""
+        """Deliver a run of items; its bytes are ready, unless filters matter. The innermost part of the fan-out."""
         plan = self.plan
-        if delivery.has_content_filters or (plan.filters and delivery.channel in plan.filters):
+        if delivery.has_content_filters or (plan.filters and not delivery.passes(plan)):
             self._receive_singly(delivery)
         else:
             self._receive_run(delivery)

@@ -85,10 +85,10 @@ class Connections:
         """Whether a connection with this id is there now."""
         return connection_id in self._named
 
-    def is_websocket(self, connection_id: str) -> bool:
-        """Whether it is that of a WebSocket."""
+    def find_websocket(self, connection_id: str) -> Peer | None:
+        """The client of the connection with this id, if that is a WebSocket."""
         presence = self._named.get(connection_id)
-        return presence is not None and presence.type is ConnectionType.WEBSOCKET
+        return presence.peer if presence is not None and presence.type is ConnectionType.WEBSOCKET else None
 
     def begin(self, presence: Presence) -> None:
         """Name a connection that begins or is handed over, if it matters to anybody, and keep it in mind."""

@@ -15,7 +15,7 @@ from holdfast.wire.headers import Headers
 TEXT: bytes = b"text/plain"
 SCRIPT: bytes = b"application/javascript"
 
-MAX_STREAM_BYTES = 128 * 1024
+MAX_STREAM_BYTES = 131_072
 """Of one streaming response; then it ends, and the client comes back, because browsers keep all of it."""
 
 _NO_STORE = b"no-store, no-cache, must-revalidate, max-age=0"

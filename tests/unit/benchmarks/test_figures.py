@@ -6,6 +6,10 @@ import pytest
 from benchmarks.figures import (
     GOALS,
     LOST,
+    POST_CPU,
+    POST_RATE,
+    PUSH_CPU,
+    PUSH_RATE,
     REFUSED,
     REQUEST_CPU,
     REQUEST_LATENCY,
@@ -19,13 +23,15 @@ from benchmarks.figures import (
     bystander_latency,
     delivery_cpu,
     delivery_latency,
+    disturbed_latency,
     idle_cpu,
+    longest_collection,
     memory,
+    memory_grown,
     memory_left,
     memory_pss,
     open_cpu,
     open_rate,
-    poll_memory,
     recovery_cpu,
     recovery_requests,
     recovery_time,
@@ -103,14 +109,24 @@ def test_no_two_figures_have_the_same_heading() -> None:
         *(figure(held) for figure in (round_trip_rate, round_trip_cpu, round_trip_latency) for held in Held),
         *(figure(1000, cause) for figure in (recovery_requests, recovery_time, recovery_cpu) for cause in Cause),
         *(bystander_latency(1000, cause, point) for cause in Cause for point in ("p50", "p99", "max")),
-        *(figure(1000) for figure in (idle_cpu, poll_memory)),
-        *(LOST, REFUSED, REQUEST_RATE, REQUEST_CPU, REQUEST_LATENCY),
+        *(memory_grown(1000, generations, held) for generations in (2, 3) for held in Held),
+        *(figure(1000) for figure in (idle_cpu, disturbed_latency, longest_collection)),
+        *(LOST, REFUSED, REQUEST_RATE, REQUEST_CPU, REQUEST_LATENCY, POST_RATE, POST_CPU, PUSH_RATE, PUSH_CPU),
     ]
     assert len({figure.heading for figure in made}) == len(made)
 
 
 def test_the_floor_is_compared_by_its_streams() -> None:
     goals = [goal for goal in GOALS if goal.peer is Kind.FLOOR]
-    streams = {delivery_cpu(clients, burst) for clients in (1000, 5000) for burst in (1, 20)}
-    assert {goal.peer_figure or goal.figure for goal in goals} == streams
-    assert len(goals) > len(streams)
+    compared = {goal.peer_figure or goal.figure for goal in goals}
+    assert compared == {delivery_cpu(clients, 1) for clients in (1000, 5000)} | {delivery_cpu(5000, 20)}
+    assert len(goals) > len(compared)
+
+
+@pytest.mark.parametrize("held", [Held.STREAM, Held.EVENT_STREAM, Held.OVER_HTTP])
+@pytest.mark.parametrize("clients", [1000, 5000])
+def test_every_fan_out_is_compared_with_every_peer(clients: int, held: Held) -> None:
+    peers = {goal.peer: goal.limit for goal in GOALS if goal.figure == delivery_cpu(clients, 1, held)}
+    assert peers == {Kind.FLOOR: 1.25, Kind.NCHAN: 1.0, Kind.PUSHPIN: 0.2}
+    peers = {goal.peer: goal.limit for goal in GOALS if goal.figure == delivery_cpu(clients, 20, held)}
+    assert peers == {Kind.NCHAN: 0.5, Kind.PUSHPIN: 0.5}

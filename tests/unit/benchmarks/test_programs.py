@@ -10,12 +10,14 @@ from http.client import HTTPConnection
 
 import pytest
 from benchmarks import figures
+from benchmarks.crowd import Crowd
 from benchmarks.figures import Cause, Held
-from benchmarks.loads import Holding, LoadFailedError, Publishing, Recovery, Requests, RoundTrips
+from benchmarks.loads import Holding, Polls, Recovery, Requests, RoundTrips
 from benchmarks.machine import missing_build_tool
-from benchmarks.pushing import Pushing
+from benchmarks.programs import LoadFailedError, Publishing, holding_arguments, running_beside
+from benchmarks.pushing import Posting, Pushing
 from benchmarks.run import build_programs
-from benchmarks.servers import Kind, Server, started
+from benchmarks.servers import Kind, Server, missing_program, started
 from tests.harness.ports import free_port
 
 pytestmark = pytest.mark.skipif(missing_build_tool() is not None, reason="no C compiler or no make")
@@ -78,11 +80,39 @@ def test_the_plain_answer_has_a_hundred_bytes(origin: Server) -> None:
         assert len(connection.getresponse().read()) == 100
 
 
-@pytest.mark.parametrize("held", list(Held))
+@pytest.fixture
+def nchan() -> Iterator[Server]:
+    if missing_program(Kind.NCHAN) is not None:
+        pytest.skip("no Nchan")
+    with started(Kind.NCHAN) as server:
+        yield server
+
+
+@pytest.mark.parametrize("held", [held for held in Held if held is not Held.POLL])
 def test_all_kinds_of_clients_are_held(holdfast: Server, held: Held) -> None:
     measured = Holding(50, (Publishing(3, 1), Publishing(2, 20)), held).measure(holdfast)
     assert (measured[figures.LOST], measured[figures.REFUSED]) == (0, 0)
     assert measured[figures.delivery_cpu(50, 20, held)] > 0
+    assert measured[figures.open_rate(50, held)] > 0
+
+
+@pytest.mark.parametrize("held", [Held.STREAM, Held.EVENT_STREAM, Held.OVER_HTTP])
+def test_nchan_holds_them_too(nchan: Server, held: Held) -> None:
+    measured = Holding(50, (Publishing(3, 1), Publishing(2, 20)), held).measure(nchan)
+    assert (measured[figures.LOST], measured[figures.REFUSED]) == (0, 0)
+    assert measured[figures.delivery_cpu(50, 20, held)] > 0
+    assert figures.memory(50, held) in measured
+
+
+def test_polls_are_answered(holdfast: Server) -> None:
+    measured = Polls(50).measure(holdfast)
+    assert (measured[figures.LOST], measured[figures.REFUSED]) == (0, 0)
+    assert figures.memory_left(50, Held.POLL) in measured
+
+
+def test_what_a_second_generation_adds_is_measured(holdfast: Server) -> None:
+    measured = Holding(50, (), generations=2).measure(holdfast)
+    assert measured[figures.memory_grown(50, 2)] < 100
 
 
 @pytest.mark.parametrize("held", [Held.OVER_HTTP, Held.RELAYED])
@@ -96,6 +126,44 @@ def test_items_are_pushed(holdfast: Server) -> None:
     assert measured[figures.LOST] == 0
     assert measured[figures.PUSH_RATE] > 0
     assert measured[figures.PUSH_CPU] >= 0
+
+
+def test_items_are_posted(holdfast: Server) -> None:
+    measured = Posting(500).measure(holdfast)
+    assert measured[figures.LOST] == 0
+    assert measured[figures.POST_RATE] > 0
+    assert measured[figures.POST_CPU] > 0
+
+
+def test_items_are_posted_to_nchan(nchan: Server) -> None:
+    assert Posting(500).measure(nchan)[figures.LOST] == 0
+
+
+def test_a_crowd_is_idle_and_disturbs() -> None:
+    with started(Kind.HOLDFAST, has_metrics=True) as server:
+        measured = Crowd(200, idle_s=1, broadcasts=1500, seconds=1).measure(server)
+    assert (measured[figures.LOST], measured[figures.REFUSED]) == (0, 0)
+    assert measured[figures.idle_cpu(200)] < 100
+    assert measured[figures.longest_collection(200)] >= 0
+    assert figures.disturbed_latency(200) in measured
+
+
+def test_a_crowd_that_is_gone_too_soon_fails_the_measurement() -> None:
+    with (
+        started(Kind.HOLDFAST, has_metrics=True) as server,
+        pytest.raises(LoadFailedError, match="too soon"),
+    ):
+        Crowd(10, idle_s=1, broadcasts=1, seconds=1).measure(server)
+
+
+def test_a_program_that_gives_up_beside_another_measurement(floor: Server) -> None:
+    nobody_takes_publishes = replace(floor, control_port=free_port())
+    arguments = holding_arguments(nobody_takes_publishes, 1, [Publishing(1, 1)])
+    with (
+        running_beside("holdload", nobody_takes_publishes, *arguments) as program,
+        pytest.raises(LoadFailedError, match="Connection refused"),
+    ):
+        program.wait_for("no such member")
 
 
 def test_streams_recover(holdfast: Server) -> None:

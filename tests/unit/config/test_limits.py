@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.config.limits import client_capacity, edge_limits
+from holdfast.config.limits import client_capacity, edge_limits, file_ceiling
 from holdfast.config.settings import Settings
 
 
@@ -18,8 +18,13 @@ def test_client_capacity(wanted: int, max_files: int, capacity: int, caplog: pyt
     assert len(caplog.records) == (wanted != capacity)
 
 
+@pytest.mark.parametrize(("max_files", "ceiling"), [(20_000, 19_936), (1024, 960), (100, 75)])
+def test_what_is_left_for_publishers(max_files: int, ceiling: int) -> None:
+    assert file_ceiling(max_files) == ceiling
+
+
 def test_edge_limits() -> None:
     settings = Settings()
-    limits = edge_limits(settings, 5)
-    assert limits.max_connections == 5
+    limits = edge_limits(settings, 5, 100)
+    assert (limits.max_connections, limits.max_files) == (5, 100)
     assert limits.header_timeout_s == settings.holdfast.header_timeout

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from holdfast.config.given import Note, given_by_file, warnings_of
+from holdfast.config.given import Note, given_by_environment, given_by_file, warnings_of
 from holdfast.config.ini import parse_ini
 from holdfast.config.listen import Listen
 from holdfast.config.resolve import InvalidConfig, resolve
@@ -181,3 +181,12 @@ def test_warnings_come_with_the_problems() -> None:
     with pytest.raises(InvalidConfig) as caught:
         resolved("[proxy]\ndebug=no\n")
     assert caught.value.warnings == ("f:2: proxy/debug: no means true; only an empty value, 0 and false mean false",)
+
+
+def test_what_is_not_utf8_is_refused_unless_it_is_a_path() -> None:
+    """Files are UTF-8; variables can be any bytes, which Python gives as lone surrogates."""
+    notes: list[Note] = []
+    variables = {"HOLDFAST_PROXY_SIG_KEY": "\udcff", "HOLDFAST_PROXY_ROUTESFILE": "\udcff"}
+    with pytest.raises(InvalidConfig) as caught:
+        resolve(given_by_environment(variables, notes), has_file=False, notes=notes)
+    assert caught.value.problems == ("environment variable HOLDFAST_PROXY_SIG_KEY: proxy/sig_key: not valid UTF-8",)

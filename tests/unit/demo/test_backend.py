@@ -27,7 +27,7 @@ from holdfast.grip.item import parse_item
 from holdfast.grip.values import HoldMode
 from holdfast.grip.ws_control import Subscribe, parse_control
 from holdfast.grip.ws_extension import DEFAULT_PREFIX, parse_grip_extension
-from holdfast.wire.ws_events import MEDIA_TYPE, Event, EventType, encode_events, parse_events
+from holdfast.wire.ws_events import MEDIA_TYPE, Event, EventType, encode_events, read_events
 
 PUBLISHED = Reply(headers=[("Content-Type", "application/json")], body=b'{"message":"Published","items":[]}\n')
 
@@ -173,7 +173,7 @@ def post_events(demo: DemoBackend, *events: Event, body: bytes | None = None) ->
     headers = [("Content-Type", MEDIA_TYPE.decode())]
     response = fetch(demo.server_port, "/socket", method="POST", headers=headers, body=sent)
     assert (response.status, response.header("Content-Type")) == (200, MEDIA_TYPE.decode()), response.text
-    return parse_events(response.body)
+    return [*filter(None, read_events(response.body))]
 
 
 def text(content: str) -> Event:

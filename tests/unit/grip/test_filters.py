@@ -16,6 +16,7 @@ from holdfast.grip.filters import (
     content_filter_names,
     filter_response,
     has_response_filter,
+    lets_pass,
     message_filtering,
 )
 from holdfast.grip.values import Subscription
@@ -86,7 +87,22 @@ def test_delivery_filters(name: str, given_context: FilterContext, passes: bool)
     assert filtered([name], given_context, b"x %") == (b"x %" if passes else None)
 
 
+@pytest.mark.parametrize(
+    ("name", "given_context", "passes"),
+    [case[1:] for case in DELIVERY],
+    ids=[f"{name}: {title}" for title, name, _, _ in DELIVERY],
+)
+def test_what_passes_is_known_without_the_content(name: str, given_context: FilterContext, passes: bool) -> None:
+    assert lets_pass(["no-such", name], given_context) is passes
+
+
+@pytest.mark.parametrize("name", ["build-id", "var-subst", "http-check", "http-modify"])
+def test_what_depends_on_more_is_not_certain_to_pass(name: str) -> None:
+    assert not lets_pass(["skip-self", name], context(BOB))
+
+
 def test_no_filters() -> None:
+    assert lets_pass((), context())
     assert filtered((), context(), b"100%") == b"100%"
 
 

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.grip.template import MAX_ARGUMENT_BYTES, TemplateError, TemplateRenderer, render_template, substitute
+from holdfast.grip.template import (
+    MAX_ARGUMENT_BYTES,
+    MAX_RENDERED_BYTES,
+    TemplateError,
+    TemplateRenderer,
+    render_template,
+    substitute,
+)
 
 VARIABLES: dict[str, str | None] = {"user": "bob", "a)b": "paren", "é": "ü", "": "empty", "none": None, "%": "percent"}
 
@@ -72,6 +79,14 @@ def test_arguments_have_a_limit() -> None:
     unclosed.feed(b"..%(" + longest)
     with pytest.raises(TemplateError, match=r"^Unterminated field starting at position 3$"):
         unclosed.feed(b"xx")
+
+
+def test_what_is_rendered_has_a_limit() -> None:
+    """Seven bytes of an item can stand for thousands of a hold's meta."""
+    variables = {"a": "x" * (MAX_RENDERED_BYTES // 4)}
+    assert len(substitute(b"%(a)s" * 4 + b"y" * 10, variables)) == MAX_RENDERED_BYTES + 10
+    with pytest.raises(TemplateError, match=r"^Output of more than 4000000 bytes at position 20$"):
+        substitute(b"%(a)s" * 5, variables)
 
 
 def test_output_leaves_as_soon_as_it_is_certain() -> None:

@@ -76,6 +76,19 @@ async def test_an_edge_is_drained_when_the_last_connection_has_ended() -> None:
         assert edge.emptied.is_set()
 
 
+async def test_connections_are_cut_off_whatever_they_are_doing() -> None:
+    async def never(_: ClientExchange) -> None:
+        await asyncio.Event().wait()
+
+    async with staged(never) as stage:
+        peer = await stage.ask(get())
+        await eventually(lambda: stage.edge.connections, "the connection")
+        stage.edge.drain()
+        stage.edge.cut_off()
+        await stage.edge.emptied.wait()
+        await peer.drain()
+
+
 @pytest.mark.parametrize("has_parking", [True, False])
 async def test_what_is_held_only_after_a_stop_has_begun_ends_at_once(has_parking: bool) -> None:
     """Nobody would end it later, and the stop would wait for it in vain."""

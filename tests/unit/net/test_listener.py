@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import socket
 from dataclasses import replace
 
@@ -109,6 +110,42 @@ async def test_a_system_that_can_give_no_more_is_asked_again_later(
             assert calls == 2
         await peer.expect(ok(b"/waits"))
         assert caplog.messages == ["test: cannot accept: no more; new ones wait"] * 2
+
+
+async def test_some_descriptors_are_left_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever is accepted with one too many is the last, until there are enough again."""
+    monkeypatch.setattr(acceptor_module, "RETRY_S", 0.05)
+    with socket.socket() as lowest:
+        ceiling = lowest.fileno() + 6
+    async with staged(echo, limits=replace(LIMITS, max_files=ceiling)) as stage:
+        taken: list[socket.socket] = []
+        while not taken or taken[-1].fileno() < ceiling:
+            taken.append(socket.socket())
+        last = await stage.ask(get(b"/last"))
+        await last.expect(ok(b"/last"))
+        peer = await stage.ask(get(b"/waits"))
+        await eventually(lambda: stage.counters.accept_failures >= 2, "asked again")
+        await peer.expect_nothing()
+        last.close()
+        for sock in taken:
+            sock.close()
+        await peer.expect(ok(b"/waits"))
+        assert stage.counters.connections_accepted == 2
+
+
+async def test_a_system_without_any_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even for the question whether there is one."""
+    monkeypatch.setattr(acceptor_module, "RETRY_S", 0.02)
+    async with staged(echo, limits=replace(LIMITS, max_files=0)) as stage:
+        first = await stage.ask(get(b"/last"))
+        await first.expect(ok(b"/last"))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "dup", _fail_for_want_of_files)
+            await eventually(lambda: stage.counters.accept_failures >= 3, "asked again")
+
+
+def _fail_for_want_of_files(_: int) -> int:
+    raise OSError(errno.EMFILE, "no more")
 
 
 async def test_a_client_that_has_left_before_it_was_accepted(monkeypatch: pytest.MonkeyPatch) -> None:

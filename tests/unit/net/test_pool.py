@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -168,6 +169,25 @@ async def test_what_failed_does_not_wait_for_a_collection(
 ) -> None:
     async with backend_stage() as stage, leaving_no(BackendConnection):
         await fail(stage)
+
+
+async def test_some_descriptors_are_left_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with backend_stage() as stage:
+        monkeypatch.setattr(stage.pool, "_max_files", 3)
+        with pytest.raises(ConnectError, match="Too many open files"):
+            await stage.pool.connect(stage.endpoint)
+
+
+async def test_idle_connections_are_given_up_for_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with backend_stage() as stage:
+        connection, peer = await used(stage)
+        stage.pool.release(connection)
+        with socket.socket() as free:
+            monkeypatch.setattr(stage.pool, "_max_files", free.fileno())
+        other = await stage.pool.connect(stage.endpoint)
+        await peer.drain()
+        assert stage.pool.idle_count == 0
+        other.abort()
 
 
 async def test_an_untrusted_target_may_not_be_local() -> None:

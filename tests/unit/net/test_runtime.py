@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.net.helpers import eventually, settle
 
+import holdfast.net.runtime as runtime_module
 from holdfast.counters import Counters
 from holdfast.net.runtime import Runtime
 
@@ -54,6 +56,29 @@ async def test_many_timers_fire_in_turns() -> None:
         await eventually(lambda: not len(runtime.wheel), "all fired")
         times = [entry.fired_at_s[0] for entry in entries]
         assert max(times) - min(times) < 0.09
+
+
+async def test_a_process_that_stood_still_reads_before_anything_is_due(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A deadline that what was sent meanwhile moves does not pass. It is waited for once."""
+    monkeypatch.setattr(runtime_module, "STALL_S", 0.2)
+    monkeypatch.setattr(runtime_module, "CATCH_UP_S", 0.1)
+    async with running() as runtime:
+        await asyncio.sleep(0.15)
+        entry = Entry()
+        start_s = runtime.now()
+        slot = runtime.wheel.add(start_s + 0.1, entry)
+        time.sleep(0.45)  # noqa: ASYNC251 -- that is the point
+        await asyncio.sleep(0.02)
+        assert entry.fired_at_s == []
+        runtime.wheel.remove(slot, entry)
+        late = Entry()
+        runtime.wheel.add(start_s + 0.1, late)
+        time.sleep(0.35)  # noqa: ASYNC251 -- still
+        await eventually(lambda: late.fired_at_s, "fired")
+        assert entry.fired_at_s == []
+        assert [message.startswith("the process stood still for 0.") for message in caplog.messages] == [True]
 
 
 async def test_a_timer_that_fails_does_not_stop_the_clock() -> None:

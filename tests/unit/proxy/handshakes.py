@@ -16,7 +16,6 @@ from holdfast.net.exchange import ClientExchange
 from holdfast.net.pool import BackendPool
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.farewells import Farewells
-from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.sockjs_exchange import find_sockjs
 from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.proxy.websocket_exchange import WebSocketExchange
@@ -115,7 +114,6 @@ class Handshakes:
             websocket_idle_s=1800.0,
             farewells=Farewells(10, stage.counters),
             sockjs=SockJsSessions(1000, "", stage.counters),
-            sessions=Sessions(),
             zhttp=unused,
         )
         self.route()

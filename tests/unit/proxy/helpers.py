@@ -25,7 +25,6 @@ from holdfast.proxy.network_filter import NetworkFilters
 from holdfast.proxy.next_link import NextLinks
 from holdfast.proxy.origin import HoldOrigin, Home, LinkTarget
 from holdfast.proxy.own_request import OwnRequest, OwnRequests
-from holdfast.proxy.sessions import Sessions
 from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.push.channels import Registry
 from holdfast.push.delivery import Receipt
@@ -203,7 +202,6 @@ def make_context(
         request_log=unused,
         is_debug=False,
         allow_compression=False,
-        sessions=Sessions(),
         zhttp=unused,
         websocket_idle_s=1800,
         farewells=Farewells(1000, runtime.counters),

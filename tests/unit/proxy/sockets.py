@@ -34,7 +34,7 @@ from holdfast.wire.websocket.close import CloseStatus, encode_close_payload
 from holdfast.wire.websocket.frames import Opcode, encode_frame, encode_masked_frame
 from holdfast.wire.websocket.stream import Close, Data, Event, FrameReader, Ping
 from holdfast.wire.ws_events import Event as WebEvent
-from holdfast.wire.ws_events import EventType, close_event, encode_events, parse_events
+from holdfast.wire.ws_events import EventType, close_event, encode_events, read_events
 
 ROUTE = RouteTerms(prefix="p-")
 MASK = b"\x01\x02\x03\x04"
@@ -235,7 +235,7 @@ class ScriptedPosts:
 
 def describe_body(body: bytes) -> str:
     """The events of a request in short."""
-    return ", ".join(map(_describe_web_event, parse_events(body)))
+    return ", ".join(map(_describe_web_event, filter(None, read_events(body))))
 
 
 def _describe_web_event(event: WebEvent) -> str:

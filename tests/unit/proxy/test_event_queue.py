@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from holdfast.errors import WireError
 from holdfast.proxy.event_queue import EVENT_COST_BYTES, MAX_BYTES, EventQueue
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
-from holdfast.wire.ws_events import Event, EventType, close_event, parse_events
+from holdfast.wire.ws_events import Event, EventType, close_event, read_events
 
 TEXT, BINARY, PING, PONG = EventType.TEXT, EventType.BINARY, EventType.PING, EventType.PONG
 CLOSE = close_event(NO_STATUS)
@@ -300,7 +300,7 @@ def test_the_backend_gets_every_byte_once_and_in_order(one_event: bool, data: st
         expected = model.events(one_event=one_event)
         all_fit = expected == model.events(one_event=False)
         offer = queue.offer(one_event=one_event)
-        assert parse_events(offer.body) == expected
+        assert [*filter(None, read_events(offer.body))] == expected
         assert offer.offered_bytes == sum(len(event.content) for event in expected)
         assert offer.replayed_bytes == retained
         said_meanwhile = data.draw(st.lists(events, max_size=2))
@@ -334,7 +334,7 @@ def test_a_close_comes_last_and_with_everything_that_was_left(
     while queue.has_news:
         offer = queue.offer(one_event=False)
         expected = model.events(one_event=False)
-        assert parse_events(offer.body) == [*expected, close]
+        assert [*filter(None, read_events(offer.body))] == [*expected, close]
         size_bytes = offer.offered_bytes - len(close.content)
         accepted = data.draw(st.none() | st.integers(0, max(size_bytes - 1, 0)) if size_bytes else st.none())
         queue.settle(accepted)

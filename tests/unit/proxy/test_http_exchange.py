@@ -17,7 +17,6 @@ from holdfast.net.exchange import ClientExchange
 from holdfast.net.pool import BackendPool
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
-from holdfast.proxy.sessions import Sessions
 from holdfast.push.outlet import HoldContext
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.rules import Rule
@@ -83,7 +82,6 @@ class ProxyStage:
             outbox_limits=unused,
             allow_compression=False,
             websocket_idle_s=1.0,
-            sessions=Sessions(),
             zhttp=unused,
             farewells=unused,
             sockjs=unused,
@@ -311,13 +309,12 @@ async def test_a_client_that_leaves_during_its_answer() -> None:
 
 
 async def test_a_client_that_leaves_during_its_answer_leaves_nothing() -> None:
-    async with proxy_stage() as proxy:
-        async with leaving_no(HttpExchange):
-            client, backend = await proxy.ask_again()
-            await backend.send(ok(b"hello")[:-1])
-            await client.expect(ok(b"hello")[:-1])
-            client.close()
-            await eventually(lambda: proxy.is_over, "ended")
+    async with proxy_stage() as proxy, leaving_no(HttpExchange):
+        client, backend = await proxy.ask_again()
+        await backend.send(ok(b"hello")[:-1])
+        await client.expect(ok(b"hello")[:-1])
+        client.close()
+        await eventually(lambda: proxy.is_over, "ended")
 
 
 async def test_a_stop() -> None:

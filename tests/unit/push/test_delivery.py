@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,9 +11,12 @@ from tests.unit.push.helpers import Mood, World, answer, both, close, make_item,
 
 from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item, MessageKind, ResponseFormat, StreamFormat
+from holdfast.grip.values import Subscription
 from holdfast.push.channels import Channel
 from holdfast.push.delivery import RUN_BYTES, RUN_ITEMS, WEIGHT_BYTES, Delivery, Receipt
 from holdfast.push.dialects import COMPRESSED
+from holdfast.push.plan import HoldPlan
+from holdfast.push.render import passes_whole
 from holdfast.push.stream_hold import StreamHold
 
 if TYPE_CHECKING:
@@ -82,6 +85,23 @@ class TestBegin:
     )
     def test_content_filters(self, item: Item, expected: bool) -> None:
         assert begin(text("c", "one"), item).has_content_filters is expected
+
+
+class TestFilters:
+    def test_what_passes_is_found_out_once_for_each_plan(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[object] = []
+        world, filters = World(), Subscription("c", None, ("skip-self",))
+        bobs = [world.stream(filters, meta={"user": "bob"}).hold.plan for _ in range(3)]
+        eve = world.stream(filters, meta={"user": "eve"}).hold.plan
+        run = make_delivery(text("c", "1"), text("c", "2", meta={"sender": "bob"}))
+
+        def counted(plan: HoldPlan, channel: str, items: Iterable[Item]) -> bool:
+            asked.append(plan)
+            return passes_whole(plan, channel, items)
+
+        monkeypatch.setattr("holdfast.push.delivery.passes_whole", counted)
+        assert [run.passes(plan) for plan in (*bobs, eve)] == [False, False, False, True]
+        assert asked == [bobs[0], eve]
 
 
 class TestMessages:

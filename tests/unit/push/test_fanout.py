@@ -37,6 +37,7 @@ from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import Data
 
 FILTERED = Subscription("c", None, ("skip-self",))
+SUBSTITUTED = Subscription("c", None, ("var-subst",))
 BOB: dict[str, str | None] = {"user": "bob"}
 
 
@@ -71,11 +72,15 @@ class TestRuns:
         assert item.http_stream is not None
         assert client.outlet.written[0] is item.http_stream.content
 
-    def test_filtered_holds_get_item_by_item(self) -> None:
+    def test_holds_whose_filters_change_something_get_item_by_item(self) -> None:
         world = World()
-        client = world.stream(FILTERED, meta=BOB)
-        world.deliver(text("c", "1"), text("c", "2"))
-        assert client.writes == ["1", "2"]
+        changing, dropping, passing = (
+            world.stream(SUBSTITUTED),
+            world.stream(FILTERED, meta=BOB),
+            world.stream(FILTERED),
+        )
+        world.deliver(text("c", "1"), text("c", "own", meta={"sender": "bob"}), text("c", "2"))
+        assert [client.writes for client in (changing, dropping, passing)] == [["1", "own", "2"], ["1", "2"], ["1own2"]]
 
     def test_a_run_ends_when_it_begins_to_be_written(self) -> None:
         world = World(slice_writes=1)
@@ -85,6 +90,15 @@ class TestRuns:
         world.publish(text("c", "2"))
         world.run()
         assert [one.writes, two.writes] == [["1", "2"], ["1", "2"]]
+
+    def test_everything_is_written_at_once_when_the_process_stops(self) -> None:
+        world = World(slice_writes=1)
+        clients = [world.stream("c"), world.stream("c"), world.stream("d")]
+        world.publish(text("c", "1"), text("d", "2"), text("c", "3"))
+        world.fanout.flush()
+        assert [client.content for client in clients] == ["13", "13", "2"]
+        assert world.fanout.backlog == 0
+        world.run()
 
     def test_a_run_ends_with_a_new_subscription(self) -> None:
         world = World()

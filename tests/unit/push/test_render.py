@@ -14,6 +14,7 @@ from holdfast.push.render import (
     Rendering,
     ResultT,
     message_rendering,
+    passes_whole,
     render,
     response_rendering,
     stream_rendering,
@@ -224,6 +225,17 @@ class TestAsking:
     def test_whoever_renders_at_once_must_not_have_any(self) -> None:
         with pytest.raises(AssertionError, match="a filter asks the network about c"):
             render_stream(stream_plan("http-check"), "p-c", stream_item(b"x"))
+
+
+@pytest.mark.parametrize(
+    ("sender", "filters", "passes"),
+    [("eve", ("skip-self",), True), ("bob", ("skip-self",), False), ("eve", ("skip-self", "var-subst"), False)],
+)
+def test_what_passes_whole(sender: str, filters: tuple[str, ...], passes: bool) -> None:
+    items = [stream_item(b"x"), make_item("c", stream=StreamFormat(Action.CLOSE), meta={"sender": sender})]
+    plan = stream_plan(*filters, meta={"user": "bob"})
+    assert passes_whole(plan, "p-c", items) is passes
+    assert passes_whole(plan, "p-d", items)
 
 
 @pytest.mark.parametrize(

@@ -495,6 +495,18 @@ class TestNetworkFilters:
 
 class TestRelay:
     @pytest.mark.spec("ws-81")
+    @pytest.mark.parametrize("is_mid_message", [True, False])
+    def test_what_waits_when_a_publisher_closes_is_counted(self, is_mid_message: bool) -> None:
+        """The message will not end any more, and a close frame is all that may follow its pieces."""
+        world = World()
+        client = world.socket("c")
+        client.hold.relay(piece("r1", first=True, last=not is_mid_message))
+        world.deliver(message("c", "1"))
+        world.deliver(message("c", "2"))
+        world.deliver(message("c", action=Action.CLOSE))
+        assert world.counters.drops_socket_closed == (2 if is_mid_message else 0)
+        assert not client.hold.is_open
+
     def test_pieces_become_frames(self) -> None:
         client = World().socket()
         for content in [piece("a", first=True), piece("b"), piece("", last=True)]:

@@ -180,15 +180,17 @@ class TestFilteredStream:
         world.deliver(make_item("c", stream=StreamFormat(Action.CLOSE), meta={"sender": "bob"}))
         assert client.end is None
 
-    def test_close_ends_the_run(self) -> None:
+    @pytest.mark.parametrize("subscription", [NOT_OWN, SUBSTITUTED], ids=["passing", "changing"])
+    def test_close_ends_the_run(self, subscription: Subscription) -> None:
         world = World()
-        client = world.stream(NOT_OWN, meta=BOB)
+        client = world.stream(subscription, meta=BOB)
         assert world.deliver(text("c", "x"), close("c"), text("c", "y")) == [(1, 0), (0, 0), (0, 0)]
         assert (client.content, client.end) == ("x", b"0\r\n\r\n")
 
-    def test_items_without_the_format_do_not_touch_it(self) -> None:
+    @pytest.mark.parametrize("subscription", [NOT_OWN, SUBSTITUTED], ids=["passing", "changing"])
+    def test_items_without_the_format_do_not_touch_it(self, subscription: Subscription) -> None:
         world = World()
-        client = world.stream(NOT_OWN, meta=BOB)
+        client = world.stream(subscription, meta=BOB)
         world.deliver(answer("c", "x"))
         assert client.content == ""
 

@@ -117,8 +117,8 @@ def test_rules_without_a_domain_differ_by_id() -> None:
 
 
 def test_a_refused_line_is_nobodys_duplicate() -> None:
-    table, problems = load("a.com,sockjs=/s h:1\na.com h:2\n")
-    assert problems == ["routes:1: option sockjs is not supported yet"]
+    table, problems = load("a.com,session h:1\na.com h:2\n")
+    assert problems == ["routes:1: option session is not supported yet"]
     assert len(table) == 1
 
 

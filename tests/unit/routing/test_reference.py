@@ -45,6 +45,9 @@ REFERENCES = [
     ("/n\r\nX: y", "http://h.com:81/nX:%20y"),
     ("/a:b", "http://h.com:81/a:b"),
     ("/n;p=1", "http://h.com:81/n;p=1"),
+    ("/n;", "http://h.com:81/n;"),
+    (";", "http://h.com:81/a/;"),
+    ("?", "http://h.com:81/a/b?"),
     ("http:///n", "http://h.com:81/n"),
     ("http:n", "http://h.com:81/a/n"),
 ]

@@ -90,7 +90,8 @@ def test_websockets_are_told_from_others() -> None:
     office.begin("http")
     kind = ConnectionType.WEBSOCKET
     office.connections.begin(Presence(office.route, office.route.begin(), kind, Client(), is_tls=True, id="ws"))
-    assert [office.connections.is_websocket(name) for name in ("http", "ws", "nobody")] == [False, True, False]
+    found = [office.connections.find_websocket(name) is not None for name in ("http", "ws", "nobody")]
+    assert found == [False, True, False]
 
 
 class TestWhileNobodyWantsToKnow:

@@ -20,6 +20,7 @@ MAX_TRAILER_BYTES = 8192
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]++)(?:[ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?")
 _MAX_SIZE_DIGITS = 15
+_PLAIN_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+")
 
 
@@ -111,6 +112,8 @@ class ChunkedBody:
         pieces: list[bytes] = []
         position = 0
         while not self.is_complete:
+            if self._part is _Part.SIZE:
+                position = self._take_whole_chunks(data, position, pieces)
             advanced = self._step(data, position, pieces)
             if advanced < 0:
                 self._pending = data[position:]
@@ -122,6 +125,21 @@ class ChunkedBody:
 
     def feed_eof(self) -> bool:
         return self.is_complete
+
+    def _take_whole_chunks(self, data: bytes, position: int, pieces: list[bytes]) -> int:
+        """Read the chunks that are whole and as usual, and leave the rest to the steps; returns the new position.
+
+        Only for speed: in chunks of one byte, 64 KiB would otherwise keep everybody else waiting for 40 ms.
+        """
+        while (line := _PLAIN_CHUNK_LINE.match(data, position)) is not None:
+            start = line.end()
+            size = int(line[1], 16)
+            end = start + size
+            if not size or data[end : end + 2] != b"\r\n":
+                break
+            pieces.append(data[start:end])
+            position = end + 2
+        return position
 
     def _step(self, data: bytes, position: int, pieces: list[bytes]) -> int:
         """Read one part; returns the new position, or -1 when it needs more bytes."""

@@ -100,6 +100,9 @@ class MessageInflater:
             # Behind a block that says it is the last one stands an empty one at most (RFC 7692 §7.2.3.5).
             if len(self._decompressor.unused_data) > len(_TAIL) + 1:
                 raise ValueError("data behind the final block")
+            # Behind the final block zlib's `unconsumed_tail` says nothing more: what is left is `unused_data`.
+            if self._decompressor.eof:
+                return
             data = self._decompressor.unconsumed_tail
             # A full step may have left output behind even when all input is taken.
             if not data and len(content) < self._step_bytes:

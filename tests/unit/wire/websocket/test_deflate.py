@@ -140,6 +140,15 @@ def test_nothing_follows_a_final_block() -> None:
             inflate(*more)
 
 
+@pytest.mark.parametrize("size", [15, 16, 17, 1000])
+def test_a_final_block_may_be_long(size: int) -> None:
+    """Its content takes several steps; zlib then still shows the last of them as not taken."""
+    compressor = zlib.compressobj(wbits=-15)
+    final = compressor.compress(b"x" * size) + compressor.flush()
+    for pieces in ((final,), (final + b"\x00",), (final[:2], final[2:]), (final, b"")):
+        assert inflate(*pieces, step_bytes=16) == b"x" * size
+
+
 @given(st.binary(max_size=100))
 def test_anything_is_content_or_a_fault(data: bytes) -> None:
     with contextlib.suppress(ValueError):

@@ -1,0 +1,48 @@
+"""Fixtures of the tests of survival: a proxy whose metrics are open, and what it may not keep after a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.harness.backend import ScriptedBackend
+from tests.harness.client import fetch
+from tests.harness.ports import free_port
+from tests.harness.proxy import Launch, ProxyUnderTest
+from tests.harness.timing import eventually
+from tests.harness.watch import Watch
+from tests.harness.ws_backend import WebSocketBackend
+
+
+@pytest.fixture(scope="module")
+def metrics_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend, metrics_port: int) -> ProxyUnderTest:
+    return launch(
+        f"relay 127.0.0.1:{ws_backend.port}",
+        f"raw 127.0.0.1:{ws_backend.port}",
+        f"events 127.0.0.1:{backend.port},over_http",
+        "builtin test",
+        f"* 127.0.0.1:{backend.port}",
+        settings={
+            "handler": {"prometheus_port": f"127.0.0.1:{metrics_port}", "subscription_linger": 0},
+            "runner": {"allow_compression": "true"},
+        },
+    )
+
+
+@pytest.fixture
+def watch(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[Watch]:
+    """Stands before the other fixtures of a test: when the clients of the test are gone, so is everything else."""
+    seen = Watch(proxy.pid, metrics_port)
+    fetch(metrics_port, "/")
+    seen.wait_empty()
+    before = seen.sockets_in_use()
+    seen.reset_peak()
+    yield seen
+    seen.wait_empty()
+    eventually(lambda: seen.sockets_in_use() <= before + 2, "as few descriptors as before")
+    assert "Traceback" not in proxy.log(), proxy.end_of_log()
