@@ -1,0 +1,80 @@
+"""What a proxy holds on to, and whether it lets go: its descriptors and the gauges of its metrics."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.harness.client import fetch
+from tests.harness.proxy import ProxyUnderTest
+from tests.harness.timing import eventually
+
+GAUGES = (
+    "connection_connected",
+    "holdfast_farewells",
+    "holdfast_hold_plans",
+    "holdfast_open_connections",
+    "holdfast_outboxes",
+    "holdfast_parked_clients",
+    "holdfast_route_connections",
+    "holdfast_route_holds",
+    "holdfast_shareable_requests",
+    "holdfast_sockjs_sessions",
+    "holdfast_tasks",
+    "holdfast_waiting_retries",
+    "holdfast_zhttp_exchanges",
+)
+"""Those that are as they were when everybody has left. Kept backend connections are not among them."""
+
+
+def gauges(metrics_port: int) -> dict[str, float]:
+    """What these gauges say, summed over their labels."""
+    values = dict.fromkeys(GAUGES, 0.0)
+    for line in fetch(metrics_port, "/metrics").text.splitlines():
+        name, _, rest = line.partition(" ")
+        name = name.partition("{")[0]
+        if name in values:
+            values[name] += float(rest.rpartition(" ")[2] or rest)
+    return values
+
+
+def descriptors(proxy: ProxyUnderTest) -> list[int]:
+    """The descriptors of the process, smallest first."""
+    return sorted(int(name) for name in os.listdir(f"/proc/{proxy.pid}/fd"))
+
+
+def grown(before: dict[str, float], now: dict[str, float]) -> dict[str, tuple[float, float]]:
+    """The gauges that say more than before, and what they say."""
+    return {name: (value, now[name]) for name, value in before.items() if now[name] > value}
+
+
+@contextmanager
+def without_leaks(proxy: ProxyUnderTest, metrics_port: int, spare: int = 8) -> Iterator[None]:
+    """Assert that everything is let go of that is taken inside, and that nothing is logged as a bug.
+
+    Args:
+        spare: further descriptors that may stay open, for idle connections to backends.
+    """
+    before, count = gauges(metrics_port), len(descriptors(proxy))
+    yield
+    try:
+        eventually(lambda: not grown(before, gauges(metrics_port)), "everything is let go of", timeout_s=10)
+    except AssertionError as error:
+        raise AssertionError(grown(before, gauges(metrics_port))) from error
+    eventually(lambda: len(descriptors(proxy)) <= count + spare, f"no more than {count} descriptors", timeout_s=10)
+    assert not proxy.log_lines("Traceback|never awaited|never retrieved|Unclosed"), proxy.end_of_log()
+
+
+@contextmanager
+def no_free_descriptor(proxy: ProxyUnderTest) -> Iterator[None]:
+    """The process cannot open another descriptor meanwhile."""
+    limits = resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)
+    used = descriptors(proxy)
+    first_free = next(number for number in range(len(used) + 1) if number not in used)
+    resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (first_free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, limits)
