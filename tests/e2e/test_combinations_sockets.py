@@ -1,4 +1,4 @@
-"""Sockets in every phase that they can be in, whose other side ends, breaks, or says too much; and no descriptor left."""
+"""Sockets in every phase that they can be in, whose other side ends, breaks, or says too much; none is left open."""
 
 from __future__ import annotations
 

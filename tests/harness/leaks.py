@@ -26,12 +26,15 @@ GAUGES = (
     "holdfast_waiting_retries",
     "holdfast_zhttp_exchanges",
 )
-"""Those that are as they were when everybody has left. Kept backend connections are not among them."""
+"""Those that are as they were when everybody has left."""
+
+IDLE = "holdfast_backend_idle_connections"
+"""Those that are kept may become more."""
 
 
 def gauges(metrics_port: int) -> dict[str, float]:
     """What these gauges say, summed over their labels."""
-    values = dict.fromkeys(GAUGES, 0.0)
+    values = dict.fromkeys([*GAUGES, IDLE], 0.0)
     for line in fetch(metrics_port, "/metrics").text.splitlines():
         name, _, rest = line.partition(" ")
         name = name.partition("{")[0]
@@ -47,23 +50,24 @@ def descriptors(proxy: ProxyUnderTest) -> list[int]:
 
 def grown(before: dict[str, float], now: dict[str, float]) -> dict[str, tuple[float, float]]:
     """The gauges that say more than before, and what they say."""
-    return {name: (value, now[name]) for name, value in before.items() if now[name] > value}
+    return {name: (before[name], now[name]) for name in GAUGES if now[name] > before[name]}
+
+
+def busy_descriptors(proxy: ProxyUnderTest, metrics_port: int) -> float:
+    """How many descriptors are open, apart from idle connections to backends."""
+    return len(descriptors(proxy)) - gauges(metrics_port)[IDLE]
 
 
 @contextmanager
-def without_leaks(proxy: ProxyUnderTest, metrics_port: int, spare: int = 8) -> Iterator[None]:
-    """Assert that everything is let go of that is taken inside, and that nothing is logged as a bug.
-
-    Args:
-        spare: further descriptors that may stay open, for idle connections to backends.
-    """
-    before, count = gauges(metrics_port), len(descriptors(proxy))
+def without_leaks(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[None]:
+    """Assert that everything is let go of that is taken inside, and that nothing is logged as a bug."""
+    before, count = gauges(metrics_port), busy_descriptors(proxy, metrics_port)
     yield
     try:
         eventually(lambda: not grown(before, gauges(metrics_port)), "everything is let go of", timeout_s=10)
     except AssertionError as error:
         raise AssertionError(grown(before, gauges(metrics_port))) from error
-    eventually(lambda: len(descriptors(proxy)) <= count + spare, f"no more than {count} descriptors", timeout_s=10)
+    eventually(lambda: busy_descriptors(proxy, metrics_port) <= count, f"{count} descriptors", timeout_s=10)
     assert not proxy.log_lines("Traceback|never awaited|never retrieved|Unclosed"), proxy.end_of_log()
 
 
