@@ -1,4 +1,4 @@
-"""One answer for clients that have nothing in common but what they ask: CORS, JSON-P, TLS, HTTP/1.0, slow and leaving."""
+"""One answer for clients that have only in common what they ask: CORS, JSON-P, TLS, HTTP/1.0, and who leaves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.harness.backend import AnyReply, Framing, RawReply, Reply, ScriptedBa
 from tests.harness.client import Connect, RawClient, encode_request
 from tests.harness.grip import fresh_channel, instruct_reply, poll_reply, stream_reply
 from tests.harness.leaks import gauges, without_leaks
-from tests.harness.messages import HeaderList, Request
+from tests.harness.messages import Request
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import close_item, publish_ok, recover, response_item, stream_item
@@ -227,34 +227,39 @@ def test_polls(
         check(kind, client, 200, TEXT)
 
 
+@pytest.mark.parametrize("beginning", [b"x", b"y" * 150_000], ids=["short", "long"])
 def test_streams(
-    proxy: ProxyUnderTest, backend: ScriptedBackend, connect: Connect, connect_tls: Connect, metrics_port: int
+    proxy: ProxyUnderTest,
+    backend: ScriptedBackend,
+    connect: Connect,
+    connect_tls: Connect,
+    metrics_port: int,
+    beginning: bytes,
 ) -> None:
     """A stream is never JSON-P; all get the beginning, what is published, and the end."""
-    for beginning in (b"x", b"y" * 150_000):
-        channel = fresh_channel()
-        gate = threading.Event()
-        path = backend.serve(gated(gate, stream_reply(channel, beginning)))
-        clients = [kind.ask(connect, connect_tls, proxy.port, path) for kind in KINDS]
-        shared_by_all(metrics_port, proxy, len(KINDS))
-        gate.set()
-        received: dict[int, bytes] = {}
+    channel = fresh_channel()
+    gate = threading.Event()
+    path = backend.serve(gated(gate, stream_reply(channel, beginning)))
+    clients = [kind.ask(connect, connect_tls, proxy.port, path) for kind in KINDS]
+    shared_by_all(metrics_port, proxy, len(KINDS))
+    gate.set()
+    received: dict[int, bytes] = {}
 
-        def read(number: int, client: RawClient) -> None:
-            received[number] = client.read_response(timeout_s=scaled(20)).body
+    def read(number: int, client: RawClient) -> None:
+        received[number] = client.read_response(timeout_s=scaled(20)).body
 
-        readers = [threading.Thread(target=read, args=pair) for pair in enumerate(clients)]
-        for reader in readers:
-            reader.start()
-        eventually(lambda: gauges(metrics_port)["holdfast_route_holds"] == len(KINDS), "all are held", timeout_s=10)
-        publish_ok(proxy.control_port, stream_item(channel, "item"))
-        publish_ok(proxy.control_port, close_item(channel))
-        for reader in readers:
-            reader.join()
-        assert list(received.values()) == [beginning + b"item"] * len(KINDS)
-        assert len(backend.requests(path)) == 1
-        for client in clients:
-            client.close()
+    readers = [threading.Thread(target=read, args=pair) for pair in enumerate(clients)]
+    for reader in readers:
+        reader.start()
+    eventually(lambda: gauges(metrics_port)["holdfast_route_holds"] == len(KINDS), "all are held", timeout_s=10)
+    publish_ok(proxy.control_port, stream_item(channel, "item"))
+    publish_ok(proxy.control_port, close_item(channel))
+    for reader in readers:
+        reader.join()
+    assert list(received.values()) == [beginning + b"item"] * len(KINDS)
+    assert len(backend.requests(path)) == 1
+    for client in clients:
+        client.close()
 
 
 def test_next_link(

@@ -6,7 +6,6 @@ import itertools
 import json
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +13,14 @@ from typing import Any
 
 import pytest
 from tests.harness.backend import ScriptedBackend
-from tests.harness.client import Connect, RawClient, RawConnection, encode_request, fetch
+from tests.harness.client import RawClient, RawConnection, encode_request
 from tests.harness.grip import fresh_channel
 from tests.harness.leaks import gauges, without_leaks
 from tests.harness.messages import HeaderList, Response
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok
-from tests.harness.timing import eventually, scaled
+from tests.harness.timing import eventually
 from tests.harness.tls import connecting_to, make_certificate, wait_tls_port
 from tests.harness.websocket import close, text
 from tests.harness.ws_backend import BackendPeer, WebSocketBackend
@@ -157,7 +156,11 @@ def test_one_session_over_all_kinds_of_listeners(
     """By TLS, on a Unix socket and in the clear: the session is the same."""
     with connecting_to(TLS_PORT) as connect_tls:
         session = open_session(proxy.port, "relay")
-        ways = [lambda: connect_tls(0), lambda: unix_client(proxy), lambda: RawClient(proxy.port)]
+        ways: list[Callable[[], RawConnection]] = [
+            lambda: connect_tls(0),
+            lambda: unix_client(proxy),
+            lambda: RawClient(proxy.port),
+        ]
         first = session.ask("xhr", client=connect_tls(0))
         peer = accept(ws_backend)
         assert first.read_response().text == "o\n"
@@ -186,9 +189,12 @@ def test_polls_of_one_connection(
     with connecting_to(TLS_PORT) as connect_tls:
         client = connect_tls(0) if is_tls else RawClient(proxy.port)
         keep = [("Connection", "keep-alive")] if version == "1.0" else []
-        options = {"host": "test", "method": "POST", "version": version, "headers": keep}
-        poll = encode_request(f"{session.path}/xhr", body=b"", **options)
-        send = encode_request(f"{session.path}/xhr_send", body=b'["a"]', **options)
+
+        def encode(name: str, body: bytes) -> bytes:
+            target = f"{session.path}/{name}"
+            return encode_request(target, method="POST", host="test", version=version, headers=keep, body=body)
+
+        poll, send = encode("xhr", b""), encode("xhr_send", b'["a"]')
         client.send(poll + send + poll + send + poll + poll)
         assert [client.read_response().text for _ in range(5)] == ["o\n", "ok", 'a["a"]\n', "ok", 'a["a"]\n']
         assert session.send("b").text == "ok"
@@ -341,7 +347,7 @@ def test_sends(open_session: OpenSession, proxy: ProxyUnderTest, ws_backend: Web
         if status == 200 and body != b"[]":
             assert session.poll().startswith('a["')
     sender = session.ask("xhr_send", body=json.dumps(["m"] * 20_000).encode())
-    received = []
+    received: list[str] = []
     while len(received) < 20_000:
         received += json.loads(session.poll()[1:])
     assert received == ["m"] * 20_000

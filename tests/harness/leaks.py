@@ -66,7 +66,7 @@ def without_leaks(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[None]:
     try:
         eventually(lambda: not grown(before, gauges(metrics_port)), "everything is let go of", timeout_s=10)
     except AssertionError as error:
-        raise AssertionError(grown(before, gauges(metrics_port))) from error
+        raise AssertionError(f"{grown(before, gauges(metrics_port))}\n{proxy.end_of_log()}") from error
     eventually(lambda: busy_descriptors(proxy, metrics_port) <= count, f"{count} descriptors", timeout_s=10)
     assert not proxy.log_lines("Traceback|never awaited|never retrieved|Unclosed"), proxy.end_of_log()
 

@@ -19,7 +19,6 @@ from holdfast.net.parked_client import ParkedClient
 from holdfast.net.parked_socket import ParkedSocket, peer_name
 from holdfast.net.runtime import Runtime
 from holdfast.net.socket_transport import Connection, SocketTransport
-from holdfast.net.sockets import borrowed_socket
 
 log = logging.getLogger("holdfast.net.parking")
 
