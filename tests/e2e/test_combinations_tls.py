@@ -132,7 +132,9 @@ def test_websockets(
     client.send(text("x" * 300_000))
     assert peer.read(10).payload == b"x" * 300_000
     peer.send(close(4000, "bye"))
-    client.expect_end(4000)
+    client.expect(close(4000, "bye"))
+    client.send(close(4000))
+    client.read_to_end()
     client, _ = ws.over_http(events_reply(text_event("answer")))
     client.send_text("question")
     client.expect_text("answer")
