@@ -205,6 +205,7 @@ INVALID = [
     ("aco", "?callback=cb&_method=A%0D%0AB", "_method"),
     pytest.param("aco", "?callback=cb&_method=A%00B", "_method", marks=differs("jsonp-method")),
     pytest.param("aco", "?callback=cb&_method=%C3%A9", "_method", marks=differs("jsonp-method")),
+    pytest.param("aco", "?callback=cb&_method=TRACE", "_method", marks=differs("jsonp-forbidden-method")),
     ("aco", "?callback=cb&_headers=[]", "_headers"),
     ("aco", "?callback=cb&_headers=", "_headers"),
     ("aco", "?callback=cb&_headers", "_headers"),

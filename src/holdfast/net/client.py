@@ -170,7 +170,7 @@ class ClientConnection(asyncio.Protocol):
             return
         self._is_advancing = True
         try:
-            while self._state is _WAITING and self._buffer and not self._is_write_paused:
+            while self._state is _WAITING and self._buffer and not self._is_write_paused and not self.is_lost:
                 try:
                     parsed = parse_request_head(self._buffer, self.edge.service.limits)
                 except WireError as error:

@@ -153,9 +153,12 @@ class ParkingLot:
             log.exception("ending the parked socket of %s failed", parked.describe())
 
     def _on_ready(self) -> None:
-        for fd, events in self._epoll.poll(0, EVENTS_PER_TURN):
-            parked = self._sockets.get(fd)
-            if parked is None:
+        # Whose the events are is looked up before any is handled: that may close another one, whose number the system
+        # gives to the next socket. A record that has left by then needs no event, and one that has taken its place will
+        # be told again what still holds.
+        ready = [(self._sockets.get(fd), events) for fd, events in self._epoll.poll(0, EVENTS_PER_TURN)]
+        for parked, events in ready:
+            if parked is None or not parked.is_parked:
                 continue
             try:
                 parked.on_events(events)

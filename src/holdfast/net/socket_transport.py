@@ -50,7 +50,8 @@ class SocketTransport(ParkedSocket):
     """Does what `asyncio.Transport` does, by the same rules, as far as client connections need it.
 
     A write goes to the system at once. The end of the peer's stream closes the connection. `connection_lost` is called
-    once, in a later turn of the loop, unless the descriptor was given up before (`release`).
+    once, in a later turn of the loop, unless the descriptor was given up before (`release`). A peer that takes no more
+    may have said why before that: unless its leaving is noticed, what it has sent is read first.
 
     Args:
         peer: the address, as sockets tell it.
@@ -66,6 +67,7 @@ class SocketTransport(ParkedSocket):
         "_is_write_paused",
         "_peer",
         "_protocol",
+        "_write_error",
     )
 
     def __init__(
@@ -80,6 +82,7 @@ class SocketTransport(ParkedSocket):
         self._is_write_paused = False
         self._high_water_bytes = HIGH_WATER_BYTES
         self._is_leaving_noticed = is_leaving_noticed
+        self._write_error: OSError | None = None
 
     # --- as asyncio.Transport --------------------------------------------------------------------------------------
 
@@ -102,7 +105,7 @@ class SocketTransport(ParkedSocket):
 
     def write(self, data: bytes) -> None:
         """Send, or queue what the system does not take."""
-        if self._is_closing:
+        if self._is_closing or self._write_error is not None:
             return
         self._send(data)
         if self._outbox is not None:
@@ -181,6 +184,8 @@ class SocketTransport(ParkedSocket):
             return
         if data:
             self._protocol.data_received(data)
+        elif self._write_error is not None:
+            self._close(self._write_error)
         else:
             self.close()
 
@@ -202,7 +207,14 @@ class SocketTransport(ParkedSocket):
         return select.EPOLLRDHUP if self._is_leaving_noticed else select.EPOLLONESHOT
 
     def _leave(self) -> None:
-        self._close(ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
+        error = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        if self._is_leaving_noticed or self._is_closing:
+            self._close(error)
+            return
+        self._write_error = error
+        self._drop_outbox()
+        self._watch()
+        self._check_low_water()
 
     def _close(self, exc: OSError | None) -> None:
         if self._fd < 0:

@@ -255,10 +255,12 @@ class SockJsSession:
     def resume_reading(self) -> None:
         """See `Duplex`: everything that the client has sent is taken."""
         unsent, self._unsent = self._unsent, None
-        if unsent is not None and self._owner is not None:
+        if unsent is None:
+            self._settle(is_taken=True)
+        elif self._owner is not None:
             self._owner.receive(iter(unsent))
         else:
-            self._settle(is_taken=True)
+            self._settle(is_taken=False)
 
     def _settle(self, *, is_taken: bool) -> None:
         sent, self._sent = self._sent, None

@@ -36,6 +36,9 @@ _NOT_TO_BE_SET = frozenset(
 )
 _NOT_TO_BE_SET_PREFIXES = (b"grip-", b"grip_", b"proxy-", b"sec-")
 _REPLACED = frozenset({b"host", b"accept"})
+
+# Nor can a script ask by these (Fetch §2.2.1): the answer to TRACE tells it the cookies that are not for scripts.
+_FORBIDDEN_METHODS = frozenset({b"CONNECT", b"TRACE", b"TRACK"})
 _CONTENT_TYPE = b"content-type"
 
 
@@ -81,7 +84,7 @@ def read_jsonp(terms: JsonpTerms, uri: ClientUri, headers: Headers, *, has_body:
     if not callback:
         raise WireError(400, "Invalid callback parameter.")
     method = given.get(_METHOD_PARAM, terms.default_method)
-    if not is_token(method):
+    if not is_token(method) or method.upper() in _FORBIDDEN_METHODS:
         raise WireError(400, "Invalid _method parameter.")
     added = _parse_headers(given[_HEADERS_PARAM]) if _HEADERS_PARAM in given else []
     body = given.get(body_param)

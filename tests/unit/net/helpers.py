@@ -283,6 +283,8 @@ class Witness:
     def __init__(self) -> None:
         self.received = b""
         self.told: list[str] = []
+        self.error: Exception | None = None
+        self.on_data: Callable[[], None] = lambda: None
         self.fails = False
 
     def connection_made(self, transport: SocketTransport) -> None:
@@ -292,6 +294,7 @@ class Witness:
         if self.fails:
             raise RuntimeError
         self.received += data
+        self.on_data()
 
     def pause_writing(self) -> None:
         self.told.append("pause")
@@ -301,6 +304,7 @@ class Witness:
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.told.append("lost")
+        self.error = exc
 
 
 def admitted(

@@ -509,3 +509,16 @@ async def test_limits_are_those_of_the_listener() -> None:
         await peer.expect(ok(b"/"))
         stage.skip(999)
         await peer.expect_nothing()
+
+
+async def test_nothing_is_served_to_a_client_that_turned_out_to_be_gone() -> None:
+    """The end of one response shows that it has left; what it asked after that is of no use any more."""
+    exchanges: list[ClientExchange] = []
+    async with staged(exchanges.append) as stage:
+        peer = await stage.ask(get() + get())
+        await eventually(lambda: exchanges, "asked")
+        peer.reset()
+        exchanges[0].respond(200, b"OK", [], b"late")
+        await settle()
+        assert len(exchanges) == 1
+        await stage.expect_empty()

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from tests.unit.net.helpers import HUGE, OUTBOX, Peer, Witness, admitted, eventually, settle
@@ -208,3 +209,65 @@ async def test_what_is_given_up_is_neither_closed_nor_told() -> None:
         it.lot.forget(fd)
         os.close(fd)
         assert len(it.lot) == 0
+
+
+async def test_a_backend_that_takes_no_more_is_heard_to_the_end() -> None:
+    """The first write that fails comes before what it has sent is read; a reset then is no good end of what it sent."""
+    async with line(is_client=False) as it:
+        it.transport.pause_reading()
+        await it.peer.send(b"too large")
+        it.peer.close()
+        it.transport.write(b"the rest of the request")
+        it.transport.write(b"and more")
+        assert not it.transport.is_closing()
+        it.transport.resume_reading()
+        await it.expect_lost()
+        assert it.protocol.received == b"too large"
+        assert isinstance(it.protocol.error, ConnectionResetError)
+
+
+async def test_who_waits_to_write_to_a_backend_that_takes_no_more_goes_on() -> None:
+    async with line(is_client=False) as it:
+        it.transport.pause_reading()
+        it.fill()
+        it.peer.close()
+        await eventually(lambda: it.protocol.told[-2:] == ["pause", "resume"], "goes on")
+        assert it.transport.get_write_buffer_size() == 0 and not it.lot.slow
+        it.transport.close()
+        await it.expect_lost()
+
+
+async def test_events_do_not_reach_a_socket_that_took_over_a_number() -> None:
+    """Two sockets have news in one turn; the first that is served closes the other, whose number is used again."""
+    runtime = Runtime(asyncio.get_running_loop(), Counters())
+    lot = ParkingLot(runtime, OUTBOX)
+    pairs = [socket.socketpair() for _ in range(3)]
+    for pair in pairs:
+        pair[0].setblocking(False)
+    protocols = [Witness() for _ in pairs]
+    transports = [admitted(lot, pair[0], protocol) for pair, protocol in zip(pairs[:2], protocols, strict=False)]
+    numbers = [transport._fd for transport in transports]
+    newcomers: list[SocketTransport] = []
+
+    def replace(number: int) -> None:
+        if newcomers:
+            return
+        transports[1 - number].abort()
+        os.dup2(pairs[2][0].fileno(), numbers[1 - number])
+        newcomers.append(admitted(lot, socket.socket(fileno=numbers[1 - number]), protocols[2]))
+        newcomers[0].pause_reading()
+
+    for number, protocol in enumerate(protocols[:2]):
+        protocol.on_data = partial(replace, number)
+        pairs[number][1].send(b"x")
+        pairs[number][1].close()  # a hang-up, which would be the end of whoever it is told to
+    try:
+        await eventually(lambda: newcomers, "the number is used again")
+        await settle()
+        assert protocols[2].told == [] and newcomers[0].is_parked
+    finally:
+        pairs[2][0].close()
+        pairs[2][1].close()
+        lot.close()
+        await settle()
+        runtime.close()
