@@ -11,7 +11,7 @@ from tests.unit.routing.helpers import make_rule
 
 from holdfast.counters import Counters
 from holdfast.errors import ConnectError, WireError
-from holdfast.net.backend import Endpoint
+from holdfast.net.endpoint import Endpoint
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.answers import ErrorAnswer
 from holdfast.proxy.event_requests import MAX_META_BYTES, EventRequests, for_target, read_limited, set_meta
