@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect, RawClient
+from tests.harness.commands import StatsReader, read_stats
 from tests.harness.grip import Stage
+from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyConfig, ProxyUnderTest
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_stage import WebSocketStage
@@ -65,6 +67,24 @@ def ws_backend() -> Iterator[WebSocketBackend]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def metrics_port() -> int:
+    """A free port, for the module's proxy to serve metrics at."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def spec() -> str:
+    """A free address for a ZeroMQ door of the module's proxy."""
+    return f"tcp://127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def control_port(proxy: ProxyUnderTest) -> int:
+    """The publish door of the module's proxy."""
+    return proxy.control_port
+
+
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     """Open client connections that are closed when the test ends: ``connect(port)``."""
@@ -86,6 +106,12 @@ def sockets() -> Iterator[ZmqSockets]:
     opened = ZmqSockets()
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def stats(proxy: ProxyUnderTest, sockets: ZmqSockets, spec: str) -> StatsReader:
+    """What the module's proxy, whose `stats_spec` is `spec`, tells from now on."""
+    return read_stats(sockets, spec, proxy)
 
 
 @pytest.fixture

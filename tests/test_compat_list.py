@@ -26,6 +26,14 @@ def last_cells(text: str) -> Iterator[str]:
             yield from (entry.strip() for entry in row[-1].split(","))
 
 
+def choices(text: str) -> Iterator[list[str]]:
+    """The rows of the tables of what differs on purpose, heads included, without the lines between them."""
+    part = text.partition("## On purpose\n")[2].partition("\n## ")[0]
+    for line in re.findall(r"^\| (.*) \|$", part, re.MULTILINE):
+        if not line.startswith("---"):
+            yield [cell.strip() for cell in line.split("|")]
+
+
 def marks(source: str) -> Iterator[ast.Call]:
     """The calls of `differs` in a test file."""
     for node in ast.walk(ast.parse(source)):
@@ -51,6 +59,11 @@ def test_every_mark_names_a_row() -> None:
 def test_every_row_is_shown() -> None:
     """A row names marks that are used, or says why there is none."""
     assert sorted(set(LISTED) - MARKED - WITHOUT_A_MARK) == []
+
+
+def test_every_choice_has_a_reason() -> None:
+    assert [row for row in choices(LIST) if len(row) != 5 or not row[3]] == []
+    assert {tuple(row) for row in choices(LIST) if row[0] == "what"} == {("what", "Pushpin", "Holdfast", "why", "test")}
 
 
 def test_rows_have_names_of_their_own() -> None:

@@ -194,6 +194,23 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert not missing
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    pages = {f"docs/{path.name}" for path in (PROJECT / "docs").glob("*.md")}
+    assert sorted(pages - set(re.findall(r"\]\(([^)#]+)", README.read_text()))) == []
+
+
+def test_decisions_are_numbered_and_listed() -> None:
+    folder = PROJECT / "docs" / "decisions"
+    pages = sorted(folder.glob("0*.md"))
+    titles = [page.read_text().partition("\n")[0].removeprefix("# ") for page in pages]
+    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
+    listed = re.findall(r"^(\d+\. )\[(.*)\]\((.*)\)$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert listed == [
+        (f"{number}. ", title.partition(" ")[2], page.name)
+        for number, (page, title) in enumerate(zip(pages, titles, strict=True), 1)
+    ]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_named_source_files_exist(document: Path) -> None:
     names = re.findall(r"`((?:src|tests|scripts|docs|benchmarks|changes)/[\w./-]+)`", document.read_text())
@@ -210,17 +227,38 @@ TOUR = PROJECT / "docs" / "tour.md"
 PACKAGE = PROJECT / "src" / "holdfast"
 
 
+def named_in(text: str, folder: Path) -> Iterator[str]:
+    """The source files that a section of the tour names, relative to the package; `folder` is what it is about."""
+    for name in re.findall(r"`((?:\w+/)*\w+\.py)`", text):
+        path = folder / name if (folder / name).exists() else PACKAGE / name
+        yield str(path.relative_to(PACKAGE))
+
+
+def tour_sections() -> Iterator[tuple[Path, str]]:
+    """The sections of the tour, each with its folder; the stories of the tour are about the whole package."""
+    for section in re.split(r"^###? ", TOUR.read_text(), flags=re.MULTILINE):
+        title = re.match(r"`(\w+)/`\n", section)
+        yield PACKAGE / title[1] if title else PACKAGE, section
+
+
+MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if path.name[0] != "_")
+
+
 def test_the_tour_names_only_what_is_there() -> None:
-    names = set(re.findall(r"`((?:\w+/)*\w+\.py)`", TOUR.read_text()))
-    there = {str(path.relative_to(folder)) for path in PACKAGE.rglob("*.py") for folder in path.parents}
-    assert sorted(name for name in names - there if not name.startswith("tests/")) == []
+    names = {name for folder, section in tour_sections() for name in named_in(section, folder)}
+    assert sorted(name for name in names - set(MODULES) if not name.startswith("tests/")) == []
 
 
-def test_the_tour_visits_every_part() -> None:
-    parts = {path.name + "/" * path.is_dir() for path in PACKAGE.iterdir() if path.name[0] not in "_."}
-    expected = {part for part in parts - {"py.typed"} if not part.startswith("cli_")}
-    text = TOUR.read_text()
-    assert sorted(part for part in expected if f"`{part}`" not in text) == []
+@pytest.mark.parametrize("folder", sorted({module.partition("/")[0] for module in MODULES if "/" in module}))
+def test_the_tour_visits_every_module_of_a_folder(folder: str) -> None:
+    there = {module for module in MODULES if module.startswith(f"{folder}/")}
+    named = {name for where, text in tour_sections() if where == PACKAGE / folder for name in named_in(text, where)}
+    assert sorted(there - named) == []
+
+
+def test_the_tour_visits_every_module_on_top() -> None:
+    named = {name for folder, section in tour_sections() for name in named_in(section, folder)}
+    assert sorted(module for module in MODULES if "/" not in module and module not in named) == []
 
 
 def test_blocks_are_found_by_section() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from holdfast import __version__
@@ -39,3 +40,14 @@ class Parser(argparse.ArgumentParser):
 def report_usage_error(parser: argparse.ArgumentParser, error: UsageError) -> None:
     """Print the error and the usage (routes spec §2.6)."""
     print(f"error: {error}\n\n{parser.format_help()}", end="", file=sys.stderr)
+
+
+def parse_or_report(parser: Parser, argv: Sequence[str], usage_exit_code: int = 1) -> argparse.Namespace | int:
+    """What `argv` says, or the exit code if there is nothing left to do: it is wrong, or asks for help."""
+    try:
+        return parser.parse_args(argv)
+    except UsageError as exc:
+        report_usage_error(parser, exc)
+        return usage_exit_code
+    except SystemExit as exc:  # after --help and --version
+        return int(exc.code or 0)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from holdfast.cli_arguments import Parser, UsageError, report_usage_error
+from holdfast.cli_arguments import Parser, parse_or_report
 from holdfast.cli_check_certificates import check_certificates
 from holdfast.cli_report import Report
 from holdfast.config.derive import forward_policy, publish_verifier, route_defaults, upstream_verifier
@@ -32,14 +32,9 @@ _HTTP_PORT, _HTTPS_PORT = 80, 443
 
 def run(argv: Sequence[str], prog: str, environ: Mapping[str, str]) -> int:
     """Check what `argv` names and return the exit code: 0 if all is well, 1 if not, or if a URL has no route."""
-    parser = make_parser(prog)
-    try:
-        arguments = parser.parse_args(argv)
-    except UsageError as exc:
-        report_usage_error(parser, exc)
-        return 1
-    except SystemExit as exc:  # after --help
-        return int(exc.code or 0)
+    arguments = parse_or_report(make_parser(prog), argv)
+    if isinstance(arguments, int):
+        return arguments
     report = check(arguments.config, arguments.route, arguments.urls, arguments.id, environ)
     for text in report.warnings:
         print(f"warning: {text}", file=sys.stderr)

@@ -6,7 +6,7 @@ import argparse
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
-from holdfast.cli_arguments import Parser, UsageError, report_usage_error
+from holdfast.cli_arguments import Parser, parse_or_report
 from holdfast.cli_reference import reference_page
 from holdfast.config.options import Option
 from holdfast.config.reference import describe_default, describe_status, describe_value, is_internal
@@ -24,14 +24,9 @@ def run(argv: Sequence[str], prog: str, parsers: Callable[[], Iterable[argparse.
     Args:
         parsers: makes the parsers of all command lines, for the whole reference.
     """
-    parser = make_parser(prog)
-    try:
-        arguments = parser.parse_args(argv)
-    except UsageError as exc:
-        report_usage_error(parser, exc)
-        return 1
-    except SystemExit as exc:  # after --help
-        return int(exc.code or 0)
+    arguments = parse_or_report(make_parser(prog), argv)
+    if isinstance(arguments, int):
+        return arguments
     if arguments.markdown:
         print(reference_page(parsers()), end="")
         return 0

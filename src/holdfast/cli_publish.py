@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from holdfast.cli_arguments import Parser, UsageError, report_usage_error
+from holdfast.cli_arguments import Parser, parse_or_report
 from holdfast.control.publish_client import PublishError, parse_publish_url, publish, push
 from holdfast.control.publish_item import (
     MAX_CODE,
@@ -36,14 +36,9 @@ def main() -> int:
 
 def run(argv: Sequence[str], prog: str, environ: Mapping[str, str]) -> int:
     """Publish what `argv` says and return the exit code: 0 published, 1 not published, 2 wrong usage."""
-    parser = make_parser(prog)
-    try:
-        arguments = parser.parse_args(argv)
-    except UsageError as exc:
-        report_usage_error(parser, exc)
-        return _USAGE_EXIT_CODE
-    except SystemExit as exc:  # after --help and --version
-        return int(exc.code or 0)
+    arguments = parse_or_report(make_parser(prog), argv, _USAGE_EXIT_CODE)
+    if isinstance(arguments, int):
+        return arguments
     try:
         _publish(arguments, arguments.spec or environ.get(SPEC_VARIABLE) or DEFAULT_SPEC)
     except (PublishError, GripError) as exc:

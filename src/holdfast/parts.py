@@ -3,45 +3,75 @@
 from __future__ import annotations
 
 import os
+import time
 
+from holdfast.config.derive import forward_policy, upstream_verifier
+from holdfast.config.load import Loaded
 from holdfast.config.settings import Settings
+from holdfast.logs import RequestLog
+from holdfast.net.outlets import OutboxLimits
 from holdfast.net.parking import ParkingLot
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
-from holdfast.push.channels import Registry
-from holdfast.push.fanout import Fanout
-from holdfast.push.pacing import Pacer
-from holdfast.statistics.collector import Statistics
+from holdfast.net.zmq_socket import ZmqContext
+from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.farewells import Farewells
+from holdfast.proxy.sockjs_sessions import SockJsSessions
+from holdfast.proxy.zhttp_backends import ZhttpBackends
+from holdfast.publishing import Publishing
+from holdfast.push.plan import PlanTable
+from holdfast.routing.rules import JsonpTerms
+from holdfast.routing.table import RouteTable
 from holdfast.wire.http1.head import HeadLimits
 
 
-def make_proxy_id() -> bytes:
+def make_proxy(
+    loaded: Loaded,
+    runtime: Runtime,
+    publishing: Publishing,
+    parking: ParkingLot | None,
+    outbox_limits: OutboxLimits,
+    context: ZmqContext,
+    request_log: RequestLog,
+    *,
+    capacity: int,
+    max_files: int,
+) -> ProxyContext:
+    """What proxied exchanges use; no routes yet.
+
+    Args:
+        capacity: clients at once.
+        max_files: the descriptor number from which on there are none for backends.
+    """
+    settings = loaded.settings
+    return ProxyContext(
+        runtime=runtime,
+        routes=RouteTable([]),
+        policy=forward_policy(settings.proxy),
+        pool=_make_pool(settings, runtime, parking, max_files),
+        holds=publishing.holds,
+        plans=PlanTable(settings.handler.connection_subscription_max),
+        verifier=upstream_verifier(loaded),
+        request_log=request_log,
+        is_debug=settings.proxy.debug,
+        wall_clock=time.time,
+        parking=parking,
+        outbox_limits=outbox_limits,
+        allow_compression=settings.runner.allow_compression,
+        websocket_idle_s=settings.holdfast.websocket_idle_timeout,
+        zhttp=ZhttpBackends(runtime, context, _make_proxy_id()),
+        farewells=Farewells(capacity, runtime.counters),
+        cross_origin=JsonpTerms() if settings.proxy.auto_cross_origin else None,
+        sockjs=SockJsSessions(capacity, settings.proxy.sockjs_url, runtime.counters),
+    )
+
+
+def _make_proxy_id() -> bytes:
     """What ZeroMQ backends call this process; they may serve several machines, whose process numbers are the same."""
     return f"holdfast_{os.getpid()}_{os.urandom(4).hex()}".encode()
 
 
-def make_fanout(settings: Settings, runtime: Runtime, registry: Registry, statistics: Statistics) -> Fanout:
-    """The fan-out, with pacing if any is asked for."""
-    handler = settings.handler
-    pacer = None
-    if handler.message_rate is not None or handler.message_hwm is not None:
-        pacer = Pacer(
-            rate=handler.message_rate,
-            hwm=handler.message_hwm,
-            block_size=handler.message_block_size,
-            call_later=runtime.loop.call_later,
-        )
-    return Fanout(
-        registry,
-        runtime.counters,
-        now=runtime.now,
-        schedule=runtime.loop.call_soon,
-        pacer=pacer,
-        statistics=statistics,
-    )
-
-
-def make_pool(settings: Settings, runtime: Runtime, parking: ParkingLot | None, max_files: int) -> BackendPool:
+def _make_pool(settings: Settings, runtime: Runtime, parking: ParkingLot | None, max_files: int) -> BackendPool:
     """The connections to backends."""
     return BackendPool(
         runtime,

@@ -10,7 +10,6 @@ from selenium.webdriver import Chrome
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import RawClient, fetch
 from tests.harness.grip import Stage, fresh_channel
-from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok, stream_item
 
@@ -28,11 +27,6 @@ GET = """
 const done = arguments[arguments.length - 1];
 fetch(arguments[0]).then(response => done(String(response.status)), error => done(error.name));
 """
-
-
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
 
 
 @pytest.fixture(scope="module")

@@ -67,12 +67,6 @@ def _shared_proxy_survives(request: pytest.FixtureRequest) -> Iterator[None]:
 # --- streams with next links -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    """The publish door of the module's proxy."""
-    return proxy.control_port
-
-
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[ScriptedBackend]:
     """A server that no route knows."""

@@ -6,7 +6,7 @@ import pytest
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import fetch
 from tests.harness.grip import Stage, fresh_channel
-from tests.harness.ports import free_port, is_open
+from tests.harness.ports import is_open
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.publish import publish_ok, stream_item
 from tests.harness.timing import eventually
@@ -18,11 +18,6 @@ METRICS = [
     ("message_received", "counter", "Number of messages received by the publish API"),
     ("message_sent", "counter", "Number of messages sent to clients"),
 ]
-
-
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
 
 
 @pytest.fixture(scope="module")

@@ -62,11 +62,6 @@ def channel(subscribed: Iterator[str]) -> str:
     return next(subscribed)
 
 
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
-
-
 class Turns:
     """Backend answers, one after the other (the last one is repeated), and when they were asked for."""
 

@@ -53,11 +53,6 @@ def client(stage: Stage, channel: str) -> RawClient:
     return stage.stream(channel)
 
 
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
-
-
 def item(channel: str, item_id: str | None, prev_id: str | None = None, *, no_seq: bool = False) -> Item:
     """A stream item that says its id and a comma (a dash if it has none)."""
     fields: dict[str, Any] = {} if item_id is None else {"id": item_id}

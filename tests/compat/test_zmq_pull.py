@@ -25,11 +25,6 @@ from tests.harness.zmq_sockets import ZmqSocket, ZmqSockets
 
 
 @pytest.fixture(scope="module")
-def spec() -> str:
-    return f"tcp://127.0.0.1:{free_port()}"
-
-
-@pytest.fixture(scope="module")
 def proxy(launch: Launch, backend: ScriptedBackend, spec: str) -> ProxyUnderTest:
     target = f"127.0.0.1:{backend.port}"
     settings = {"handler": {"push_in_spec": spec, "id_cache_ttl": 60}}

@@ -27,11 +27,6 @@ COUNTERS = [
 
 
 @pytest.fixture(scope="module")
-def spec() -> str:
-    return f"tcp://127.0.0.1:{free_port()}"
-
-
-@pytest.fixture(scope="module")
 def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend, spec: str) -> ProxyUnderTest:
     target = f"127.0.0.1:{backend.port}"
     routes = [
@@ -41,11 +36,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
         f"relay,id=rel 127.0.0.1:{ws_backend.port}",
     ]
     return launch(*routes, settings={"handler": {"stats_spec": spec, "stats_report_interval": REPORT_S}})
-
-
-@pytest.fixture
-def stats(proxy: ProxyUnderTest, sockets: ZmqSockets, spec: str) -> StatsReader:
-    return read_stats(sockets, spec, proxy)
 
 
 class Totals(Counter[str]):

@@ -21,11 +21,6 @@ LINGER_S = 2
 
 
 @pytest.fixture(scope="module")
-def spec() -> str:
-    return f"tcp://127.0.0.1:{free_port()}"
-
-
-@pytest.fixture(scope="module")
 def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend, spec: str) -> ProxyUnderTest:
     target = f"127.0.0.1:{backend.port}"
     routes = [
@@ -36,11 +31,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
     ]
     settings = {"stats_spec": spec, "subscription_linger": LINGER_S}
     return launch(*routes, settings={"handler": settings})
-
-
-@pytest.fixture
-def stats(proxy: ProxyUnderTest, sockets: ZmqSockets, spec: str) -> StatsReader:
-    return read_stats(sockets, spec, proxy)
 
 
 class TestFormats:

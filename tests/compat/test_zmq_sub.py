@@ -22,11 +22,6 @@ LINGER_S = 2
 
 
 @pytest.fixture(scope="module")
-def spec() -> str:
-    return f"tcp://127.0.0.1:{free_port()}"
-
-
-@pytest.fixture(scope="module")
 def proxy(launch: Launch, backend: ScriptedBackend, spec: str) -> ProxyUnderTest:
     target = f"127.0.0.1:{backend.port}"
     settings = {"handler": {"push_in_sub_specs": spec, "subscription_linger": LINGER_S}}

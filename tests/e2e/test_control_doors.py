@@ -38,11 +38,6 @@ TOKEN = "s3cret-token"
 
 
 @pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
-
-
-@pytest.fixture(scope="module")
 def proxy(launch: Launch, backend: ScriptedBackend, metrics_port: int) -> ProxyUnderTest:
     return launch(
         f"* 127.0.0.1:{backend.port}",

@@ -8,7 +8,6 @@ import pytest
 from tests.harness.backend import RawReply, Reply, ScriptedBackend
 from tests.harness.client import fetch
 from tests.harness.grip import Stage, fresh_channel, poll_reply, stream_reply
-from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok
 from tests.harness.timing import eventually
@@ -16,11 +15,6 @@ from tests.harness.websocket import WebSocketClient, close, text
 from tests.harness.ws_backend import BackendPeer, WebSocketBackend
 from tests.harness.ws_events import close_event, events_reply
 from tests.harness.ws_stage import WebSocketStage, control, ws_item
-
-
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
 
 
 @pytest.fixture(scope="module")

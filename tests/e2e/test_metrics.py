@@ -57,11 +57,6 @@ class Metrics:
         eventually(lambda: self.grown(name, **labels) == expected, f"{name} {labels} = {expected}")
 
 
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
-
-
 def settings(port: int, **handler: object) -> dict[str, dict[str, object]]:
     return {
         "handler": {"prometheus_port": f"127.0.0.1:{port}", **handler},

@@ -37,11 +37,6 @@ def client(stage: Stage, channel: str) -> RawClient:
     return stage.stream(channel)
 
 
-@pytest.fixture
-def control_port(proxy: ProxyUnderTest) -> int:
-    return proxy.control_port
-
-
 def item(channel: str, item_id: str | None, prev_id: str | None = None, *, no_seq: bool = False) -> Item:
     """A stream item that says its id and a comma."""
     result = stream_item(channel, f"{item_id},")

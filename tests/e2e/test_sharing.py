@@ -12,17 +12,11 @@ import pytest
 from tests.harness.backend import Framing, Reply, ScriptedBackend
 from tests.harness.client import ClosedByServer, Connect, RawClient, fetch
 from tests.harness.messages import HeaderList, Request
-from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually, scaled
 
 BODY = bytes(range(256)) * 4096 * 8
 SEND_TIMEOUT_S = 2
-
-
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
 
 
 @pytest.fixture(scope="module")

@@ -86,11 +86,6 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
-
-
-@pytest.fixture(scope="module")
 def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend, metrics_port: int) -> ProxyUnderTest:
     return launch(
         "test,sockjs=/s,sockjs_as_path=/ws test",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import Connect, fetch
-from tests.harness.commands import Packet, StatsReader, read_stats
+from tests.harness.commands import Packet, StatsReader
 from tests.harness.grip import Stage, fresh_channel, poll_reply, stream_reply
-from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok, response_item
 from tests.harness.timing import eventually
@@ -17,11 +16,6 @@ from tests.harness.ws_stage import WebSocketStage
 from tests.harness.zmq_sockets import ZmqSockets
 
 HINT = {"formats": {"http-response": {"action": "hint"}}}
-
-
-@pytest.fixture(scope="module")
-def spec() -> str:
-    return f"tcp://127.0.0.1:{free_port()}"
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +32,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
         "nowhere,id=nowhere 127.0.0.1:1",
     ]
     return launch(*routes, settings=settings)
-
-
-@pytest.fixture
-def stats(proxy: ProxyUnderTest, sockets: ZmqSockets, spec: str) -> StatsReader:
-    return read_stats(sockets, spec, proxy)
 
 
 def test_who_was_there_before(stage: Stage, sockets: ZmqSockets, spec: str) -> None:

@@ -27,11 +27,6 @@ from tests.harness.ws_stage import WebSocketStage, control, ws_item
 DEFLATE = [("Sec-WebSocket-Extensions", "permessage-deflate")]
 
 
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
-
-
 def routes(backend: ScriptedBackend, ws_backend: WebSocketBackend) -> list[str]:
     return [
         f"relay 127.0.0.1:{ws_backend.port}",

@@ -7,16 +7,10 @@ from collections.abc import Iterator
 import pytest
 from tests.harness.backend import ScriptedBackend
 from tests.harness.client import fetch
-from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually
 from tests.harness.watch import Watch
 from tests.harness.ws_backend import WebSocketBackend
-
-
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
 
 
 @pytest.fixture(scope="module")

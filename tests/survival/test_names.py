@@ -11,7 +11,6 @@ import pytest
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import fetch
 from tests.harness.grip import Stage
-from tests.harness.ports import free_port
 from tests.harness.proxy import PROJECT, Launch, ProxyUnderTest
 from tests.harness.timing import scaled
 from tests.harness.watch import Bystander, Watch
@@ -30,11 +29,6 @@ def getaddrinfo(host, *arguments, **options):
 socket.getaddrinfo = getaddrinfo
 """
 """Stands for a name server that does not answer."""
-
-
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast import __version__
-from holdfast.cli_arguments import Parser, UsageError, report_usage_error
+from holdfast.cli_arguments import Parser, UsageError, parse_or_report, report_usage_error
 
 
 def make() -> Parser:
@@ -33,3 +33,13 @@ def test_help_and_version_end_well(capsys: pytest.CaptureFixture[str]) -> None:
 def test_report(capsys: pytest.CaptureFixture[str]) -> None:
     report_usage_error(make(), UsageError("no"))
     assert capsys.readouterr().err.startswith("error: no\n\nusage: prog ")
+
+
+def test_what_is_said_or_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = parse_or_report(make(), ["--verbose"])
+    assert not isinstance(arguments, int)
+    assert arguments.verbose
+    assert parse_or_report(make(), ["-h"], 2) == 0
+    assert capsys.readouterr().err == ""
+    assert [parse_or_report(make(), ["--no"]), parse_or_report(make(), ["--no"], 2)] == [1, 2]
+    assert capsys.readouterr().err.startswith("error: unrecognized arguments: --no\n\nusage: prog ")

@@ -72,11 +72,6 @@ class LogSink:
         except OSError as exc:
             raise ConfigError(f"cannot open log file {path}: {exc.strerror}") from exc
 
-    @property
-    def has_pending(self) -> bool:
-        """Whether lines wait for `flush`."""
-        return bool(self._pending)
-
     def write(self, line: str) -> None:
         """Take one line, without line end."""
         pending = self._pending

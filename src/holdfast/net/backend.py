@@ -5,42 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, Protocol, cast
+from typing import Protocol, cast
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError, WireError
 from holdfast.net.backend_tls import is_about_our_certificate
-from holdfast.net.duplex import ConnectionDuplex, Duplex, DuplexOwner
+from holdfast.net.connection_duplex import ConnectionDuplex
+from holdfast.net.duplex import Duplex, DuplexOwner
+from holdfast.net.endpoint import Endpoint
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.runtime import Runtime
 from holdfast.net.socket_transport import SocketTransport
 from holdfast.timers import Deadline
 from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody, UntilCloseBody
 from holdfast.wire.http1.head import HeadLimits, ResponseHead, parse_response_head
-from holdfast.wire.identity import ClientIdentity
 
 BODY_BUFFER_BYTES = 65536
 """Response body bytes kept before the backend is no longer read from."""
 
 MAX_INTERIM_RESPONSES = 16
 """1xx responses skipped before one answer; a backend that sends more is broken."""
-
-
-class Endpoint(NamedTuple):
-    """Where a backend connection goes; connections with equal endpoints are interchangeable. A tuple, for its hash.
-
-    Args:
-        server_name: name for SNI and certificate, or None for plain HTTP.
-        is_verified: whether the certificate is checked.
-        is_public_only: whether only addresses of the public network may be connected to.
-        identity: who we are there; what is open for one is never used for another.
-    """
-
-    host: str
-    port: int
-    server_name: str | None = None
-    is_verified: bool = True
-    is_public_only: bool = False
-    identity: ClientIdentity | None = None
 
 
 class BackendConnection(asyncio.Protocol):
@@ -77,14 +60,12 @@ class BackendConnection(asyncio.Protocol):
         "endpoint",
         "has_received",
         "head_bytes",
-        "is_reused",
         "on_idle_close",
         "on_news",
     )
 
     def __init__(self, runtime: Runtime, endpoint: Endpoint, limits: HeadLimits, timeout_s: float) -> None:
         self.endpoint = endpoint
-        self.is_reused = False
         self.has_received = False
         self.head_bytes = 0
         self.on_idle_close: BackendIdleListener | None = None
@@ -240,7 +221,6 @@ class BackendConnection(asyncio.Protocol):
         self._chunks.clear()
         self._pending_bytes = self._interim = 0
         self.has_received = False
-        self.is_reused = True
         self.on_idle_close = listener
         self._deadline.set(self._runtime.now() + timeout_s)
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from holdfast.net.duplex import ConnectionDuplex, DuplexOwner
+from holdfast.net.connection_duplex import ConnectionDuplex
+from holdfast.net.duplex import DuplexOwner
 from holdfast.net.exchange import Service
 from holdfast.net.minutes import MinuteMeter
 from holdfast.net.outlets import OutboxLimits

@@ -2,7 +2,7 @@
 
 A socket in it is a descriptor and a small record: no transport of the loop, no task. What the record is depends on what
 the socket is used for: a connection that is awake (`socket_transport`), a held client (`parked_client`), a WebSocket of
-either side (`duplex`). Writes go straight to the socket; an outbox exists only while the peer is slow.
+either side (`parked_duplex`). Writes go straight to the socket; an outbox exists only while the peer is slow.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import socket
 from collections.abc import Callable
 
 from holdfast.net.client import ClientConnection
-from holdfast.net.duplex import DuplexOwner, ParkedDuplex
+from holdfast.net.duplex import DuplexOwner
 from holdfast.net.outlets import OutboxLimits, OutletOwner
 from holdfast.net.parked_client import ParkedClient
+from holdfast.net.parked_duplex import ParkedDuplex
 from holdfast.net.parked_socket import ParkedSocket, peer_name
 from holdfast.net.runtime import Runtime
 from holdfast.net.socket_transport import Connection, SocketTransport

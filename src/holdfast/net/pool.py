@@ -10,9 +10,10 @@ import sys
 from functools import partial
 
 from holdfast.errors import ConnectError
-from holdfast.net.backend import BackendConnection, Endpoint
+from holdfast.net.backend import BackendConnection
 from holdfast.net.backend_tls import TlsContexts
 from holdfast.net.connecting import connected_socket
+from holdfast.net.endpoint import Endpoint
 from holdfast.net.parking import ParkingLot
 from holdfast.net.resolving import Resolver
 from holdfast.net.runtime import Runtime

@@ -13,7 +13,8 @@ from typing import Protocol
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError, WireError
 from holdfast.logs import limited
-from holdfast.net.backend import BackendConnection, Endpoint
+from holdfast.net.backend import BackendConnection
+from holdfast.net.endpoint import Endpoint
 from holdfast.net.exchange import ClientGone
 from holdfast.proxy.answers import backend_error_answer, origin_error
 from holdfast.proxy.context import ProxyContext

@@ -9,25 +9,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from holdfast.errors import WireError
 from holdfast.proxy.attempts import Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.own_request import WholeBody
 from holdfast.proxy.reply import Reply
+from holdfast.proxy.socket_request import SocketRequest
 from holdfast.routing.authority import Authority
-from holdfast.routing.forward import OriginRequest, build_origin_request, encode_headers
-from holdfast.routing.rules import Proto, Rule, Target
-from holdfast.routing.uri import ClientUri
+from holdfast.routing.forward import OriginRequest, encode_headers
+from holdfast.routing.rules import Rule, Target
 from holdfast.wire.headers import Headers
 from holdfast.wire.ws_events import MEDIA_TYPE
-
-MAX_REJECTION_BYTES = 100_000
-
-MAX_META_BYTES = 65536
-"""Names and values that one backend may set with `Set-Meta-*`, together: every request of the session has them."""
-
-_SET_META = b"set-meta-"
-_META = b"Meta-"
 
 _NOT_THE_CLIENTS = frozenset(
     {
@@ -46,16 +37,6 @@ _AS_CGI_SEES_IT = bytes.maketrans(b"_!#$%&'*+.^`|~", b"-" * 14)
 
 _HEADERS: Headers = [(b"Accept", MEDIA_TYPE), (b"Content-Type", MEDIA_TYPE)]
 _GRIP_HEADERS: Headers = [*_HEADERS, (b"Sec-WebSocket-Extensions", b"grip")]
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A backend's answer that does not accept a WebSocket: the client gets it as it is."""
-
-    code: int
-    reason: bytes
-    headers: Headers
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,36 +59,16 @@ class EventRequests:
     headers: bytes
 
     @classmethod
-    def of(
-        cls,
-        proxy: ProxyContext,
-        rule: Rule,
-        uri: ClientUri,
-        handshake: Headers,
-        *,
-        connection_id: str,
-        client_address: str,
-        is_tls: bool,
-        is_trusted: bool,
-    ) -> EventRequests:
-        """The requests for a client whose handshake has these headers.
+    def of(cls, proxy: ProxyContext, asked: SocketRequest, target: Target) -> EventRequests:
+        """The requests to one target of the route, for a client who asked so.
 
         Raises:
             WireError: 400, the path is not valid for the route.
         """
-        request = build_origin_request(
-            replace(rule, sig=None),
-            uri,
-            b"POST",
-            [header for header in handshake if not _is_dropped(header[0].lower())],
-            policy=proxy.policy,
-            is_tls=is_tls,
-            is_trusted=is_trusted,
-            client_address=client_address,
-            now_s=proxy.wall_clock(),
-            proto=Proto.WS,
-        )
-        has_grip = not is_trusted and not rule.no_grip
+        rule = for_target(asked.rule, target)
+        headers = [header for header in asked.headers if not _is_dropped(header[0].lower())]
+        request = asked.forwarded(proxy, replace(rule, sig=None), b"POST", headers)
+        connection_id, has_grip = asked.connection_id, asked.has_grip
         headers = [
             *request.headers,
             (b"Connection-Id", connection_id.encode()),
@@ -149,35 +110,3 @@ def _is_dropped(lower: bytes) -> bool:
     """Whether a backend could take a header of the client for one of the proxy."""
     name = lower.translate(_AS_CGI_SEES_IT)
     return name in _NOT_THE_CLIENTS or name.startswith(b"meta-")
-
-
-def set_meta(meta: Headers, headers: Headers) -> Headers:
-    """The `Meta-*` fields of later requests, after an answer with these headers (ws spec §1.5).
-
-    A `Set-Meta-X` replaces what is known of X and moves it to the end; an empty value forgets it.
-
-    Raises WireError with status 502: there is too much of it.
-    """
-    for name, value in headers:
-        lower = name.lower()
-        if not lower.startswith(_SET_META) or len(name) == len(_SET_META):
-            continue
-        key = _META + name[len(_SET_META) :]
-        meta = [known for known in meta if known[0].lower() != key.lower()]
-        if value:
-            meta.append((key, value))
-    if sum(len(name) + len(value) for name, value in meta) > MAX_META_BYTES:
-        raise WireError(502, f"backend set more than {MAX_META_BYTES} bytes of meta")
-    return meta
-
-
-async def read_limited(reply: Reply, limit: int) -> bytes:
-    """The body of an answer, or a beginning of it that is longer than `limit` bytes. Raises BackendError."""
-    if reply.is_complete:
-        return reply.take()
-    pieces: list[bytes] = []
-    size = 0
-    while size <= limit and (piece := await reply.read()):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)

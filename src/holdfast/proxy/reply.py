@@ -121,3 +121,15 @@ class WholeReply:
 
     def close(self, *, is_request_sent: bool) -> None:
         """Nothing is held."""
+
+
+async def read_limited(reply: Reply, limit: int) -> bytes:
+    """The body of an answer, or a beginning of it that is longer than `limit` bytes. Raises BackendError."""
+    if reply.is_complete:
+        return reply.take()
+    pieces: list[bytes] = []
+    size = 0
+    while size <= limit and (piece := await reply.read()):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)

@@ -16,8 +16,7 @@ from holdfast.grip.instruct import is_json_instruct, parse_instruct
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.accept import MAX_BODY_BYTES
 from holdfast.proxy.attempts import Attempts
-from holdfast.proxy.event_requests import read_limited
-from holdfast.proxy.reply import Reply
+from holdfast.proxy.reply import Reply, read_limited
 from holdfast.proxy.shared_reply import SharedReply
 from holdfast.routing.rules import Rule
 from holdfast.routing.sharing import is_for_one_client, request_key

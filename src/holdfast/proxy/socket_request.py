@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from holdfast.routing.rules import Rule
+from holdfast.proxy.context import ProxyContext
+from holdfast.routing.forward import OriginRequest, build_origin_request
+from holdfast.routing.rules import Proto, Rule
 from holdfast.routing.uri import ClientUri
 from holdfast.wire.headers import Headers
 
@@ -31,3 +33,26 @@ class SocketRequest:
     def has_grip(self) -> bool:
         """Whether the backend may speak GRIP: the route does, and the client is no GRIP proxy itself."""
         return not self.rule.no_grip and not self.is_trusted
+
+    def forwarded(self, proxy: ProxyContext, rule: Rule, method: bytes, headers: Headers) -> OriginRequest:
+        """The request that a backend gets for it.
+
+        Args:
+            rule: its own, or what is left of that for this backend.
+            headers: those of the client that the backend gets.
+
+        Raises:
+            WireError: 400, the path is not valid for the route.
+        """
+        return build_origin_request(
+            rule,
+            self.uri,
+            method,
+            headers,
+            policy=proxy.policy,
+            is_tls=self.is_tls,
+            is_trusted=self.is_trusted,
+            client_address=self.client_address,
+            now_s=proxy.wall_clock(),
+            proto=Proto.WS,
+        )

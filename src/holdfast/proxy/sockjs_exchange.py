@@ -16,13 +16,13 @@ from holdfast.proxy.answers import (
     backend_error_answer,
 )
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.event_requests import Rejection
 from holdfast.proxy.sockjs_front import SessionFront
 from holdfast.proxy.sockjs_receiver import ResponseReceiver
 from holdfast.proxy.sockjs_session import SockJsSession
 from holdfast.proxy.sockjs_sessions import SessionKey
 from holdfast.proxy.traffic import count_heads
 from holdfast.proxy.visit import log_request
+from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.push.dialects import SOCKJS_HTTP
 from holdfast.routing.forward import is_tls_by_header, relayed_headers
 from holdfast.routing.rules import Proto, Rule, Target

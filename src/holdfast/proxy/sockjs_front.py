@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 from holdfast.net.exchange import ClientExchange
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.event_requests import Rejection
 from holdfast.proxy.socket_request import SocketRequest
 from holdfast.proxy.sockjs_session import SockJsSession
 from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_opening import Opening
+from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.push.dialects import SOCKJS_HTTP, Dialect
 from holdfast.routing.rules import Rule, Target
 from holdfast.routing.uri import ClientUri

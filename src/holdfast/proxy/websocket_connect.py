@@ -9,11 +9,12 @@ from holdfast.net.backend import BackendConnection
 from holdfast.net.duplex import Duplex, DuplexOwner
 from holdfast.proxy.attempts import endpoint_of
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.event_requests import MAX_REJECTION_BYTES, Rejection, for_target, read_limited
+from holdfast.proxy.event_requests import for_target
 from holdfast.proxy.reply import BackendReply
 from holdfast.proxy.socket_request import SocketRequest
-from holdfast.routing.forward import build_origin_request, encode_origin_head
-from holdfast.routing.rules import Proto, Target
+from holdfast.proxy.websocket_rejection import Rejection, read_rejection
+from holdfast.routing.forward import encode_origin_head
+from holdfast.routing.rules import Target
 from holdfast.wire.headers import Headers, without
 from holdfast.wire.websocket.handshake import NONCE_BYTES, asking_headers, check_acceptance, make_key
 
@@ -43,18 +44,8 @@ async def connect_backend(proxy: ProxyContext, asked: SocketRequest, target: Tar
         BackendError: it did not answer.
         WireError: 502, its acceptance is none.
     """
-    request = build_origin_request(
-        for_target(asked.rule, target),
-        asked.uri,
-        b"GET",
-        without(asked.headers, _OF_THE_CLIENTS_SIDE),
-        policy=proxy.policy,
-        is_tls=asked.is_tls,
-        is_trusted=asked.is_trusted,
-        client_address=asked.client_address,
-        now_s=proxy.wall_clock(),
-        proto=Proto.WS,
-    )
+    headers = without(asked.headers, _OF_THE_CLIENTS_SIDE)
+    request = asked.forwarded(proxy, for_target(asked.rule, target), b"GET", headers)
     key = make_key(os.urandom(NONCE_BYTES))
     handshake = asking_headers(key)
     if asked.has_grip:
@@ -71,8 +62,7 @@ async def connect_backend(proxy: ProxyContext, asked: SocketRequest, target: Tar
         if answer.code == 101:
             check_acceptance(answer.headers, key)
             return BackendAcceptance(proxy, connection, answer.reason, answer.headers)
-        body = await read_limited(BackendReply(connection, proxy.pool, answer), MAX_REJECTION_BYTES)
-        rejection = Rejection(answer.code, answer.reason, answer.headers, body[:MAX_REJECTION_BYTES])
+        rejection = await read_rejection(BackendReply(connection, proxy.pool, answer))
     except BaseException:
         connection.abort()
         raise

@@ -19,12 +19,12 @@ from holdfast.proxy.answers import (
     origin_error,
 )
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.event_requests import Rejection
 from holdfast.proxy.socket_request import SocketRequest
 from holdfast.proxy.traffic import count_exchange
 from holdfast.proxy.visit import log_request
 from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_opening import Opening
+from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.push.dialects import COMPRESSED, PLAIN, SOCKJS, SOCKJS_COMPRESSED, Dialect
 from holdfast.routing.forward import is_tls_by_header
 from holdfast.routing.rules import Proto, Rule, Target

@@ -15,7 +15,7 @@ from holdfast.grip.ws_extension import parse_grip_extension
 from holdfast.logs import limited
 from holdfast.proxy.answers import NO_SOCKETS_IN_ONE_PACKET, TEXT_PLAIN, ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.event_requests import EventRequests, Rejection, for_target
+from holdfast.proxy.event_requests import EventRequests
 from holdfast.proxy.origin import HoldOrigin, Home
 from holdfast.proxy.socket_request import SocketRequest
 from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
@@ -24,6 +24,7 @@ from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_connect import connect_backend
 from holdfast.proxy.websocket_echo import EchoBackend
 from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
+from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.proxy.zhttp_websocket import ZhttpSocketBackend, make_handshake
 from holdfast.push.dialects import Dialect
@@ -132,17 +133,7 @@ class Opening:
 
     async def _open_over_http(self, target: Target) -> None:
         """A web server that gets events (ws spec §1.3). A client that leaves meanwhile is reported by DISCONNECT."""
-        request = self._request
-        requests = EventRequests.of(
-            self._proxy,
-            for_target(request.rule, target),
-            request.uri,
-            request.headers,
-            connection_id=request.connection_id,
-            client_address=request.client_address,
-            is_tls=request.is_tls,
-            is_trusted=request.is_trusted,
-        )
+        requests = EventRequests.of(self._proxy, self._request, target)
         backend = EventsBackend(self._proxy, requests, one_event=target.one_event)
         result = await self._ask(backend)
         while result is None:

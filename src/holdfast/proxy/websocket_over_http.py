@@ -18,35 +18,41 @@ from holdfast.grip.ws_extension import ControlText, MessageSorter, parse_grip_ex
 from holdfast.logs import LIMITED
 from holdfast.proxy.answers import ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
+from holdfast.proxy.event_answers import (
+    accepted_bytes,
+    check_answer,
+    has_events,
+    next_interval_s,
+    read_answer,
+    set_meta,
+)
 from holdfast.proxy.event_queue import MAX_BYTES, EventQueue, Offer
-from holdfast.proxy.event_requests import MAX_REJECTION_BYTES, EventRequests, Rejection, read_limited, set_meta
+from holdfast.proxy.event_requests import EventRequests
 from holdfast.proxy.reply import Reply
 from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
+from holdfast.proxy.websocket_rejection import Rejection, read_rejection
 from holdfast.timers import Deadline
-from holdfast.wire.headers import Headers, get_first
-from holdfast.wire.params import parse_int
+from holdfast.wire.headers import Headers
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
 from holdfast.wire.websocket.frames import MAX_CONTROL_BYTES, Opcode
 from holdfast.wire.websocket.stream import Data, Ping, Pong
 from holdfast.wire.ws_events import (
     DISCONNECT,
-    MEDIA_TYPE,
     OPEN,
     Event,
     EventType,
     close_event,
     encode_events,
-    read_events,
 )
 
 log = logging.getLogger("holdfast.proxy.websocket")
 
-MAX_RESPONSE_BYTES = 1_000_000
 MAX_UNSENT_BYTES = 200_000
 """What the backend has sent and the client has not taken, above which the backend is not asked (ws spec §1.3)."""
 
-MIN_INTERVAL_S = 20
 MAX_RETRIES = 5
+
+_NOTHING = Offer(b"", 0, 0, 0, False, True)
 
 _EVENT_TYPES = {Opcode.TEXT: EventType.TEXT, Opcode.BINARY: EventType.BINARY}
 _OPCODES = {EventType.TEXT: Opcode.TEXT, EventType.BINARY: Opcode.BINARY}
@@ -133,9 +139,8 @@ class EventsBackend:
             WireError: 502, its answer makes no sense.
         """
         async with self._requests.post(encode_events([OPEN]), self._meta, 0) as reply:
-            if not _has_events(reply):
-                body = await read_limited(reply, MAX_REJECTION_BYTES)
-                return Rejection(reply.code, reply.reason, reply.headers, body[:MAX_REJECTION_BYTES])
+            if not has_events(reply):
+                return await read_rejection(reply)
             events = await self._read_events(reply)
         if events and events[0].type is EventType.OPEN:
             self._accept(reply.headers)
@@ -281,7 +286,7 @@ class EventsBackend:
         if queue is not None and self._queue is not queue:
             return  # the client has broken off meanwhile, and what it said before does not matter
         if queue is not None:
-            queue.settle(_accepted_bytes(headers) if self._state is not _State.LEAVING else None)
+            queue.settle(accepted_bytes(headers) if self._state is not _State.LEAVING else None)
             if queue.is_empty:
                 self._queue = None
         if self._state is _State.LEAVING:
@@ -299,7 +304,7 @@ class EventsBackend:
             try:
                 async with self._requests.post(offer.body, self._meta, offer.replayed_bytes) as reply:
                     self._failures = 0
-                    _check_type(reply)
+                    check_answer(reply)
                     if self._state is _State.LEAVING:
                         return reply.headers, []
                     return reply.headers, await self._read_events(reply)
@@ -312,20 +317,9 @@ class EventsBackend:
             await asyncio.sleep(delay_s)
 
     async def _read_events(self, reply: Reply) -> list[Event]:
-        """The events of an answer, whose headers are obeyed too. Raises WireError."""
-        body = await read_limited(reply, MAX_RESPONSE_BYTES)
-        if len(body) > MAX_RESPONSE_BYTES:
-            raise WireError(502, f"answer exceeds {MAX_RESPONSE_BYTES} bytes")
-        events = []
-        for number, event in enumerate(read_events(body), 1):
-            if number % EVENTS_PER_TURN == 0:
-                await asyncio.sleep(0)
-            if event is not None:
-                events.append(event)
-        interval = get_first(reply.headers, b"keep-alive-interval")
-        if interval is not None:
-            seconds = parse_int(interval) or 0
-            self._interval_s = max(seconds, MIN_INTERVAL_S) if seconds > 0 else 0
+        """The events of an answer, whose headers are obeyed too. Raises BackendError, WireError."""
+        events = await read_answer(reply)
+        self._interval_s = next_interval_s(self._interval_s, reply.headers)
         self._meta = set_meta(self._meta, reply.headers)
         return events
 
@@ -389,22 +383,3 @@ class EventsBackend:
         self._proxy.farewells.end(self)
         if self._deadline is not None:
             self._deadline.cancel()
-
-
-def _has_events(reply: Reply) -> bool:
-    return reply.code == 200 and get_first(reply.headers, b"content-type") == MEDIA_TYPE
-
-
-def _check_type(reply: Reply) -> None:
-    if not _has_events(reply):
-        raise WireError(502, f"backend answered {reply.code} instead of events")
-
-
-_NOTHING = Offer(b"", 0, 0, 0, False, True)
-
-
-def _accepted_bytes(headers: Headers) -> int | None:
-    """Content-Bytes-Accepted; None, which is everything, without a number in it (ws spec §1.6)."""
-    value = get_first(headers, b"content-bytes-accepted")
-    number = parse_int(value) if value is not None else None
-    return number if number is not None and number >= 0 else None

@@ -10,14 +10,13 @@ from holdfast.errors import BackendError, BadResponse
 from holdfast.grip.ws_extension import ControlText, MessageSorter, parse_grip_extension
 from holdfast.logs import LIMITED
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.event_requests import MAX_REJECTION_BYTES, Rejection
 from holdfast.proxy.socket_request import SocketRequest
 from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.proxy.websocket_rejection import MAX_REJECTION_BYTES, Rejection
 from holdfast.proxy.zhttp_session import content_size
 from holdfast.proxy.zhttp_streams import StreamService
 from holdfast.proxy.zhttp_values import failure_error, final_code, make_socket_head
-from holdfast.routing.forward import build_origin_request
-from holdfast.routing.rules import Proto, Target
+from holdfast.routing.rules import Target
 from holdfast.wire.headers import Headers, without
 from holdfast.wire.websocket import stream
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
@@ -51,18 +50,7 @@ _TYPES = {Opcode.TEXT: MessageType.TEXT, Opcode.BINARY: MessageType.BINARY}
 
 def make_handshake(proxy: ProxyContext, asked: SocketRequest, target: Target) -> RequestHead:
     """What a client's handshake says to a ZeroMQ backend."""
-    request = build_origin_request(
-        asked.rule,
-        asked.uri,
-        b"GET",
-        without(asked.headers, _OF_THE_CLIENTS_SIDE),
-        policy=proxy.policy,
-        is_tls=asked.is_tls,
-        is_trusted=asked.is_trusted,
-        client_address=asked.client_address,
-        now_s=proxy.wall_clock(),
-        proto=Proto.WS,
-    )
+    request = asked.forwarded(proxy, asked.rule, b"GET", without(asked.headers, _OF_THE_CLIENTS_SIDE))
     return make_socket_head(request, target, _GRIP if asked.has_grip else [])
 
 

@@ -19,15 +19,11 @@ from holdfast.routing.rules import Proto, Rule, Target
 from holdfast.routing.table import RouteTable
 from holdfast.wire.identity import ClientIdentity
 
-# Valid, but without effect in this version: a line that uses one of these is refused.
-UNSUPPORTED_CONDITION_PROPS = frozenset(
-    {
-        "session",
-    }
-)
+UNSUPPORTED_CONDITION_PROPS = frozenset({"session"})
+"""Known, and not there yet: a line that uses one of these is refused."""
 
-# The file name that lines from the command line are reported under.
 COMMAND_LINE_NAME = "<route>"
+"""The file name that lines from the command line are reported under."""
 
 
 class ProblemKind(Enum):

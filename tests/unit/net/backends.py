@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from tests.unit.net.helpers import OUTBOX, Peer, settle
 
 from holdfast.counters import Counters
-from holdfast.net.backend import BackendConnection, Endpoint
+from holdfast.net.backend import BackendConnection
+from holdfast.net.endpoint import Endpoint
 from holdfast.net.parking import ParkingLot, can_park
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from tests.unit.net.held_clients import FIRST, Held, held_as
 from tests.unit.net.helpers import (
     HUGE,
-    OUTBOX,
     SEND_S,
     Owner,
-    Peer,
-    Stage,
-    echo,
     eventually,
     get,
     ok,
@@ -24,59 +19,30 @@ from tests.unit.net.helpers import (
 )
 
 from holdfast.net.exchange import ClientExchange
-from holdfast.net.outlets import ConnectionOutlet, OutboxLimits, OutboxPolicy, Outlet
-from holdfast.wire.http1.head import RequestHead
-
-FIRST = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+from holdfast.net.outlets import ConnectionOutlet, OutboxLimits, OutboxPolicy
 
 
-@dataclass
-class Held:
-    """A client whose response is held, seen from all sides."""
-
-    stage: Stage
-    peer: Peer
-    owner: Owner
-    outlet: ConnectionOutlet
-
-
-@asynccontextmanager
-async def held(
-    *, first: bytes = FIRST, pipelined: bytes = b"", outbox: OutboxLimits = OUTBOX, is_slow: bool = False
-) -> AsyncIterator[Held]:
-    """A stage without parking, with one client whose request for `/hold` is held."""
-    owner = Owner()
-
-    def answer(exchange: ClientExchange) -> Coroutine[Any, Any, None] | None:
-        if exchange.head.target == b"/hold":
-            return owner.hold(exchange, first)
-        echo(exchange)
-        return None
-
-    async with staged(answer, outbox=outbox, has_parking=False) as stage:
-        peer = await stage.ask(get(b"/hold") + pipelined, is_slow=is_slow)
-        await eventually(lambda: owner.outlet, "held")
-        assert isinstance(owner.outlet, ConnectionOutlet)
-        yield Held(stage, peer, owner, owner.outlet)
+def held(**options: Any) -> AbstractAsyncContextManager[Held[ConnectionOutlet]]:
+    return held_as(ConnectionOutlet, **options)
 
 
 async def test_what_is_written_arrives_in_order() -> None:
     async with held() as it:
-        assert it.outlet.write(b"one") and it.outlet.write(b"two")
+        assert it.client.write(b"one") and it.client.write(b"two")
         await it.peer.expect(FIRST, b"onetwo")
-        assert not it.outlet.is_blocked
+        assert not it.client.is_blocked
         assert it.stage.runtime.task_count == 0
 
 
 async def test_the_owner_is_told_when_everything_is_taken() -> None:
     async with held(first=b"", outbox=OutboxLimits(2 * HUGE, OutboxPolicy.DISCONNECT), is_slow=True) as it:
-        assert it.outlet.write(bytes(HUGE))
+        assert it.client.write(bytes(HUGE))
         await settle()
-        assert (it.outlet.is_blocked, it.owner.drained) == (True, 0)
+        assert (it.client.is_blocked, it.owner.drained) == (True, 0)
         await it.peer.expect(bytes(HUGE))
         await eventually(lambda: it.owner.drained, "told")
         assert it.owner.drained == 1
-        it.outlet.finish(bytes(HUGE), is_reusable=False)
+        it.client.finish(bytes(HUGE), is_reusable=False)
         await it.peer.expect(bytes(HUGE))
         await it.peer.expect_end()
         assert it.owner.drained == 1
@@ -87,7 +53,7 @@ async def test_a_pipelined_request_is_served_after_the_held_response() -> None:
         await it.peer.send(get(b"/3"))
         await it.peer.expect(FIRST)
         await it.peer.expect_nothing()
-        it.outlet.finish(b"end", is_reusable=True)
+        it.client.finish(b"end", is_reusable=True)
         await it.peer.expect(b"end", ok(b"/2"), ok(b"/3"))
 
 
@@ -104,11 +70,11 @@ async def test_a_client_may_be_held_again() -> None:
 
 async def test_a_client_that_is_not_reusable_is_closed() -> None:
     async with held() as it:
-        it.outlet.finish(b"end", is_reusable=False)
+        it.client.finish(b"end", is_reusable=False)
         await it.peer.expect(FIRST, b"end")
         await it.peer.expect_end()
         await it.stage.expect_empty()
-        assert (it.owner.gone, it.outlet.write(b"x")) == (0, None)
+        assert (it.owner.gone, it.client.write(b"x")) == (0, None)
 
 
 async def test_held_clients_wait_as_long_as_they_like() -> None:
@@ -123,17 +89,17 @@ async def test_the_owner_is_told_once_when_the_client_leaves(how: str) -> None:
     async with held() as it:
         getattr(it.peer, how)()
         await eventually(lambda: it.owner.gone, "told")
-        assert it.outlet.write(b"x") is None
+        assert it.client.write(b"x") is None
         await it.stage.expect_empty()
         assert it.owner.gone == 1
 
 
 async def test_a_slow_client_is_disconnected(caplog: pytest.LogCaptureFixture) -> None:
     async with held(outbox=OutboxLimits(200_000, OutboxPolicy.DISCONNECT), is_slow=True) as it:
-        while it.outlet.write(bytes(50_000)):
+        while it.client.write(bytes(50_000)):
             await settle()
         assert it.owner.gone == 1
-        assert it.outlet.write(b"x") is None
+        assert it.client.write(b"x") is None
         await it.stage.expect_empty()
         counters = it.stage.counters
         assert (counters.drops_outbox_full, counters.slow_clients_disconnected, it.owner.gone) == (1, 1, 1)
@@ -144,12 +110,12 @@ async def test_a_slow_client_is_disconnected(caplog: pytest.LogCaptureFixture) -
 async def test_a_slow_client_may_lose_deliveries_instead(caplog: pytest.LogCaptureFixture) -> None:
     async with held(first=b"", outbox=OutboxLimits(200_000, OutboxPolicy.DROP), is_slow=True) as it:
         size = 0
-        while it.outlet.write(b"a" * 50_000):
+        while it.client.write(b"a" * 50_000):
             size += 50_000
             await settle()
-        assert it.outlet.is_blocked
+        assert it.client.is_blocked
         await it.peer.expect(b"a" * size)
-        assert it.outlet.write(b"b")
+        assert it.client.write(b"b")
         await it.peer.expect(b"b")
         counters = it.stage.counters
         assert (counters.drops_outbox_full, counters.slow_clients_disconnected, it.owner.gone) == (1, 0, 0)
@@ -158,13 +124,13 @@ async def test_a_slow_client_may_lose_deliveries_instead(caplog: pytest.LogCaptu
 
 async def test_one_large_delivery_goes_out_when_nothing_waits() -> None:
     async with held(first=b"", outbox=OutboxLimits(1, OutboxPolicy.DISCONNECT)) as it:
-        assert it.outlet.write(bytes(HUGE))
+        assert it.client.write(bytes(HUGE))
         await it.peer.expect(bytes(HUGE))
 
 
 async def test_a_client_that_takes_nothing_of_the_end_is_not_kept_for_ever() -> None:
     async with held(first=b"", is_slow=True) as it:
-        it.outlet.finish(bytes(HUGE), is_reusable=False)
+        it.client.finish(bytes(HUGE), is_reusable=False)
         await settle()
         it.stage.skip(SEND_S + 0.2)
         await it.stage.expect_empty()
@@ -192,69 +158,12 @@ async def test_an_orderly_stop_ends_what_is_held() -> None:
         await it.peer.expect(FIRST, b"end")
         await it.peer.expect_end()
         await it.stage.edge.emptied.wait()
-        it.outlet.end_hold()
-        it.outlet.client_gone()
+        it.client.end_hold()
+        it.client.client_gone()
         assert it.owner.gone == 0
 
 
 async def test_description() -> None:
     async with held() as it:
         host, port = it.peer.sock.getsockname()
-        assert it.outlet.describe() == f"{host}:{port}"
-
-
-# --- answering anew ------------------------------------------------------------------------------------------------
-
-AGAIN = RequestHead(b"GET", b"/again", True, [])
-
-
-async def test_a_client_is_taken_back_and_answered_anew() -> None:
-    async with held(first=b"", pipelined=get(b"/2")) as it:
-        exchange = it.outlet.reopen(AGAIN, b"")
-        assert exchange is not None
-        assert (exchange.head, exchange.is_body_complete) == (AGAIN, True)
-        exchange.respond(200, b"OK", [], b"anew")
-        await it.peer.expect(ok(b"anew"), ok(b"/2"))
-        await it.peer.send(get(b"/3"))
-        await it.peer.expect(ok(b"/3"))
-        assert (it.owner.gone, it.stage.edge.open_connections) == (0, 1)
-
-
-async def test_the_body_is_there_again() -> None:
-    async with held(first=b"") as it:
-        head = RequestHead(b"POST", b"/again", True, [], content_length=4)
-        exchange = it.outlet.reopen(head, b"body")
-        assert exchange is not None
-        assert exchange.take() == b"body"
-        exchange.respond(200, b"OK", [], b"x")
-        await it.peer.expect(ok(b"x"))
-
-
-async def test_a_client_that_is_taken_back_may_be_held_again() -> None:
-    async with held(first=b"") as it:
-        for _ in range(3):
-            outlet, it.owner.outlet = it.owner.outlet, None
-            assert outlet is not None
-            it.stage.runtime.spawn(hold_anew(it, outlet), "retry")
-            await eventually(lambda: it.owner.outlet, "held again")
-            await it.peer.expect_nothing()
-        assert it.owner.outlet is not None
-        it.owner.outlet.finish(ok(b"end"), is_reusable=True)
-        await it.peer.expect(ok(b"end"))
-
-
-async def hold_anew(it: Held, outlet: Outlet) -> None:
-    """What asking again does when the new answer is held, too."""
-    exchange = outlet.reopen(AGAIN, b"")
-    assert exchange is not None
-    await it.owner.hold(exchange, b"")
-
-
-@pytest.mark.parametrize("how", ["close", "reset"])
-async def test_a_client_that_has_left_is_not_taken_back(how: str) -> None:
-    async with held(first=b"") as it:
-        getattr(it.peer, how)()
-        await eventually(lambda: it.owner.gone, "told")
-        assert it.outlet.reopen(AGAIN, b"") is None
-        await it.stage.expect_empty()
-        assert it.owner.gone == 1
+        assert it.client.describe() == f"{host}:{port}"

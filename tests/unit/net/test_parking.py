@@ -5,21 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
+from tests.unit.net.held_clients import FIRST, Held, held_as
 from tests.unit.net.helpers import (
     HUGE,
     IDLE_S,
-    OUTBOX,
     SEND_S,
     Owner,
-    Peer,
-    Stage,
-    echo,
     eventually,
     get,
     ok,
@@ -29,46 +24,13 @@ from tests.unit.net.helpers import (
 
 from holdfast.net.client import LINGER_S
 from holdfast.net.exchange import ClientExchange
-from holdfast.net.outlets import OutboxLimits, OutboxPolicy, Outlet
+from holdfast.net.outlets import OutboxLimits, OutboxPolicy
 from holdfast.net.parked_client import ParkedClient
 from holdfast.net.parking import can_park
-from holdfast.wire.http1.head import RequestHead
-
-FIRST = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-@dataclass
-class Held:
-    """A client whose response is held, seen from all sides."""
-
-    stage: Stage
-    peer: Peer
-    owner: Owner
-    client: ParkedClient
-
-    @property
-    def is_released(self) -> bool:
-        return self.stage.lot is not None and not len(self.stage.lot) and self.stage.edge.open_connections == 0
-
-
-@asynccontextmanager
-async def held(
-    *, first: bytes = FIRST, pipelined: bytes = b"", outbox: OutboxLimits = OUTBOX, is_slow: bool = False
-) -> AsyncIterator[Held]:
-    """A stage with one client whose request for `/hold` is held; all other requests are answered at once."""
-    owner = Owner()
-
-    def answer(exchange: ClientExchange) -> Coroutine[Any, Any, None] | None:
-        if exchange.head.target == b"/hold":
-            return owner.hold(exchange, first)
-        echo(exchange)
-        return None
-
-    async with staged(answer, outbox=outbox) as stage:
-        peer = await stage.ask(get(b"/hold") + pipelined, is_slow=is_slow)
-        await eventually(lambda: owner.outlet, "held")
-        assert isinstance(owner.outlet, ParkedClient)
-        yield Held(stage, peer, owner, owner.outlet)
+def held(**options: Any) -> AbstractAsyncContextManager[Held[ParkedClient]]:
+    return held_as(ParkedClient, **options)
 
 
 def test_this_system_has_epoll() -> None:
@@ -143,7 +105,7 @@ async def test_order_is_kept_when_the_outbox_is_in_use() -> None:
         await it.peer.expect(bytes(HUGE), b"0123456789")
 
 
-def fill(it: Held) -> None:
+def fill(it: Held[ParkedClient]) -> None:
     """Write until the system takes no more."""
     while not it.client.is_blocked:
         assert it.client.write(bytes(100_000))
@@ -479,60 +441,3 @@ async def test_many_clients_at_once() -> None:
                 outlet.finish(b"", is_reusable=True)
         await asyncio.gather(*(peer.expect(b"hello") for peer in peers))
         assert len(stage.lot or ()) == 99
-
-
-# --- answering anew ------------------------------------------------------------------------------------------------
-
-AGAIN = RequestHead(b"GET", b"/again", True, [])
-
-
-async def test_a_client_is_taken_back_and_answered_anew() -> None:
-    async with held(first=b"", pipelined=get(b"/2")) as it:
-        exchange = it.client.reopen(AGAIN, b"")
-        assert exchange is not None
-        assert (exchange.head, exchange.is_body_complete) == (AGAIN, True)
-        exchange.respond(200, b"OK", [], b"anew")
-        await it.peer.expect(ok(b"anew"), ok(b"/2"))
-        await it.peer.send(get(b"/3"))
-        await it.peer.expect(ok(b"/3"))
-        assert (it.owner.gone, it.stage.edge.open_connections) == (0, 1)
-
-
-async def test_the_body_is_there_again() -> None:
-    async with held(first=b"") as it:
-        head = RequestHead(b"POST", b"/again", True, [], content_length=4)
-        exchange = it.client.reopen(head, b"body")
-        assert exchange is not None
-        assert exchange.take() == b"body"
-        exchange.respond(200, b"OK", [], b"x")
-        await it.peer.expect(ok(b"x"))
-
-
-async def test_a_client_that_is_taken_back_may_be_held_again() -> None:
-    async with held(first=b"") as it:
-        for _ in range(3):
-            outlet, it.owner.outlet = it.owner.outlet, None
-            assert outlet is not None
-            it.stage.runtime.spawn(hold_anew(it, outlet), "retry")
-            await eventually(lambda: it.owner.outlet, "held again")
-            await it.peer.expect_nothing()
-        assert it.owner.outlet is not None
-        it.owner.outlet.finish(ok(b"end"), is_reusable=True)
-        await it.peer.expect(ok(b"end"))
-
-
-async def hold_anew(it: Held, outlet: Outlet) -> None:
-    """What asking again does when the new answer is held, too."""
-    exchange = outlet.reopen(AGAIN, b"")
-    assert exchange is not None
-    await it.owner.hold(exchange, b"")
-
-
-@pytest.mark.parametrize("how", ["close", "reset"])
-async def test_a_client_that_has_left_is_not_taken_back(how: str) -> None:
-    async with held(first=b"") as it:
-        getattr(it.peer, how)()
-        await eventually(lambda: it.owner.gone, "told")
-        assert it.client.reopen(AGAIN, b"") is None
-        await it.stage.expect_empty()
-        assert it.owner.gone == 1

@@ -10,11 +10,12 @@ from tests.unit.proxy.helpers import make_context
 from tests.unit.routing.helpers import make_rule
 
 from holdfast.counters import Counters
-from holdfast.errors import ConnectError, WireError
-from holdfast.net.backend import Endpoint
+from holdfast.errors import ConnectError
+from holdfast.net.endpoint import Endpoint
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.answers import ErrorAnswer
-from holdfast.proxy.event_requests import MAX_META_BYTES, EventRequests, for_target, read_limited, set_meta
+from holdfast.proxy.event_requests import EventRequests, for_target
+from holdfast.proxy.socket_request import SocketRequest
 from holdfast.routing.uri import parse_client_uri
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.head import HeadLimits, ResponseHead, parse_request_head
@@ -98,16 +99,16 @@ async def post(
     rule = make_rule(line)
     parsed = parse_request_head(HANDSHAKE, HeadLimits())
     assert parsed is not None
-    requests = EventRequests.of(
-        make_context(runtime, pool=fake),
-        for_target(rule, rule.targets[0]),
+    asked = SocketRequest(
+        rule,
         parse_client_uri(b"/chat?room=1", b"example.com", is_tls=is_tls),
         parsed[0].headers,
-        connection_id=CONNECTION_ID,
         client_address="192.0.2.1",
         is_tls=is_tls,
         is_trusted=is_trusted,
+        connection_id=CONNECTION_ID,
     )
+    requests = EventRequests.of(make_context(runtime, pool=fake), asked, rule.targets[0])
     try:
         async with requests.post(body, meta or [], replayed_bytes) as reply:
             assert (reply.code, pool.released) == (204, [])
@@ -190,56 +191,3 @@ def test_one_target_of_a_rule() -> None:
 def test_a_rule_with_one_target_is_not_copied() -> None:
     rule = make_rule("* a:1")
     assert for_target(rule, rule.targets[0]) is rule
-
-
-@pytest.mark.parametrize(
-    ("known", "answer", "expected"),
-    [
-        ([], [(b"Set-Meta-A", b"1")], [(b"Meta-A", b"1")]),
-        ([(b"Meta-A", b"1")], [(b"set-meta-a", b"2")], [(b"Meta-a", b"2")]),
-        (
-            [(b"Meta-A", b"1"), (b"Meta-B", b"2")],
-            [(b"Set-Meta-A", b"3")],
-            [(b"Meta-B", b"2"), (b"Meta-A", b"3")],
-        ),
-        ([(b"Meta-A", b"1")], [(b"Set-Meta-A", b"")], []),
-        ([], [(b"Set-Meta-", b"1"), (b"Set-Metal", b"1"), (b"X", b"1")], []),
-        ([], [(b"Set-Meta-A", b"1"), (b"Set-Meta-a", b"2")], [(b"Meta-a", b"2")]),
-    ],
-)
-def test_meta(known: Headers, answer: Headers, expected: Headers) -> None:
-    assert set_meta(known, answer) == expected
-
-
-def test_meta_has_a_bound() -> None:
-    known = set_meta([], [(b"Set-Meta-A", b"x" * (MAX_META_BYTES - 6))])
-    assert set_meta(known, [(b"Set-Meta-A", b"x" * (MAX_META_BYTES - 6))]) == known
-    with pytest.raises(WireError):
-        set_meta(known, [(b"Set-Meta-B", b"")] * 2 + [(b"Set-Meta-C", b"1")])
-
-
-class Pieces:
-    """A body that comes in pieces, or is here."""
-
-    def __init__(self, *pieces: bytes, is_complete: bool = False) -> None:
-        self.is_complete = is_complete
-        self._pieces = list(pieces)
-
-    async def read(self) -> bytes:
-        return self._pieces.pop(0) if self._pieces else b""
-
-    def take(self) -> bytes:
-        return b"".join(self._pieces)
-
-
-@pytest.mark.parametrize(
-    ("reply", "expected"),
-    [
-        (Pieces(b"ab", b"cd", is_complete=True), b"abcd"),
-        (Pieces(b"ab", b"c"), b"abc"),
-        (Pieces(b"ab", b"cd", b"ef"), b"abcd"),
-        (Pieces(), b""),
-    ],
-)
-async def test_read_limited(reply: Any, expected: bytes) -> None:
-    assert await read_limited(reply, 3) == expected

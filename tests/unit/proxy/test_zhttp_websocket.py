@@ -12,8 +12,8 @@ from tests.unit.proxy.zhttp_stage import Packet, StreamPeer, ZhttpStage, content
 
 from holdfast.errors import BackendError, BackendSilent, BadResponse, ConnectError
 from holdfast.proxy import zhttp_websocket
-from holdfast.proxy.event_requests import Rejection
 from holdfast.proxy.websocket_client import WebSocketClient
+from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.proxy.zhttp_websocket import ZhttpSocketBackend
 from holdfast.wire.headers import Headers
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus

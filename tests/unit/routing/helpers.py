@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from holdfast.errors import KeyMaterialError
 from holdfast.grip.signature import Key
-from holdfast.routing.lines import parse_line
 from holdfast.routing.parse import RouteDefaults, RouteProblem, parse_routes
 from holdfast.routing.rules import Rule
 from holdfast.routing.table import RouteTable
@@ -71,9 +70,3 @@ def make_rule(line: str, defaults: RouteDefaults | None = None) -> Rule:
     assert problems == []
     (rule,) = table
     return rule
-
-
-def sections_of(line: str) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
-    sections = parse_line(line)
-    assert sections is not None
-    return [tuple(section) for section in sections]  # type: ignore[misc]  # a Section is such a pair

@@ -1,0 +1,154 @@
+"""A duplex that keeps its transport: where a connection cannot be parked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
+from holdfast.net.outlets import OutboxLimits, reject_when_full
+from holdfast.net.runtime import Runtime
+from holdfast.net.sockets import address_of, describe_peer
+from holdfast.timers import Deadline
+
+
+class ConnectionDuplex(asyncio.Protocol):
+    """A duplex that keeps its transport, whose protocol it becomes.
+
+    Args:
+        early: what the peer has sent already; the owner gets it with the first `resume_reading`.
+        on_closed: called once when the connection is closed.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        transport: asyncio.Transport,
+        early: bytes,
+        owner: DuplexOwner,
+        limits: OutboxLimits,
+        on_closed: Callable[[], None],
+    ) -> None:
+        self._runtime = runtime
+        self._transport = transport
+        self._early = early
+        self._owner: DuplexOwner | None = owner
+        self._limits = limits
+        self._on_closed: Callable[[], None] | None = on_closed
+        self._is_reading = False
+        self._is_blocked = False
+        self._relayed_bytes = 0
+        self._deadline = Deadline(runtime.wheel, self)
+        self._peer = transport.get_extra_info("peername")
+        transport.pause_reading()
+        transport.set_protocol(self)
+
+    # --- for the owner ---------------------------------------------------------------------------------------------
+
+    @property
+    def is_blocked(self) -> bool:
+        """See `Duplex`."""
+        return self._is_blocked
+
+    @property
+    def unsent_bytes(self) -> int:
+        """See `Duplex`."""
+        return self._transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> bool | None:
+        """See `Duplex`."""
+        if self._owner is None:
+            return None
+        waiting = self._transport.get_write_buffer_size()
+        if waiting and waiting + len(data) > self._limits.max_bytes + self._relayed_bytes:
+            if reject_when_full(self.describe(), self._owner, self._limits, self._runtime.counters, waiting):
+                self._transport.abort()
+                self._tell_gone()
+            return False
+        self._transport.write(data)
+        return True
+
+    def relay(self, data: bytes) -> None:
+        """See `Duplex`."""
+        if self._owner is not None:
+            self._transport.write(data)
+            if self._is_blocked:
+                self._relayed_bytes += len(data)
+
+    def pause_reading(self) -> None:
+        """See `Duplex`."""
+        if self._is_reading and self._owner is not None and not self._transport.is_closing():
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `Duplex`."""
+        if self._is_reading or self._transport.is_closing():
+            return
+        self._is_reading = True
+        self._transport.resume_reading()
+        if self._early and self._owner is not None:
+            early, self._early = self._early, b""
+            self._owner.on_data(early)
+
+    def close(self) -> None:
+        """See `Duplex`."""
+        self._owner = None
+        if self._transport.is_closing():
+            return
+        self.resume_reading()
+        self._deadline.set(self._runtime.now() + CLOSE_TIMEOUT_S)
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """See `Duplex`."""
+        self._owner = None
+        self._transport.abort()
+
+    def end_hold(self) -> None:
+        """The process stops."""
+        if self._owner is not None:
+            self._owner.end()
+
+    @property
+    def peer_address(self) -> str:
+        """See `Duplex`."""
+        return address_of(self._peer)
+
+    def describe(self) -> str:
+        """See `Duplex`."""
+        return describe_peer(self._peer)
+
+    # --- asyncio.Protocol ------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._owner is not None:
+            self._owner.on_data(data)
+
+    def pause_writing(self) -> None:
+        self._is_blocked = True
+
+    def resume_writing(self) -> None:
+        self._is_blocked = False
+        self._relayed_bytes = 0
+        if self._owner is not None:
+            self._owner.on_drained()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._deadline.cancel()
+        on_closed, self._on_closed = self._on_closed, None  # it may refer to us
+        if on_closed is not None:
+            on_closed()
+        self._tell_gone()
+
+    def on_deadline(self, now_s: float) -> None:
+        """The peer has not closed its side."""
+        self._transport.abort()
+
+    def _tell_gone(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.on_gone()

@@ -1,0 +1,152 @@
+"""A duplex that is a descriptor in the parking lot."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
+from holdfast.net.outlets import reject_when_full
+from holdfast.net.parked_socket import BROKEN, ParkedSocket
+
+if TYPE_CHECKING:
+    from holdfast.net.parking import ParkingLot
+
+READ_BYTES = 65536
+
+
+class ParkedDuplex(ParkedSocket):
+    """A parked descriptor as a duplex."""
+
+    __slots__ = ("_deadline_slot", "_early", "_is_reading", "_on_closed", "_owner", "_relayed_bytes")
+
+    def __init__(
+        self, lot: ParkingLot, fd: int, early: bytes, owner: DuplexOwner, on_closed: Callable[[], None]
+    ) -> None:
+        super().__init__(lot, fd)
+        self._early = early
+        self._owner: DuplexOwner | None = owner
+        self._on_closed = on_closed
+        self._is_reading = False
+        self._deadline_slot = 0
+        self._relayed_bytes = 0
+
+    # --- for the owner ---------------------------------------------------------------------------------------------
+
+    @property
+    def unsent_bytes(self) -> int:
+        """See `Duplex`."""
+        return self.outbox_bytes
+
+    def write(self, data: bytes) -> bool | None:
+        """See `Duplex`."""
+        if self._owner is None:
+            return None
+        waiting = self.unsent_bytes
+        if waiting and waiting + len(data) > self._lot.limits.max_bytes + self._relayed_bytes:
+            limits, counters = self._lot.limits, self._lot.runtime.counters
+            if reject_when_full(self.describe(), self._owner, limits, counters, waiting):
+                self._leave()
+            return False
+        return self._send(data)
+
+    def relay(self, data: bytes) -> None:
+        """See `Duplex`."""
+        if self._owner is not None and self._send(data) and self._outbox is not None:
+            self._relayed_bytes += len(data)
+
+    def pause_reading(self) -> None:
+        """See `Duplex`."""
+        if self._is_reading and self._owner is not None:
+            self._is_reading = False
+            self._watch()
+
+    def resume_reading(self) -> None:
+        """See `Duplex`."""
+        if self._is_reading or self._fd < 0:
+            return
+        self._is_reading = True
+        self._watch()
+        if self._early and self._owner is not None:
+            early, self._early = self._early, b""
+            self._owner.on_data(early)
+
+    def close(self) -> None:
+        """See `Duplex`."""
+        self._owner = None
+        if self._fd < 0 or self._deadline_slot:
+            return
+        self._deadline_slot = self._lot.runtime.wheel.add(self._lot.runtime.now() + CLOSE_TIMEOUT_S, self)
+        self._is_reading = True
+        self._watch()
+        if self._outbox is None:
+            self._on_drained()
+
+    def abort(self) -> None:
+        """See `Duplex`."""
+        self._owner = None
+        self._leave()
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def on_events(self, events: int) -> None:
+        """See `ParkedSocket`."""
+        if events & select.EPOLLOUT and not events & BROKEN:
+            self._flush()
+        elif events & select.EPOLLIN:
+            self._read()
+        else:
+            self._leave()
+
+    def on_timer(self, now_s: float) -> None:
+        """The peer has not closed its side."""
+        self._deadline_slot = 0
+        self._leave()
+
+    def end_hold(self) -> None:
+        """See `ParkedSocket`."""
+        if self._owner is not None:
+            self._owner.end()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._leave()
+        elif self._owner is not None:
+            self._owner.on_data(data)
+
+    def mask(self) -> int:
+        """See `ParkedSocket`. The peer's leaving is seen by reading: what it has sent before comes first."""
+        return select.EPOLLIN if self._is_reading else 0
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _on_drained(self) -> None:
+        self._relayed_bytes = 0
+        if self._owner is not None:
+            self._owner.on_drained()
+        else:
+            # Everything is sent: say so, and wait for the peer to close, or a reset could destroy what it has not read.
+            self._shut_down()
+
+    def _on_progress(self) -> None:
+        """Not watched: a peer that takes nothing is cut off when its outbox is full, or when it should have closed."""
+
+    def _leave(self) -> None:
+        if self._fd < 0:
+            return
+        os.close(self._forget())
+        if self._deadline_slot:
+            self._lot.runtime.wheel.remove(self._deadline_slot, self)
+            self._deadline_slot = 0
+        self._on_closed()
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.on_gone()

@@ -1,0 +1,96 @@
+"""What only a parked duplex does; `test_duplex` has what both kinds promise."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+
+import pytest
+from tests.unit.net.duplexes import Owner, place_for
+from tests.unit.net.helpers import HUGE, OUTBOX, Peer, admitted, eventually, settle
+
+from holdfast.net.connection_duplex import ConnectionDuplex
+from holdfast.net.parked_duplex import ParkedDuplex
+
+
+async def test_a_parked_duplex_is_told_of_events_that_have_passed() -> None:
+    """The descriptor may have been read empty, or the outbox written empty, since epoll reported it."""
+    async with place_for("parked") as place:
+        it = await place.pair()
+        assert isinstance(it.duplex, ParkedDuplex)
+        it.duplex.on_events(select.EPOLLIN)
+        it.duplex.on_events(select.EPOLLOUT)
+        assert it.owner.told == []
+        await it.peer.send(b"1")
+        await it.expect_data(b"1")
+
+
+async def test_a_parked_duplex_meets_a_full_socket() -> None:
+    """None of a write may fit, so that there is nothing of it to cut off."""
+    async with place_for("parked") as place:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        before = Peer(ours).send_what_fits(bytes(HUGE))
+        owner = Owner()
+        duplex = place.lot.park_duplex(admitted(place.lot, ours), b"", owner, owner.on_closed)
+        assert duplex.describe() == "unix"
+        assert duplex.write(b"last") is True
+        assert duplex.unsent_bytes == 4
+        await Peer(theirs).expect(bytes(before), b"last")
+        await eventually(lambda: owner.told == ["drained"], "drained")
+        theirs.close()
+        duplex.abort()
+
+
+async def test_a_parked_duplex_is_told_of_room_that_is_gone_again() -> None:
+    async with place_for("parked") as place:
+        it = await place.pair(is_slow=True)
+        assert isinstance(it.duplex, ParkedDuplex)
+        it.duplex.relay(bytes(HUGE))
+        await settle()
+        it.duplex.on_events(select.EPOLLOUT)
+        assert (it.owner.told, it.duplex.is_blocked) == ([], True)
+        await it.peer.expect(bytes(HUGE))
+        await it.expect_told("drained")
+
+
+async def test_a_parked_duplex_is_told_of_room_when_its_peer_is_gone() -> None:
+    """The reset may come between what epoll reports and the write."""
+    async with place_for("parked") as place:
+        it = await place.pair(is_slow=True)
+        assert isinstance(it.duplex, ParkedDuplex)
+        it.duplex.relay(bytes(HUGE))
+        it.peer.reset()
+        it.duplex.on_events(select.EPOLLOUT)
+        assert (it.owner.told, it.owner.closed) == (["gone"], 1)
+        await it.expect_gone()
+
+
+async def test_a_parked_duplex_costs_nothing_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with place_for("parked") as place:
+        it = await place.pair(is_reading=False, is_slow=True)
+        it.duplex.relay(bytes(HUGE))
+        await it.peer.expect(bytes(HUGE))
+        await it.expect_told("drained")
+        await it.peer.send(b"unread")
+        it.peer.sock.shutdown(socket.SHUT_WR)
+        await settle()
+        calls: list[int] = []
+        monkeypatch.setattr(ParkedDuplex, "on_events", lambda self, events: calls.append(events))
+        await settle()
+        assert not calls
+        monkeypatch.undo()
+
+
+async def test_a_unix_socket_has_no_address() -> None:
+    async with place_for("awake") as place:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        transport, _ = await place.runtime.loop.connect_accepted_socket(asyncio.Protocol, ours)
+        owner = Owner()
+        duplex = ConnectionDuplex(place.runtime, transport, b"", owner, OUTBOX, owner.on_closed)
+        assert duplex.describe() == "unix"
+        duplex.abort()
+        theirs.close()
+        await eventually(lambda: owner.closed, "closed")
