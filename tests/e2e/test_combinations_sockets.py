@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,9 @@ from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok, response_item
 from tests.harness.timing import eventually
+from tests.harness.websocket import WebSocketClient, close, text
+from tests.harness.ws_backend import WebSocketBackend
+from tests.harness.ws_stage import WebSocketStage
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +27,11 @@ def metrics_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def proxy(launch: Launch, backend: ScriptedBackend, metrics_port: int) -> ProxyUnderTest:
+def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend, metrics_port: int) -> ProxyUnderTest:
     return launch(
         "test test",
         f"* 127.0.0.1:{backend.port}",
+        f"relay 127.0.0.1:{ws_backend.port}",
         settings={"handler": {"prometheus_port": f"127.0.0.1:{metrics_port}"}},
     )
 
@@ -102,6 +107,28 @@ def test_post_is_never_repeated(stage: Stage, connect: Connect, resets: bool) ->
     assert len(stage.backend.requests(path)) <= 40
     assert statuses.count(200) == 20
     client.close()
+
+
+def test_why_a_websocket_ends_is_told(ws: WebSocketStage, proxy: ProxyUnderTest, ws_backend: WebSocketBackend) -> None:
+    """A backend that closes without listening any more, to a client that goes on talking."""
+    for _ in range(10):
+        client, peer = ws.relay()
+        is_over = threading.Event()
+        talker = threading.Thread(target=talk, args=(client, is_over))
+        talker.start()
+        time.sleep(0.05)
+        peer.send(text("why"), close(4001, "policy"))
+        peer.close()
+        client.expect(text("why"), close(4001, "policy"))
+        is_over.set()
+        talker.join()
+        client.close()
+
+
+def talk(client: WebSocketClient, is_over: threading.Event) -> None:
+    with contextlib.suppress(OSError):
+        while not is_over.is_set():
+            client.send(text("x"))
 
 
 PHASES = ["waiting", "half a head", "half a body", "serving", "streaming", "held", "idle after a hold", "last"]

@@ -20,7 +20,7 @@ READ_BYTES = 65536
 class ParkedDuplex(ParkedSocket):
     """A parked descriptor as a duplex."""
 
-    __slots__ = ("_deadline_slot", "_early", "_is_reading", "_on_closed", "_owner", "_relayed_bytes")
+    __slots__ = ("_deadline_slot", "_early", "_is_broken", "_is_reading", "_on_closed", "_owner", "_relayed_bytes")
 
     def __init__(
         self, lot: ParkingLot, fd: int, early: bytes, owner: DuplexOwner, on_closed: Callable[[], None]
@@ -30,6 +30,7 @@ class ParkedDuplex(ParkedSocket):
         self._owner: DuplexOwner | None = owner
         self._on_closed = on_closed
         self._is_reading = False
+        self._is_broken = False
         self._deadline_slot = 0
         self._relayed_bytes = 0
 
@@ -42,7 +43,7 @@ class ParkedDuplex(ParkedSocket):
 
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""
-        if self._owner is None:
+        if self._owner is None or self._is_broken:
             return None
         waiting = self.unsent_bytes
         if waiting and waiting + len(data) > self._lot.limits.max_bytes + self._relayed_bytes:
@@ -54,7 +55,9 @@ class ParkedDuplex(ParkedSocket):
 
     def relay(self, data: bytes) -> None:
         """See `Duplex`."""
-        if self._owner is not None and self._send(data) and self._outbox is not None:
+        if self._owner is None or self._is_broken:
+            return
+        if self._send(data) and self._outbox is not None:
             self._relayed_bytes += len(data)
 
     def pause_reading(self) -> None:
@@ -135,6 +138,15 @@ class ParkedDuplex(ParkedSocket):
         else:
             # Everything is sent: say so, and wait for the peer to close, or a reset could destroy what it has not read.
             self._shut_down()
+
+    def _break_off(self) -> None:
+        if self._owner is None or not self._is_reading:
+            self._leave()
+            return
+        # Reading is soon at its end, and finds before that what was said: why the peer closes, for instance.
+        self._is_broken = True
+        self._drop_outbox()
+        self._watch()
 
     def _on_progress(self) -> None:
         """Not watched: a peer that takes nothing is cut off when its outbox is full, or when it should have closed."""

@@ -106,6 +106,10 @@ class ParkedSocket(abc.ABC):
     def _leave(self) -> None:
         """The peer is gone, or must go: close the descriptor, and tell whom it concerns."""
 
+    def _break_off(self) -> None:
+        """The peer takes no more; it may have said why before that, where that matters."""
+        self._leave()
+
     @abc.abstractmethod
     def _on_drained(self) -> None:
         """The peer has taken everything."""
@@ -124,7 +128,7 @@ class ParkedSocket(abc.ABC):
         except BlockingIOError:
             sent = 0
         except OSError:
-            self._leave()
+            self._break_off()
             return None
         if sent < len(data):
             self._outbox = Outbox(data, sent)
@@ -140,7 +144,7 @@ class ParkedSocket(abc.ABC):
         except BlockingIOError:
             return
         except OSError:
-            self._leave()
+            self._break_off()
             return
         if not is_empty:
             self._on_progress()

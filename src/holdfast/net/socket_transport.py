@@ -207,11 +207,13 @@ class SocketTransport(ParkedSocket):
         return select.EPOLLRDHUP if self._is_leaving_noticed else select.EPOLLONESHOT
 
     def _leave(self) -> None:
-        error = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        self._close(_reset())
+
+    def _break_off(self) -> None:
         if self._is_leaving_noticed or self._is_closing:
-            self._close(error)
+            self._leave()
             return
-        self._write_error = error
+        self._write_error = _reset()
         self._drop_outbox()
         self._watch()
         self._check_low_water()
@@ -244,3 +246,7 @@ class SocketTransport(ParkedSocket):
         if self._is_write_paused and self.get_write_buffer_size() <= self._high_water_bytes // 4:
             self._is_write_paused = False
             self._protocol.resume_writing()
+
+
+def _reset() -> OSError:
+    return ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))

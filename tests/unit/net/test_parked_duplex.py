@@ -63,8 +63,22 @@ async def test_a_parked_duplex_is_told_of_room_when_its_peer_is_gone() -> None:
         it.duplex.relay(bytes(HUGE))
         it.peer.reset()
         it.duplex.on_events(select.EPOLLOUT)
-        assert (it.owner.told, it.owner.closed) == (["gone"], 1)
+        assert (it.owner.told, it.duplex.is_blocked) == ([], False)
         await it.expect_gone()
+
+
+async def test_what_a_parked_peer_said_before_a_write_failed_comes_first() -> None:
+    """Both sides speak: that the peer takes no more may be seen before what it has said last."""
+    async with place_for("parked") as place:
+        it = await place.pair()
+        await it.peer.send(b"why")
+        it.peer.close()
+        it.duplex.relay(b"for nobody")
+        it.duplex.relay(b"nor this")
+        assert it.duplex.write(b"published") is None
+        assert not it.owner.told and not it.duplex.is_blocked
+        await eventually(lambda: it.owner.told == ["gone"], "gone")
+        assert it.owner.data == b"why"
 
 
 async def test_a_parked_duplex_costs_nothing_while_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
