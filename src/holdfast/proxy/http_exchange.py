@@ -85,7 +85,7 @@ class HttpExchange:
     # --- the usual request, by callbacks ---------------------------------------------------------------------------
 
     def start(self) -> Work | None:
-        """Answer without a coroutine if that can be done, else return the coroutine that does.
+        """Answer without a coroutine if that can be done; the coroutine that does it, if nothing has been done yet.
 
         It can be done if the request can be sent without waiting (`Attempts.begin`) and all of its answer then comes at
         once, as it is with most. If not, `run` goes on with what has been done so far.
@@ -96,12 +96,15 @@ class HttpExchange:
         try:
             rule, request = self._prepare()
             self._attempts = attempts = Attempts(self._proxy, client, request, client.take())
-            if not attempts.begin(rule, self._on_news):
-                return self.run()
+            is_sent = attempts.begin(rule, self._on_news)
         except Exception as exc:
             self._finish(self._fail(exc))
             return None
-        self._proxy.runtime.callbacks.add(self)
+        if is_sent:
+            self._proxy.runtime.callbacks.add(self)
+        else:
+            # Not by whoever called: the request counts already, so even a task that is never begun must end it.
+            self._task = self._proxy.runtime.spawn(self.run(), "exchange")
         client.entrust(self)
         return None
 

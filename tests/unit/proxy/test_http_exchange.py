@@ -298,6 +298,26 @@ async def test_a_client_that_leaves_as_its_task_begins() -> None:
         assert proxy.log.outcomes == ["error"]
 
 
+async def test_a_client_that_leaves_before_its_backend_is_connected() -> None:
+    """Its request counts already, and must not for ever, though its task is never begun."""
+    async with proxy_stage() as proxy:
+        exchanges: list[HttpExchange] = []
+        answer = proxy.answer
+
+        def leave(exchange: ClientExchange) -> Any:
+            work = answer(exchange)
+            assert isinstance(exchange._connection.work, HttpExchange)
+            exchanges.append(exchange._connection.work)
+            exchanges[0].cancel()
+            return work
+
+        proxy.stage.edge.service.serve = leave  # type: ignore[method-assign]
+        await proxy.stage.ask(GET)
+        await eventually(lambda: exchanges and proxy.is_over, "over")
+        assert proxy.log.outcomes == ["error"]
+        assert proxy.holds.statistics.routes.find(proxy.rule.key).connections == 0
+
+
 async def test_a_client_that_leaves_during_its_answer() -> None:
     async with proxy_stage() as proxy:
         client, backend = await proxy.ask_again()
