@@ -319,7 +319,8 @@ def test_replaced_under_load(
     for thread in threads:
         thread.join()
     assert traffic.problems == []
-    assert len(proxy.log_lines(rf"certificate {name}.*the one before stays in use")) <= 2 * 5
+    # Once for each state in between that a handshake may see: either file empty, or one of them still the old one.
+    assert len(proxy.log_lines(rf"certificate {name}.*the one before stays in use")) <= 4 * 5
     publish_ok(proxy.control_port, stream_item(channel, "still here"), close_item(channel))
     for hold in holds:
         hold.read_head()
