@@ -7,6 +7,7 @@ import random
 
 from holdfast.config.settings import Settings
 from holdfast.net.runtime import Runtime
+from holdfast.net.volley import write_all
 from holdfast.push.channels import Registry
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
@@ -106,4 +107,5 @@ def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry, stati
         schedule=runtime.loop.call_soon,
         pacer=pacer,
         statistics=statistics,
+        write_all=write_all,
     )

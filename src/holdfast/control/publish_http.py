@@ -16,8 +16,8 @@ from holdfast.counters import Counters
 from holdfast.errors import GripError, WireError
 from holdfast.grip.item import Item, parse_publish_body
 from holdfast.net.exchange import ClientExchange, ClientGone
-from holdfast.push.delivery import Receipt
 from holdfast.push.publisher import Publisher
+from holdfast.push.run import Receipt
 from holdfast.push.sequencer import Outcome
 from holdfast.wire.headers import Headers, get_all
 from holdfast.wire.http1.head import HEADER_TOO_LARGE, INVALID_CONTENT_LENGTH, HeadLimits

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
-from holdfast.net.outlets import OutboxLimits, reject_when_full
+from holdfast.net.outlets import NOT_DIRECT, OutboxLimits, reject_when_full
 from holdfast.net.runtime import Runtime
 from holdfast.net.sockets import address_of, describe_peer
 from holdfast.timers import Deadline
@@ -19,6 +19,8 @@ class ConnectionDuplex(asyncio.Protocol):
         early: what the peer has sent already; the owner gets it with the first `resume_reading`.
         on_closed: called once when the connection is closed.
     """
+
+    direct_fd = NOT_DIRECT
 
     def __init__(
         self,

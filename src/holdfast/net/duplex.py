@@ -44,6 +44,11 @@ class Duplex(Protocol):
         ...
 
     @property
+    def direct_fd(self) -> int:
+        """See `Outlet`."""
+        ...
+
+    @property
     def unsent_bytes(self) -> int:
         """Bytes that the peer has not taken."""
         ...

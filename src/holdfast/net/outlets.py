@@ -62,8 +62,16 @@ class OutletOwner(Described, Protocol):
         ...
 
 
+NOT_DIRECT = -1
+
+
 class Outlet(Protocol):
     """Where the bytes of a held response go."""
+
+    @property
+    def direct_fd(self) -> int:
+        """The descriptor, while what is published can be written to it as well as to this; else `NOT_DIRECT`."""
+        ...
 
     @property
     def is_blocked(self) -> bool:
@@ -127,6 +135,8 @@ class ConnectionOutlet:
     """The outlet of a hold whose client keeps its transport: TLS clients, and systems without epoll."""
 
     __slots__ = ("_connection", "_limits", "_owner")
+
+    direct_fd = NOT_DIRECT
 
     def __init__(self, connection: ClientConnection, owner: OutletOwner, limits: OutboxLimits) -> None:
         self._connection = connection

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
-from holdfast.net.outlets import reject_when_full
+from holdfast.net.outlets import NOT_DIRECT, reject_when_full
 from holdfast.net.parked_socket import BROKEN, ParkedSocket
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class ParkedDuplex(ParkedSocket):
         self, lot: ParkingLot, fd: int, early: bytes, owner: DuplexOwner, on_closed: Callable[[], None]
     ) -> None:
         super().__init__(lot, fd)
+        self.direct_fd = fd
         self._early = early
         self._owner: DuplexOwner | None = owner
         self._on_closed = on_closed
@@ -79,6 +80,7 @@ class ParkedDuplex(ParkedSocket):
     def close(self) -> None:
         """See `Duplex`."""
         self._owner = None
+        self.direct_fd = NOT_DIRECT
         if self._fd < 0 or self._deadline_slot:
             return
         self._deadline_slot = self._lot.runtime.wheel.add(self._lot.runtime.now() + CLOSE_TIMEOUT_S, self)
@@ -134,6 +136,7 @@ class ParkedDuplex(ParkedSocket):
     def _on_drained(self) -> None:
         self._relayed_bytes = 0
         if self._owner is not None:
+            self.direct_fd = self._fd
             self._owner.on_drained()
         else:
             # Everything is sent: say so, and wait for the peer to close, or a reset could destroy what it has not read.
@@ -145,6 +148,7 @@ class ParkedDuplex(ParkedSocket):
             return
         # Reading is soon at its end, and finds before that what was said: why the peer closes, for instance.
         self._is_broken = True
+        self.direct_fd = NOT_DIRECT
         self._drop_outbox()
         self._watch()
 

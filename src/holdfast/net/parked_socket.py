@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from holdfast.net.outbox import Outbox
+from holdfast.net.outlets import NOT_DIRECT
 from holdfast.net.sockets import address_of, describe_peer
 
 if TYPE_CHECKING:
@@ -48,14 +49,18 @@ class ParkedSocket(abc.ABC):
 
     Invariant: the descriptor is in the lot's table exactly while it is registered with epoll. Afterwards `_fd` is -1: a
     write that comes too late meets no descriptor, rather than one that belongs to somebody else by then.
+
+    Attributes:
+        direct_fd: the descriptor for writes without asking first: nothing waits, and nobody objects. Or `NOT_DIRECT`.
     """
 
-    __slots__ = ("_fd", "_lot", "_outbox")
+    __slots__ = ("_fd", "_lot", "_outbox", "direct_fd")
 
     def __init__(self, lot: ParkingLot, fd: int) -> None:
         self._lot = lot
         self._fd = fd
         self._outbox: Outbox | None = None
+        self.direct_fd = NOT_DIRECT
 
     @property
     def is_blocked(self) -> bool:
@@ -132,6 +137,7 @@ class ParkedSocket(abc.ABC):
             return None
         if sent < len(data):
             self._outbox = Outbox(data, sent)
+            self.direct_fd = NOT_DIRECT
             self._lot.slow.add(self)
             self._watch()
         return True
@@ -175,4 +181,5 @@ class ParkedSocket(abc.ABC):
         self._drop_outbox()
         self._lot.forget(self._fd)
         fd, self._fd = self._fd, -1
+        self.direct_fd = NOT_DIRECT
         return fd

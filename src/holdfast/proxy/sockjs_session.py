@@ -71,6 +71,8 @@ class SockJsSession:
         client_address: of who has opened it.
     """
 
+    direct_fd = -1
+
     __slots__ = (
         "_deadline",
         "_frames",

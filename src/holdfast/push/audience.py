@@ -18,7 +18,7 @@ from holdfast.wire.statistics import Transport
 
 if TYPE_CHECKING:
     from holdfast.push.channels import Channel
-    from holdfast.push.delivery import Receipt
+    from holdfast.push.run import Receipt
 
 _plan_of = attrgetter("plan")
 

@@ -21,9 +21,11 @@ from holdfast.counters import Counters
 from holdfast.grip.item import Item
 from holdfast.push.audience import Share, audience_of, tell_attempts, tell_blocks, tell_messages
 from holdfast.push.channels import Channel, Registry
-from holdfast.push.delivery import Delivery, Receipt
+from holdfast.push.delivery import Delivery
 from holdfast.push.outlet import LIMITED
 from holdfast.push.pacing import Pacer
+from holdfast.push.run import Receipt
+from holdfast.push.volley import WriteAll
 from holdfast.statistics.collector import Statistics
 from holdfast.statistics.routes import Drop
 
@@ -47,6 +49,7 @@ class Fanout:
         pacer: when deliveries are limited per second (grip spec §13), who spreads them; None means no limit.
         slice_writes: writes per turn of the loop.
         statistics: told what is published, and what becomes of it.
+        write_all: writes to many clients at once; None if nobody can.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Fanout:
         pacer: Pacer | None = None,
         slice_writes: int = SLICE,
         statistics: Statistics | None = None,
+        write_all: WriteAll | None = None,
     ) -> None:
         self._registry = registry
         self._counters = counters
@@ -67,6 +71,7 @@ class Fanout:
         self._pacer = pacer
         self._slice_writes = slice_writes
         self._statistics = statistics if statistics is not None else Statistics()
+        self._write_all = write_all
         self._number = 0
         self._ready: deque[Delivery] = deque()
         self._is_scheduled = False
@@ -140,8 +145,8 @@ class Fanout:
 
     def _make_delivery(self, channel: Channel) -> Delivery:
         self._number += 1
-        holds: list[Hold] = [*channel.responses, *channel.streams, *channel.sockets]
-        delivery = Delivery(self._number, channel, holds, set(channel.watched))
+        holds: list[Hold] = [*channel.responses, *channel.streams]
+        delivery = Delivery(self._number, channel, holds, set(channel.watched), channel.sockets)
         delivery.audience = self._audience(channel)
         return delivery
 
@@ -166,7 +171,7 @@ class Fanout:
             delivery = self._ready.popleft()
             if not delivery.has_begun:
                 delivery.begin(self._now())
-            written = delivery.write_slice(max(budget // delivery.weight, 1), self._catch_up)
+            written = delivery.write_slice(max(budget // delivery.weight, 1), self._catch_up, self._write_all)
             self._backlog -= written
             budget -= max(written, 1) * delivery.weight
             if delivery.remaining:

@@ -16,7 +16,7 @@ from holdfast.push.link import Link
 from holdfast.timers import Deadline
 
 if TYPE_CHECKING:
-    from holdfast.push.delivery import Delivery, Receipt
+    from holdfast.push.run import Receipt, Run
 
 MAX_QUEUED = 100
 """Items that wait for one hold; the bound of the protocol (grip spec §10.1)."""
@@ -102,12 +102,15 @@ class Intake:
         prev_id = self._prev_ids.get(channel)
         return prev_id is None or item.prev_id == prev_id
 
-    def follows_run(self, delivery: Delivery) -> bool:
-        """Whether a whole run can be taken at once."""
-        if self.phase is not Phase.OPEN or delivery.has_hint:
-            return False
-        prev_id = self._prev_ids.get(delivery.channel)
-        return prev_id is None or (delivery.is_chain and delivery.first_prev_id == prev_id)
+    def ids_after(self, run: Run) -> Mapping[str, str] | None:
+        """What `go_on` needs when the client has a whole run; None if it cannot be taken at once."""
+        if self.phase is not Phase.OPEN or run.has_hint:
+            return None
+        return run.ids_after(self._prev_ids)
+
+    def go_on(self, prev_ids: Mapping[str, str]) -> None:
+        """The client has a whole run, after which it has these ids."""
+        self._prev_ids = prev_ids
 
     def advance(self, channel: str, item_id: str | None) -> None:
         """The client has an item now: the next one of the channel must follow it. Without an id anything may."""

@@ -29,8 +29,16 @@ LIMITED: Mapping[str, object] = MappingProxyType({"is_limited": True})
 """`extra` of a log line that clients or publishers can cause at will; `logs/limiter.py` bounds those."""
 
 
+NOT_DIRECT = -1
+
+
 class Outlet(Protocol):
     """Where a hold writes to. Everything else about the network is hidden behind it."""
+
+    @property
+    def direct_fd(self) -> int:
+        """What a volley may write to instead, as things stand; `NOT_DIRECT` if only `write` knows how."""
+        ...
 
     def write(self, data: bytes) -> bool | None:
         """Send or queue; False when the data was lost because the client is too slow, None when the client is gone."""
@@ -52,6 +60,11 @@ class Outlet(Protocol):
 
 class SocketOutlet(Protocol):
     """Where a WebSocket's client is written to."""
+
+    @property
+    def direct_fd(self) -> int:
+        """See `Outlet`."""
+        ...
 
     def write(self, data: bytes) -> bool | None:
         """Send or queue; False when the data was lost because the client is too slow, None when the client is gone."""

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from holdfast.counters import Counters
 from holdfast.grip.item import Item
 from holdfast.push.channels import Registry
-from holdfast.push.delivery import Receipt
 from holdfast.push.fanout import Fanout
 from holdfast.push.outlet import LIMITED
+from holdfast.push.run import Receipt
 from holdfast.push.sequencer import Outcome, Sequencer
 from holdfast.timers import Deadline, TimerWheel
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from holdfast.grip.item import Action
 from holdfast.push.intake import Intake, Phase, Queued, Wish
 from holdfast.push.link import MAX_FAILURES, Link
-from holdfast.push.outlet import Framing, HoldContext, Outlet, note_overflow
+from holdfast.push.outlet import NOT_DIRECT, Framing, HoldContext, Outlet, note_overflow
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, Rendering, stream_rendering
 from holdfast.push.stream_hold import StreamHold
@@ -52,17 +52,31 @@ class RecoveringStream(StreamHold):
 
     # --- items -----------------------------------------------------------------------------------------------------
 
+    def claim(self, delivery: Delivery) -> int:
+        """See `StreamHold`. A run that does not follow what the client has is none of the simple ones."""
+        channel, intake = delivery.channel, self.intake
+        ids = intake.ids_after(delivery)
+        if ids is None or channel not in self.plan.channels:
+            return NOT_DIRECT
+        fd = super().claim(delivery)
+        if fd >= 0:
+            intake.go_on(ids)
+            self._note_activity(channel, delivery.now_s)
+        return fd
+
     def receive(self, delivery: Delivery) -> None:
         """Deliver a run of items, at once if every one of them follows what the client has."""
         plan, channel = self.plan, delivery.channel
         if channel not in plan.channels:
             return
         is_filtered = delivery.has_content_filters or (plan.filters and not delivery.passes(plan))
-        if is_filtered or not self.intake.follows_run(delivery):
+        ids = None if is_filtered else self.intake.ids_after(delivery)
+        if ids is None:
             self._receive_singly(delivery)
         # A client is to notice what it lost by being slow: its ids stay where they are.
         elif self._receive_run(delivery) and delivery.has_stream_items and self.is_open:
-            self._advance(channel, delivery.last_id, delivery.now_s)
+            self.intake.go_on(ids)
+            self._note_activity(channel, delivery.now_s)
 
     def _receive_item(self, queued: Queued, now_s: float) -> None:
         """Take an item now, or let it wait for its turn: behind others, and behind what the backend is asked for."""
@@ -124,8 +138,12 @@ class RecoveringStream(StreamHold):
             self._advance(queued.channel, queued.item.id, now_s)
 
     def _advance(self, channel: str, item_id: str | None, now_s: float) -> None:
+        self.intake.advance(channel, item_id)
+        self._note_activity(channel, now_s)
+
+    def _note_activity(self, channel: str, now_s: float) -> None:
+        """The client has been sent something of a channel: there is time before its link is asked (grip spec §6.8)."""
         intake = self.intake
-        intake.advance(channel, item_id)
         if intake.deadline is not None and intake.link is not None and intake.is_active(channel, self.plan.channels):
             intake.deadline.set(now_s + intake.link.timeout_s)
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from holdfast.grip.item import Action, Item, ResponseFormat
 from holdfast.grip.values import BackendResponse
 from holdfast.push.intake import Intake, Phase, Queued, Wish
-from holdfast.push.outlet import Framing, HoldContext, Outlet, note_opened, note_overflow, note_response, note_skip
+from holdfast.push.outlet import (
+    NOT_DIRECT,
+    Framing,
+    HoldContext,
+    Outlet,
+    note_opened,
+    note_overflow,
+    note_response,
+    note_skip,
+)
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, Rendering, render, response_rendering
 from holdfast.statistics.connections import Presence
@@ -15,7 +24,8 @@ from holdfast.statistics.routes import Mode
 from holdfast.wire.http1.encode import encode_response_head
 
 if TYPE_CHECKING:
-    from holdfast.push.delivery import Delivery, Receipt
+    from holdfast.push.delivery import Delivery
+    from holdfast.push.run import Receipt
 
 
 class ResponseHold:
@@ -77,6 +87,10 @@ class ResponseHold:
         return len(self.plan.channels) > 1
 
     # --- items -----------------------------------------------------------------------------------------------------
+
+    def claim(self, delivery: Delivery) -> int:
+        """Never: an answer ends the hold."""
+        return NOT_DIRECT
 
     def receive(self, delivery: Delivery) -> None:
         """Answer with the first item of the run that is for response holds; others are dropped (grip spec §5.3)."""

@@ -14,7 +14,7 @@ from holdfast.grip.values import Subscription
 from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
 from holdfast.push.dialects import PLAIN, Dialect, PieceEncoder
 from holdfast.push.intake import Intake, Phase, Queued
-from holdfast.push.outlet import HoldContext, SocketOutlet, note_overflow, note_skip, note_slow
+from holdfast.push.outlet import NOT_DIRECT, HoldContext, SocketOutlet, note_overflow, note_skip, note_slow
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped, Rendering, message_rendering, render
 from holdfast.push.socket_timers import SocketTimers
@@ -169,6 +169,18 @@ class SocketHold:
             self.intake = Intake(plan.prev_ids, None)
 
     # --- items -----------------------------------------------------------------------------------------------------
+
+    def claim(self, delivery: Delivery) -> int:
+        """Take a run whose frames are ready, if it is as simple as that: whom to write them to, or `NOT_DIRECT`."""
+        plan = self.plan
+        if self.dialect is not PLAIN or self.is_mid_message or self.intake is not None or not self.is_open:
+            return NOT_DIRECT
+        if delivery.channel not in plan.channels or (plan.filters and not delivery.passes(plan)):
+            return NOT_DIRECT
+        fd = self.outlet.direct_fd
+        if fd >= 0:
+            self._written_at_s = delivery.now_s
+        return fd
 
     def receive(self, delivery: Delivery) -> None:
         """Deliver a run of items; its frames are ready, unless filters matter."""

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 from holdfast.grip.item import Action
 from holdfast.push.intake import Queued
-from holdfast.push.outlet import Framing, HoldContext, Outlet, note_keep_alive, note_opened, note_skip, note_slow
+from holdfast.push.outlet import (
+    NOT_DIRECT,
+    Framing,
+    HoldContext,
+    Outlet,
+    note_keep_alive,
+    note_opened,
+    note_skip,
+    note_slow,
+)
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, render, stream_rendering
 from holdfast.statistics.connections import Presence
@@ -20,7 +29,8 @@ from holdfast.statistics.routes import Mode
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk
 
 if TYPE_CHECKING:
-    from holdfast.push.delivery import Delivery, Receipt
+    from holdfast.push.delivery import Delivery
+    from holdfast.push.run import Receipt
 
 
 class StreamHold:
@@ -74,6 +84,16 @@ class StreamHold:
         self._arm(now_s)
 
     # --- items -----------------------------------------------------------------------------------------------------
+
+    def claim(self, delivery: Delivery) -> int:
+        """Take a run whose bytes are ready, if it is as simple as that: whom to write them to, or `NOT_DIRECT`."""
+        plan = self.plan
+        if not (self.is_open and self.framing.is_http11) or (plan.filters and not delivery.passes(plan)):
+            return NOT_DIRECT
+        fd = self.outlet.direct_fd
+        if fd >= 0 and plan.is_postponed_by_writes:
+            self.written_at_s = delivery.now_s
+        return fd
 
     def receive(self, delivery: Delivery) -> None:
         """Deliver a run of items; its bytes are ready, unless filters matter. The innermost part of the fan-out."""

@@ -27,7 +27,6 @@ from holdfast.proxy.origin import HoldOrigin, Home, LinkTarget
 from holdfast.proxy.own_request import OwnRequest, OwnRequests
 from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.push.channels import Registry
-from holdfast.push.delivery import Receipt
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import Link, LinkClock
@@ -35,6 +34,7 @@ from holdfast.push.outlet import HoldContext
 from holdfast.push.plan import PlanTable, RouteTerms
 from holdfast.push.recovering_stream import RecoveringStream, make_stream
 from holdfast.push.response_hold import ResponseHold
+from holdfast.push.run import Receipt
 from holdfast.push.updates import Updates
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.table import RouteTable

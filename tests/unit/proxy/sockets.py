@@ -50,6 +50,8 @@ class FakeDuplex:
         end: how the connection ended: "closed" in good order, "aborted", or the other end is "gone".
     """
 
+    direct_fd = -1
+
     def __init__(self, owner: DuplexOwner, *, is_client: bool) -> None:
         self.is_blocked = False
         self.unsent_bytes = 0

@@ -21,13 +21,13 @@ from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.origin import HoldOrigin, LinkTarget
 from holdfast.push.channels import Registry
-from holdfast.push.delivery import Receipt
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import Link, LinkClock
 from holdfast.push.outlet import HoldContext
 from holdfast.push.recovering_stream import make_stream
 from holdfast.push.response_hold import ResponseHold
+from holdfast.push.run import Receipt
 from holdfast.push.stream_hold import StreamHold
 from holdfast.push.updates import Updates
 from holdfast.routing.uri import ClientUri

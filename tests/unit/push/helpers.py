@@ -6,6 +6,8 @@ Everything in between is real: plans, holds, registry, timer wheel, publisher, s
 from __future__ import annotations
 
 import enum
+import itertools
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,17 +17,17 @@ from holdfast.grip.item import Action, Item, MessageFormat, MessageKind, Respons
 from holdfast.grip.values import BackendResponse, HoldMode, Instruct, KeepAlive, KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
 from holdfast.push.channels import Registry
-from holdfast.push.delivery import Receipt
 from holdfast.push.dialects import COMPRESSED, PLAIN, Dialect
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import Link, LinkClock
-from holdfast.push.outlet import Framing, HoldContext
+from holdfast.push.outlet import NOT_DIRECT, Framing, HoldContext
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.publisher import Publisher
 from holdfast.push.recovering_stream import RecoveringStream, make_stream
 from holdfast.push.response_hold import ResponseHold
+from holdfast.push.run import Receipt
 from holdfast.push.sequencer import Sequencer
 from holdfast.push.socket_hold import SocketHold
 from holdfast.push.stream_hold import StreamHold
@@ -175,6 +177,18 @@ class Mood(enum.Enum):
     BREAKS = "raises, which no outlet should"
 
 
+_direct: weakref.WeakValueDictionary[int, FakeOutlet] = weakref.WeakValueDictionary()
+
+
+def write_all(fds: Sequence[int], data: bytes) -> list[tuple[int, int]]:
+    """See `push.volley.WriteAll`; who does not take it is asked singly why."""
+    outlets = [_direct[fd] for fd in fds]
+    for outlet in outlets:
+        if outlet.mood is Mood.TAKES:
+            outlet.write(data)
+    return [(position, 0) for position, outlet in enumerate(outlets) if outlet.mood is not Mood.TAKES]
+
+
 @dataclass(eq=False)
 class FakeOutlet:
     """Records what is written; `mood` says how it answers."""
@@ -184,6 +198,16 @@ class FakeOutlet:
     written: list[bytes] = field(default_factory=list)
     finished: list[tuple[bytes, bool]] = field(default_factory=list)
     on_gone: Callable[[], None] = lambda: None
+    fd: int = field(default_factory=itertools.count(1000).__next__)
+
+    def __post_init__(self) -> None:
+        _direct[self.fd] = self
+
+    @property
+    def direct_fd(self) -> int:
+        """Who is slow has something waiting, and can lose what is written."""
+        is_slow = self.is_blocked or self.mood in (Mood.REFUSES, Mood.CUT_OFF)
+        return NOT_DIRECT if is_slow else self.fd
 
     def write(self, data: bytes) -> bool | None:
         assert not self.finished, "written to after the end"
@@ -405,6 +429,7 @@ class World:
             pacer=Pacer(rate=rate, hwm=hwm, block_size=block_size, call_later=self.call_later) if is_paced else None,
             slice_writes=slice_writes,
             statistics=self.statistics,
+            write_all=write_all,
         )
         self.sequencer = Sequencer(
             self.last_ids, id_cache_ttl_s=id_cache_ttl_s, message_wait_s=message_wait_s, counters=self.counters

@@ -13,10 +13,11 @@ from holdfast.counters import Counters
 from holdfast.grip.item import Action, Item, MessageKind, ResponseFormat, StreamFormat
 from holdfast.grip.values import Subscription
 from holdfast.push.channels import Channel
-from holdfast.push.delivery import RUN_BYTES, RUN_ITEMS, WEIGHT_BYTES, Delivery, Receipt
+from holdfast.push.delivery import Delivery
 from holdfast.push.dialects import COMPRESSED
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import passes_whole
+from holdfast.push.run import RUN_BYTES, RUN_ITEMS, WEIGHT_BYTES, Receipt
 from holdfast.push.stream_hold import StreamHold
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class TestFilters:
             asked.append(plan)
             return passes_whole(plan, channel, items)
 
-        monkeypatch.setattr("holdfast.push.delivery.passes_whole", counted)
+        monkeypatch.setattr("holdfast.push.run.passes_whole", counted)
         assert [run.passes(plan) for plan in (*bobs, eve)] == [False, False, False, True]
         assert asked == [bobs[0], eve]
 

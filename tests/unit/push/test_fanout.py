@@ -27,11 +27,11 @@ from tests.unit.push.helpers import (
 
 from holdfast.grip.item import Action, Item, MessageFormat, ResponseFormat, StreamFormat
 from holdfast.grip.values import Subscription
-from holdfast.push import delivery, fanout
-from holdfast.push.delivery import WEIGHT_BYTES
+from holdfast.push import fanout
 from holdfast.push.intake import Phase
 from holdfast.push.plan import RouteTerms
 from holdfast.push.recovering_stream import RecoveringStream
+from holdfast.push.run import RUN_BYTES, RUN_ITEMS, WEIGHT_BYTES
 from holdfast.push.stream_hold import StreamHold
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import Data
@@ -134,13 +134,13 @@ class TestRuns:
         world.run()
         for client in clients:
             assert client.content == "first" + 100 * content
-            assert max(map(len, client.writes)) <= delivery.RUN_BYTES + len(content)
+            assert max(map(len, client.writes)) <= RUN_BYTES + len(content)
 
     def test_a_run_is_bounded_in_items(self) -> None:
         world = World()
         client = world.stream("c")
-        world.deliver(*[text("c", "x") for _ in range(delivery.RUN_ITEMS + 1)])
-        assert list(map(len, client.writes)) == [delivery.RUN_ITEMS, 1]
+        world.deliver(*[text("c", "x") for _ in range(RUN_ITEMS + 1)])
+        assert list(map(len, client.writes)) == [RUN_ITEMS, 1]
 
     def test_close_ends_what_streams_get(self) -> None:
         """grip-59: also who came after it gets nothing, and the publisher is told so."""

@@ -12,8 +12,9 @@ from tests.unit.push.helpers import answer, close, make_item, next_link, step, s
 
 from holdfast.grip.item import Item
 from holdfast.push.channels import Channel
-from holdfast.push.delivery import Delivery, Receipt
+from holdfast.push.delivery import Delivery
 from holdfast.push.intake import MAX_QUEUED, Intake, Phase, Queued
+from holdfast.push.run import Receipt
 
 GIVEN = MappingProxyType({"c": "3"})
 """As a plan has it: shared by all equal holds, and not to be changed."""
@@ -84,15 +85,15 @@ RUNS: list[tuple[str, Delivery, bool]] = [
 
 @pytest.mark.parametrize(("run", "expected"), [case[1:] for case in RUNS], ids=[case[0] for case in RUNS])
 def test_whole_runs(run: Delivery, expected: bool) -> None:
-    assert make_intake().follows_run(run) is expected
+    assert (make_intake().ids_after(run) is not None) is expected
 
 
 @pytest.mark.parametrize("phase", [Phase.WAITING, Phase.FETCHING, Phase.FILTERING])
 def test_no_run_is_taken_whole_while_there_is_something_to_do(phase: Phase) -> None:
     intake = make_intake()
     intake.phase = phase
-    assert not intake.follows_run(make_run(step("c", 4)))
-    assert not intake.follows_run(make_run(step("d", 4)))
+    assert intake.ids_after(make_run(step("c", 4))) is None
+    assert intake.ids_after(make_run(step("d", 4))) is None
 
 
 class TestAdvance:

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.push.helpers import Client, World, answer, text
 
 from holdfast.grip.item import Item
-from holdfast.push.delivery import Receipt
+from holdfast.push.run import Receipt
 from holdfast.push.sequencer import MAX_BUFFERED_PER_CHANNEL, Outcome
 
 

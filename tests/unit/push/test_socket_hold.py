@@ -24,11 +24,11 @@ from holdfast.grip.filters import Question, Verdict
 from holdfast.grip.item import Action, MessageKind
 from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message
-from holdfast.push.delivery import Receipt
 from holdfast.push.dialects import PLAIN, SOCKJS, SOCKJS_HTTP, Dialect
 from holdfast.push.intake import MAX_QUEUED
 from holdfast.push.plan import PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped
+from holdfast.push.run import Receipt
 from holdfast.push.socket_hold import INTERNAL_ERROR, MAX_META_BYTES, MAX_QUEUED_WRITES
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
 from holdfast.wire.websocket.frames import Opcode

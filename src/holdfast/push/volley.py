@@ -1,0 +1,73 @@
+"""A volley: the same bytes for many clients, written one right after the other.
+
+What lies between two system calls costs more than elsewhere: each of them leaves little in the processor's caches of
+what the program was about. So a slice of a run is not "look at a hold, write, look at the next one". First every hold
+is asked whether it takes the run's bytes as they are, which nearly all do, and then there are only writes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from holdfast.push.outlet import NOT_DIRECT
+
+if TYPE_CHECKING:
+    from holdfast.push.channels import Hold
+    from holdfast.push.delivery import Delivery
+
+log = logging.getLogger("holdfast.push")
+
+
+class WriteAll(Protocol):
+    """Writes to many clients at once."""
+
+    def __call__(self, fds: Sequence[int], data: bytes) -> list[tuple[int, int]]:
+        """Write `data` to all; returns who did not take all of it: the position, and how many bytes were taken."""
+        ...
+
+
+class Volley(NamedTuple):
+    """What became of one.
+
+    taken: how many clients have it, or will when they have room.
+    others: the holds that have to be given the run singly.
+    """
+
+    taken: int
+    others: list[Hold]
+
+
+def fire(delivery: Delivery, data: bytes, holds: list[Hold], write_all: WriteAll) -> Volley:
+    """Write `data`, the ready bytes of a run, to those of the holds that take it as it is."""
+    fds: list[int] = []
+    others: list[Hold] = []
+    for hold in holds:
+        try:
+            fd = hold.claim(delivery)
+        except Exception:
+            log.exception("claiming a run for a %s failed", hold.describe())
+            fd = NOT_DIRECT
+        if fd >= 0:
+            fds.append(fd)
+        else:
+            others.append(hold)
+    unfinished = write_all(fds, data)
+    if not unfinished:
+        return Volley(len(fds), others)
+    gone = 0
+    singly = set(others)
+    claimed = [hold for hold in holds if hold not in singly]
+    for position, sent in unfinished:
+        gone += not _finish(claimed[position], data[sent:])
+    return Volley(len(fds) - gone, others)
+
+
+def _finish(hold: Hold, rest: bytes) -> bool:
+    """Write what a client has not taken, which waits then, or shows that it has left; returns whether it waits."""
+    try:
+        return bool(hold.outlet.write(rest))
+    except Exception:
+        log.exception("delivery to a %s failed", hold.describe())
+        return False
