@@ -7,8 +7,9 @@ was accepted before a hold subscribed is never given to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from holdfast.timers import Deadline, TimerWheel
@@ -29,20 +30,20 @@ if TYPE_CHECKING:
 
 HoldT = TypeVar("HoldT")
 
-_NOBODY: Final[frozenset[Any]] = frozenset()
-"""Stands for an empty set: most channels of an application that has one per user use only one of their three."""
+_NOBODY: Final[Mapping[Any, None]] = MappingProxyType({})
+"""Stands for an empty dictionary: most channels of an application that has one per user use only one of their three."""
 
 
-def _with(holds: set[HoldT] | frozenset[HoldT], hold: HoldT) -> set[HoldT]:
-    if isinstance(holds, frozenset):
-        return {hold}
-    holds.add(hold)
+def _with(holds: Mapping[HoldT, None], hold: HoldT) -> Mapping[HoldT, None]:
+    if not isinstance(holds, dict):
+        return {hold: None}
+    holds[hold] = None
     return holds
 
 
-def _discard(holds: set[HoldT] | frozenset[HoldT], hold: HoldT) -> None:
-    if isinstance(holds, set):
-        holds.discard(hold)
+def _discard(holds: Mapping[HoldT, None], hold: HoldT) -> None:
+    if isinstance(holds, dict):
+        holds.pop(hold, None)
 
 
 def _ignore(which: object) -> None:
@@ -53,7 +54,8 @@ class Channel:
     """One channel with its subscribers.
 
     Attributes:
-        responses, streams, sockets: the holds by mode.
+        responses, streams, sockets: the holds by mode, in the order of their coming. So neighbours here are often
+            neighbours in memory, too, which makes writing to very many of them cheaper than a set would.
         route_key: the key of the route that all subscribers came by; None if they came by several.
         watched: those holds whose order across channels is watched, because they have others as well or may get others.
         deliveries: accepted and not yet finished, in order.
@@ -65,10 +67,10 @@ class Channel:
     def __init__(self, name: str, route_key: str | None = None) -> None:
         self.name = name
         self.route_key = route_key
-        self.responses: set[ResponseHold] | frozenset[ResponseHold] = _NOBODY
-        self.streams: set[StreamHold] | frozenset[StreamHold] = _NOBODY
-        self.sockets: set[SocketHold] | frozenset[SocketHold] = _NOBODY
-        self.watched: set[Hold] | frozenset[Hold] = _NOBODY
+        self.responses: Mapping[ResponseHold, None] = _NOBODY
+        self.streams: Mapping[StreamHold, None] = _NOBODY
+        self.sockets: Mapping[SocketHold, None] = _NOBODY
+        self.watched: Mapping[Hold, None] = _NOBODY
         self.deliveries: list[Delivery] = []
         self.linger: Deadline | None = None
         self.version = 0
