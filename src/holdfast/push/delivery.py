@@ -32,17 +32,18 @@ class Delivery(Run):
         home: its channel, which may have lost its last subscriber meanwhile.
         messages_sent, messages_lost: plain WebSockets written to, and those that lost it.
         streams_sent, streams_lost: plain stream holds written to, and those that lost it.
-        unreached: watched holds that have not been reached.
+        has_watched: there are, or were, watched holds.
+        unreached: those of them that have not been reached.
         audience: whom it was for, by route, while reports are wanted.
         paced: writes that wait for their turn under a rate limit.
     """
 
     __slots__ = (
         "_first_socket",
-        "_has_watched",
         "_holds",
         "_position",
         "audience",
+        "has_watched",
         "home",
         "messages_lost",
         "messages_sent",
@@ -77,7 +78,7 @@ class Delivery(Run):
         self.audience: dict[str, Share] | None = None
         self._holds: list[Hold] = [*holds, *sockets]
         self._first_socket = len(holds)
-        self._has_watched = bool(unreached)
+        self.has_watched = bool(unreached)
         self._position = 0
 
     @property
@@ -89,16 +90,22 @@ class Delivery(Run):
         """From now on the hold's order across channels is watched; does nothing if it has had its turn here."""
         if hold in self._holds[self._position :]:
             self.unreached.add(hold)
-            self._has_watched = True
+            self.has_watched = True
 
     def write_slice(
-        self, limit: int, catch_up: Callable[[Hold, Delivery], None], write_all: WriteAll | None = None
+        self,
+        limit: int,
+        catch_up: Callable[[Hold, Delivery], None],
+        write_all: WriteAll | None = None,
+        *,
+        is_oldest: bool = False,
     ) -> int:
         """Deliver to up to `limit` holds, all of them WebSockets or none; returns how many there were.
 
         Args:
             catch_up: what is done instead for holds whose order across channels is watched.
             write_all: writes to many at once; None if nobody can.
+            is_oldest: see `fire`.
         """
         start = self._position
         is_sockets = start >= self._first_socket
@@ -107,15 +114,15 @@ class Delivery(Run):
         self._position += len(holds)
         count = len(holds)
         data = self.simple_frames if is_sockets else self.simple_chunk
-        if data and not self._has_watched and write_all is not None:
-            taken, holds = fire(self, data, holds, write_all)
+        if data and write_all is not None:
+            taken, holds = fire(self, data, holds, write_all, is_oldest=is_oldest)
             if is_sockets:
                 self.messages_sent += taken
             else:
                 self.streams_sent += taken
         for hold in holds:
             try:
-                if self._has_watched and hold.is_order_watched:
+                if self.has_watched and hold.is_order_watched:
                     catch_up(hold, self)
                 elif hold.is_open:
                     hold.receive(self)

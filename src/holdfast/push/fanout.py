@@ -37,6 +37,9 @@ log = logging.getLogger("holdfast.push")
 SLICE = 200
 """Writes per turn of the loop: about two milliseconds."""
 
+FEW = 20
+"""Runs that are looked at to see whether one of them is the oldest."""
+
 BACKLOG_WRITES = 1_000_000
 """Writes that may be outstanding before publishers have to wait; each holds one pointer."""
 
@@ -171,7 +174,9 @@ class Fanout:
             delivery = self._ready.popleft()
             if not delivery.has_begun:
                 delivery.begin(self._now())
-            written = delivery.write_slice(max(budget // delivery.weight, 1), self._catch_up, self._write_all)
+            limit = max(budget // delivery.weight, 1)
+            is_oldest = self._is_oldest(delivery)
+            written = delivery.write_slice(limit, self._catch_up, self._write_all, is_oldest=is_oldest)
             self._backlog -= written
             budget -= max(written, 1) * delivery.weight
             if delivery.remaining:
@@ -183,6 +188,11 @@ class Fanout:
         if self._waiting and self._backlog < BACKLOG_WRITES // 2:
             waiting, self._waiting = self._waiting, []
             _call_all(waiting)
+
+    def _is_oldest(self, delivery: Delivery) -> bool:
+        """Whether all others were accepted later; if there are many that is not worth finding out."""
+        number, others = delivery.number, self._ready
+        return not delivery.has_watched or (len(others) < FEW and all(number < other.number for other in others))
 
     def _finish(self, delivery: Delivery) -> None:
         delivery.settle(self._counters)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from holdfast.push.channels import AskingHold, Channel, FilteringHold, Hold
     from holdfast.push.recovering_stream import RecoveringStream
     from holdfast.push.response_hold import ResponseHold
+    from holdfast.push.stream_hold import StreamHold
 
 log = logging.getLogger("holdfast.push")
 
@@ -133,5 +134,6 @@ class _FirstSubscription:
 
     def on_timer(self, now_s: float) -> None:
         """See `holdfast.timers.Timed`."""
-        for hold in [*self._channel.responses, *self._channel.streams]:
+        holds: list[ResponseHold | StreamHold] = [*self._channel.responses, *self._channel.streams]
+        for hold in holds:
             hold.update(now_s)

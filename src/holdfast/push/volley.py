@@ -39,16 +39,24 @@ class Volley(NamedTuple):
     others: list[Hold]
 
 
-def fire(delivery: Delivery, data: bytes, holds: list[Hold], write_all: WriteAll) -> Volley:
-    """Write `data`, the ready bytes of a run, to those of the holds that take it as it is."""
+def fire(delivery: Delivery, data: bytes, holds: list[Hold], write_all: WriteAll, *, is_oldest: bool) -> Volley:
+    """Write `data`, the ready bytes of a run, to those of the holds that take it as it is.
+
+    Args:
+        is_oldest: no run that was accepted earlier is still on its way, so that nobody has to be brought up to date.
+    """
     fds: list[int] = []
     others: list[Hold] = []
+    unreached = delivery.unreached
     for hold in holds:
+        fd = NOT_DIRECT
         try:
-            fd = hold.claim(delivery)
+            if not delivery.has_watched or not hold.is_order_watched:
+                fd = hold.claim(delivery)
+            elif is_oldest and hold in unreached and (fd := hold.claim(delivery)) >= 0:
+                unreached.discard(hold)
         except Exception:
             log.exception("claiming a run for a %s failed", hold.describe())
-            fd = NOT_DIRECT
         if fd >= 0:
             fds.append(fd)
         else:
@@ -56,11 +64,9 @@ def fire(delivery: Delivery, data: bytes, holds: list[Hold], write_all: WriteAll
     unfinished = write_all(fds, data)
     if not unfinished:
         return Volley(len(fds), others)
-    gone = 0
     singly = set(others)
     claimed = [hold for hold in holds if hold not in singly]
-    for position, sent in unfinished:
-        gone += not _finish(claimed[position], data[sent:])
+    gone = sum(not _finish(claimed[position], data[sent:]) for position, sent in unfinished)
     return Volley(len(fds) - gone, others)
 
 

@@ -12,6 +12,7 @@ from tests.unit.push.helpers import (
     HTTP10,
     HTTP11,
     Client,
+    FakeOutlet,
     Mood,
     World,
     answer,
@@ -32,6 +33,7 @@ from holdfast.grip.item import Action, Item, StreamFormat
 from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.push.intake import MAX_QUEUED, Phase
 from holdfast.push.link import Link
+from holdfast.push.recovering_stream import RecoveringStream
 from holdfast.push.render import ItemSkipped
 from holdfast.push.stream_hold import StreamHold
 
@@ -979,6 +981,18 @@ class TestRelay:
         client.outlet.mood = mood
         recovering(client).relay(b"x")
         world.assert_empty()
+
+
+def test_a_client_that_leaves_before_it_is_held() -> None:
+    world = World()
+    hold = following(world).hold
+    other = RecoveringStream(world.context, hold.plan, hold.framing, next_link())
+    other.on_client_gone()
+    world.last_ids.set("c", "5")
+    other.open(FakeOutlet())
+    channel = world.registry.find("c")
+    assert channel is not None
+    assert (list(channel.streams), len(world.updates)) == ([hold], 0)
 
 
 def test_failures_are_counted_until_an_answer() -> None:

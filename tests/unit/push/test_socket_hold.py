@@ -24,7 +24,7 @@ from holdfast.grip.filters import Question, Verdict
 from holdfast.grip.item import Action, MessageKind
 from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message
-from holdfast.push.dialects import PLAIN, SOCKJS, SOCKJS_HTTP, Dialect
+from holdfast.push.dialects import COMPRESSED, PLAIN, SOCKJS, SOCKJS_HTTP, Dialect
 from holdfast.push.intake import MAX_QUEUED
 from holdfast.push.plan import PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped
@@ -101,9 +101,10 @@ class TestItems:
         assert world.deliver(message("c", "2")) == [(2, 0)]
         assert (client.messages, other.messages) == (["2"], ["1", "2"])
 
-    def test_one_that_has_left_is_not_counted(self) -> None:
+    @pytest.mark.parametrize("dialect", [PLAIN, COMPRESSED])
+    def test_one_that_has_left_is_not_counted(self, dialect: Dialect) -> None:
         world = World()
-        client = world.socket("c")
+        client = world.socket("c", dialect=dialect)
         client.outlet.mood = Mood.GONE
         assert world.deliver(message("c", "1")) == [(0, 0)]
         world.assert_empty()
@@ -336,11 +337,13 @@ class TestFilters:
 
     def test_one_that_is_slow_loses_what_is_written(self) -> None:
         world = World()
-        client = world.socket(Subscription("c", None, ("skip-self",)))
+        client = world.socket(Subscription("c", None, ("skip-self",)), meta={"user": "bob"})
         client.outlet.mood = Mood.REFUSES
         assert world.deliver(message("c", "1")) == [(0, 1)]
+        own = message("c", "own", meta={"sender": "bob"})
+        assert world.deliver(own, message("c", "1")) == [(0, 0), (0, 1)]
         client.outlet.mood = Mood.GONE
-        assert world.deliver(message("c", "2"), message("c", "3")) == [(0, 0), (0, 0)]
+        assert world.deliver(own, message("c", "2"), message("c", "3")) == [(0, 0)] * 3
         world.assert_empty()
 
 

@@ -1,0 +1,140 @@
+"""Writing to many at once, and which descriptors may be written to like that."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from tests.unit.net.duplexes import place_for
+from tests.unit.net.held_clients import FIRST, held_as
+from tests.unit.net.helpers import HUGE, OUTBOX, eventually, ok
+
+from holdfast.net.outlets import NOT_DIRECT, ConnectionOutlet, OutboxLimits, OutboxPolicy
+from holdfast.net.parked_client import ParkedClient
+from holdfast.net.volley import write_all
+
+
+class Pairs:
+    """Sockets that do not block, with the other end of each."""
+
+    def __init__(self, count: int) -> None:
+        self.pairs = [socket.socketpair() for _ in range(count)]
+        for ours, _ in self.pairs:
+            ours.setblocking(False)
+
+    @property
+    def fds(self) -> list[int]:
+        return [ours.fileno() for ours, _ in self.pairs]
+
+    def received(self, position: int) -> bytes:
+        return self.pairs[position][1].recv(HUGE)
+
+    def fill(self, position: int) -> None:
+        """Write to one until the system takes no more."""
+        try:
+            while True:
+                os.write(self.fds[position], bytes(65536))
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        for ours, theirs in self.pairs:
+            ours.close()
+            theirs.close()
+
+
+class TestWriteAll:
+    def test_everybody_takes_it(self) -> None:
+        pairs = Pairs(3)
+        assert write_all(pairs.fds, b"hello") == []
+        assert [pairs.received(position) for position in range(3)] == [b"hello"] * 3
+        pairs.close()
+
+    def test_nobody_there(self) -> None:
+        assert write_all([], b"hello") == []
+
+    def test_who_is_full_or_broken_keeps_nobody_from_theirs(self) -> None:
+        pairs = Pairs(4)
+        pairs.fill(0)
+        pairs.pairs[2][1].close()
+        assert write_all(pairs.fds, b"hello") == [(0, 0), (2, 0)]
+        assert (pairs.received(1), pairs.received(3)) == (b"hello", b"hello")
+        pairs.close()
+
+    def test_a_part_is_taken(self) -> None:
+        pairs = Pairs(2)
+        data = bytes(HUGE)
+        (first, sent), (second, _) = write_all(pairs.fds, data)
+        assert (first, second) == (0, 1)
+        assert 0 < sent < HUGE
+        pairs.close()
+
+
+class TestWhoIsDirect:
+    async def test_a_held_client_that_is_not_slow(self) -> None:
+        limits = OutboxLimits(2 * HUGE, OutboxPolicy.DISCONNECT)
+        async with held_as(ParkedClient, outbox=limits, is_slow=True) as it:
+            await it.peer.expect(FIRST)
+            assert write_all([it.client.direct_fd], b"direct") == []
+            assert it.client.write(bytes(HUGE))
+            assert it.client.direct_fd == NOT_DIRECT
+            await it.peer.expect(b"direct", bytes(HUGE))
+            await eventually(lambda: not it.client.is_blocked, "all sent")
+            assert write_all([it.client.direct_fd], b"again") == []
+            await it.peer.expect(b"again")
+
+    async def test_not_after_the_end(self) -> None:
+        """The descriptor is used on, for the next request."""
+        async with held_as(ParkedClient, first=b"") as it:
+            it.client.finish(ok(b"end"), is_reusable=True)
+            assert it.client.direct_fd == NOT_DIRECT
+            await it.peer.expect(ok(b"end"))
+
+    async def test_not_after_the_client_has_left(self) -> None:
+        async with held_as(ParkedClient) as it:
+            it.peer.close()
+            await eventually(lambda: it.is_released, "released")
+            assert it.client.direct_fd == NOT_DIRECT
+
+    async def test_nobody_who_keeps_a_transport(self) -> None:
+        async with held_as(ConnectionOutlet) as it:
+            assert it.client.direct_fd == NOT_DIRECT
+
+    async def test_a_parked_duplex_that_is_not_slow(self) -> None:
+        async with place_for("parked", OUTBOX) as place:
+            it = await place.pair(is_slow=True)
+            assert write_all([it.duplex.direct_fd], b"direct") == []
+            it.duplex.relay(bytes(HUGE))
+            assert it.duplex.direct_fd == NOT_DIRECT
+            await it.peer.expect(b"direct", bytes(HUGE))
+            await it.expect_told("drained")
+            assert write_all([it.duplex.direct_fd], b"again") == []
+            await it.peer.expect(b"again")
+
+    async def test_not_a_duplex_that_is_closing(self) -> None:
+        """Also not when what waits has been sent after that."""
+        async with place_for("parked", OUTBOX) as place:
+            it = await place.pair(is_slow=True)
+            it.duplex.relay(bytes(HUGE))
+            it.duplex.close()
+            assert it.duplex.direct_fd == NOT_DIRECT
+            await it.peer.expect(bytes(HUGE))
+            await it.peer.expect_end()
+            assert it.duplex.direct_fd == NOT_DIRECT
+
+    async def test_not_a_duplex_whose_peer_takes_no_more(self) -> None:
+        """What it has said before is still read."""
+        async with place_for("parked", OUTBOX) as place:
+            it = await place.pair()
+            await it.peer.send(b"why")
+            it.peer.close()
+            it.duplex.relay(b"for nobody")
+            it.duplex.relay(b"nor this")
+            assert it.duplex.direct_fd == NOT_DIRECT
+            await eventually(lambda: it.owner.told == ["gone"], "gone")
+            assert it.duplex.direct_fd == NOT_DIRECT
+
+    async def test_no_duplex_that_keeps_a_transport(self) -> None:
+        async with place_for("awake", OUTBOX) as place:
+            it = await place.pair()
+            assert it.duplex.direct_fd == NOT_DIRECT
