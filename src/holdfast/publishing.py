@@ -7,7 +7,6 @@ import random
 
 from holdfast.config.settings import Settings
 from holdfast.net.runtime import Runtime
-from holdfast.net.volley import write_all
 from holdfast.push.channels import Registry
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
@@ -17,6 +16,7 @@ from holdfast.push.pacing import Pacer
 from holdfast.push.publisher import Publisher
 from holdfast.push.sequencer import Sequencer
 from holdfast.push.updates import Updates
+from holdfast.push.volley import WriteAll
 from holdfast.statistics.collector import Statistics
 
 log = logging.getLogger("holdfast.server")
@@ -31,14 +31,16 @@ class Publishing:
         updates: has no backends yet.
     """
 
-    def __init__(self, settings: Settings, runtime: Runtime, statistics: Statistics) -> None:
+    def __init__(
+        self, settings: Settings, runtime: Runtime, statistics: Statistics, write_all: WriteAll | None
+    ) -> None:
         handler = settings.handler
         self._runtime = runtime
         self._last_ids = LastIds()
         self.statistics = statistics
         self.registry = Registry(runtime.wheel, runtime.now, handler.subscription_linger)
         self.updates = Updates(runtime.wheel, runtime.now, runtime.loop.call_later)
-        self.fanout = _make_fanout(settings, runtime, self.registry, statistics)
+        self.fanout = _make_fanout(settings, runtime, self.registry, statistics, write_all)
         self.sequencer = Sequencer(
             self._last_ids,
             id_cache_ttl_s=handler.id_cache_ttl,
@@ -89,7 +91,9 @@ class Publishing:
         self.registry.events.subscribed = self.statistics.subscriptions.changed if is_wanted else None
 
 
-def _make_fanout(settings: Settings, runtime: Runtime, registry: Registry, statistics: Statistics) -> Fanout:
+def _make_fanout(
+    settings: Settings, runtime: Runtime, registry: Registry, statistics: Statistics, write_all: WriteAll | None
+) -> Fanout:
     """The fan-out, with pacing if any is asked for."""
     handler = settings.handler
     pacer = None

@@ -58,10 +58,10 @@ class Server:
         self._settings = settings = loaded.settings
         self._runtime = runtime = Runtime(loop, Counters())
         self._statistics = Statistics(statistics_terms(settings, instance), runtime.counters)
-        self._publishing = publishing = Publishing(settings, runtime, self._statistics)
-
         outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
-        self._parking = ParkingLot(runtime, outbox_limits) if can_park() else None
+        self._parking = parking = ParkingLot(runtime, outbox_limits) if can_park() else None
+        write_all = parking.write_all if parking is not None else None
+        self._publishing = publishing = Publishing(settings, runtime, self._statistics, write_all)
         self._zmq = ZmqContext()
         capacity, ceiling = client_capacity(settings.runner.client_maxconn, max_files), file_ceiling(max_files)
         self._proxy = make_proxy(

@@ -66,14 +66,14 @@ def test_many_messages_behind_a_slow_backend(ws: WebSocketStage) -> None:
     client, script = ws.over_http(held_back(gate, events_reply()))
     client.send_text("first")
     script.wait_request(2)
-    messages = [text(f"{number:03}" + "x" * 10_000) for number in range(600)]
-    sender = threading.Thread(target=lambda: client.send(*messages, timeout_s=15))
+    messages = [text(f"{number:04}" + "x" * 10_000) for number in range(3000)]
+    sender = threading.Thread(target=lambda: client.send(*messages, timeout_s=30))
     sender.start()
     threading.Event().wait(0.5)
-    assert sender.is_alive(), "6 MB are more than the proxy takes"
+    assert sender.is_alive(), "30 MB are more than the proxy and two sockets take"
     gate.set()
     sender.join()
-    eventually(lambda: len(script.all_events()) == 601, "all messages", timeout_s=10)
+    eventually(lambda: len(script.all_events()) == 3001, "all messages", timeout_s=30)
     assert [event.content for event in script.all_events()[1:]] == [message.payload for message in messages]
 
 

@@ -2,6 +2,8 @@
 
 One thread per connection. Replies are values; what happens over time is written as pieces: bytes are sent, a number is
 a pause in seconds, an event is waited for. So a test decides when a body goes on, without sleeping.
+
+Real backends send head and body of an answer with one write, or with two; here every second one does either.
 """
 
 from __future__ import annotations
@@ -101,6 +103,7 @@ Handler = Callable[[Request], AnyReply]
 class _Script:
     handler: Handler
     is_early: bool
+    is_in_one_write: bool
     requests: list[Request] = field(default_factory=list)
 
 
@@ -164,7 +167,7 @@ class _Connection:
         script.requests.append(request)
         if not script.is_early:
             self._read_body(request)
-        is_kept = self._answer(script.handler(request))
+        is_kept = self._answer(script.handler(request), is_in_one_write=script.is_in_one_write)
         if script.is_early and is_kept:
             self._read_body(request)
         return is_kept
@@ -194,15 +197,18 @@ class _Connection:
             request.body += piece
             count -= len(piece)
 
-    def _answer(self, reply: AnyReply) -> bool:
+    def _answer(self, reply: AnyReply, *, is_in_one_write: bool) -> bool:
         if isinstance(reply, RawReply):
             self._send(reply.pieces, _as_is)
             if reply.resets:
                 self.close(reset=True)
             return reply.keeps
-        self._socket.sendall(reply.head())
         is_chunked = reply.framing is Framing.CHUNKED
-        self._send(reply.pieces(), _as_chunk if is_chunked else _as_is)
+        if is_in_one_write and isinstance(reply.body, bytes) and not is_chunked:
+            self._socket.sendall(reply.head() + reply.body)
+        else:
+            self._socket.sendall(reply.head())
+            self._send(reply.pieces(), _as_chunk if is_chunked else _as_is)
         if reply.breaks_off:
             return False
         if is_chunked:
@@ -241,7 +247,7 @@ class ScriptedBackend:
         self.connections_accepted = 0
         self._tls = tls
         self._scripts: dict[str, _Script] = {}
-        self._unknown = _Script(_not_found, is_early=False)
+        self._unknown = _Script(_not_found, is_early=False, is_in_one_write=True)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._connections: list[_Connection] = []
@@ -256,9 +262,10 @@ class ScriptedBackend:
 
         With ``early`` the answer is given as soon as the request head is there.
         """
-        path = path or f"/p{next(self._numbers)}"
+        number = next(self._numbers)
+        path = path or f"/p{number}"
         handler = reply if callable(reply) else (lambda _request: reply)
-        self._scripts[path] = _Script(handler, early)
+        self._scripts[path] = _Script(handler, early, is_in_one_write=number % 2 == 0)
         return path
 
     def serve_in_turn(self, *replies: AnyReply, path: str | None = None) -> str:

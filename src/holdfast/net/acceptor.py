@@ -12,6 +12,7 @@ import socket
 from holdfast.net.client import ClientConnection
 from holdfast.net.edge import Edge
 from holdfast.net.runtime import Runtime
+from holdfast.net.sockets import accept_client
 
 log = logging.getLogger("holdfast.net.edge")
 
@@ -55,23 +56,21 @@ class Acceptor(abc.ABC):
         self._socket.close()
 
     @abc.abstractmethod
-    def _welcome(self, client: socket.socket, peer: object) -> None:
-        """Serve a client, whose socket does not block."""
+    def _welcome(self, fd: int, peer_name: object) -> None:
+        """Serve a client, whose descriptor does not block."""
 
     def _on_knock(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):
             if not self._is_accepting:
                 return
             try:
-                client, peer = self._socket.accept()
+                fd, peer_name = accept_client(self._socket)
             except OSError as exc:
                 if exc.errno not in _LEFT_AGAIN:
                     self._rest(exc)
                 return
-            client.setblocking(False)
-            is_last = client.fileno() >= self._edge.limits.max_files
-            self._welcome(client, peer)
-            if is_last:
+            self._welcome(fd, peer_name)
+            if fd >= self._edge.limits.max_files:
                 self._rest(_no_more_files())
 
     def _rest(self, exc: OSError) -> None:
@@ -105,12 +104,12 @@ def _no_more_files() -> OSError:
 class PlainAcceptor(Acceptor):
     """Accepts clients without TLS."""
 
-    def _welcome(self, client: socket.socket, peer: object) -> None:
+    def _welcome(self, fd: int, peer_name: object) -> None:
         connection = ClientConnection(self._edge)
         if self._edge.parking is not None:
-            self._edge.parking.accept(client, peer, connection)
+            self._edge.parking.accept(fd, peer_name, connection)
         else:
-            self._runtime.spawn(self._connect(client, connection), "accept")
+            self._runtime.spawn(self._connect(socket.socket(fileno=fd), connection), "accept")
 
     async def _connect(self, client: socket.socket, connection: ClientConnection) -> None:
         """Let a connection serve a client by a transport of the loop, where there is no parking lot."""

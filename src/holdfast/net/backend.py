@@ -17,7 +17,8 @@ from holdfast.net.runtime import Runtime
 from holdfast.net.socket_transport import SocketTransport
 from holdfast.timers import Deadline
 from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody, UntilCloseBody
-from holdfast.wire.http1.head import HeadLimits, ResponseHead, parse_response_head
+from holdfast.wire.http1.head import ResponseHead
+from holdfast.wire.http1.repeated import ResponseHeads
 
 BODY_BUFFER_BYTES = 65536
 """Response body bytes kept before the backend is no longer read from."""
@@ -45,13 +46,13 @@ class BackendConnection(asyncio.Protocol):
         "_drain_waiter",
         "_error",
         "_head",
+        "_heads",
         "_interim",
         "_is_awaiting_head",
         "_is_lost",
         "_is_reading",
         "_is_upgrade",
         "_is_write_paused",
-        "_limits",
         "_method",
         "_pending_bytes",
         "_runtime",
@@ -64,14 +65,14 @@ class BackendConnection(asyncio.Protocol):
         "on_news",
     )
 
-    def __init__(self, runtime: Runtime, endpoint: Endpoint, limits: HeadLimits, timeout_s: float) -> None:
+    def __init__(self, runtime: Runtime, endpoint: Endpoint, heads: ResponseHeads, timeout_s: float) -> None:
         self.endpoint = endpoint
         self.has_received = False
         self.head_bytes = 0
         self.on_idle_close: BackendIdleListener | None = None
         self.on_news: Callable[[], object] | None = None
         self._runtime = runtime
-        self._limits = limits
+        self._heads = heads
         self._timeout_s = timeout_s
         self._transport: asyncio.Transport | SocketTransport
         self._is_lost = False
@@ -251,10 +252,10 @@ class BackendConnection(asyncio.Protocol):
     def _receive_head(self, data: bytes) -> None:
         self._buffer = data = self._buffer + data if self._buffer else data
         try:
-            parsed = parse_response_head(data, self._limits)
+            parsed = self._heads.parse(data)
             while parsed is not None and parsed[0].code < 200 and not self._is_answer(parsed[0]):
                 self._skip_interim(*parsed)
-                parsed = parse_response_head(self._buffer, self._limits)
+                parsed = self._heads.parse(self._buffer)
         except WireError as error:
             self._fail(BadResponse(error.text))
             self._transport.abort()

@@ -299,6 +299,11 @@ class ClientExchange:
             self._connection.write(LAST_CHUNK)
         self._connection.end_exchange(is_persistent=self._is_persistent)
 
+    @property
+    def can_hold_at_once(self) -> bool:
+        """Whether `hold` would not wait, because nothing of earlier responses is unsent."""
+        return not self._connection.unsent_bytes
+
     async def hold(self, owner: OutletOwner, first: bytes) -> Outlet | None:
         """Hand the client over to a hold, after sending `first`; the exchange is over for its coroutine.
 

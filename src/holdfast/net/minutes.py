@@ -41,6 +41,8 @@ class MinuteMeter:
         return self._total
 
     def _advance(self, now_s: float) -> None:
+        if int(now_s) == self._second:
+            return
         minutes, seconds = divmod(int(now_s) - self._second, MINUTE_S)
         self._total += minutes * self._open
         for second in range(self._second + 1, self._second + 1 + seconds):

@@ -123,15 +123,19 @@ class ParkedSocket(abc.ABC):
     def _on_progress(self) -> None:
         """The peer has taken something."""
 
-    def _send(self, data: bytes) -> bool | None:
-        """Write now what the system takes, and queue the rest; None when the peer turned out to be gone."""
+    def go_on_writing(self, data: bytes, sent: int) -> bool:
+        """Of `data`, `sent` bytes were written to `direct_fd`: send or queue the rest; False when the peer is gone."""
+        return self._send(data, sent) is True
+
+    def _send(self, data: bytes, sent: int = 0) -> bool | None:
+        """Write now what the system takes of what is not sent, and queue the rest; None when the peer is gone."""
         if self._outbox is not None:
             self._outbox.append(data)
             return True
         try:
-            sent = os.write(self._fd, data)
+            sent += os.write(self._fd, memoryview(data)[sent:] if sent else data)
         except BlockingIOError:
-            sent = 0
+            pass
         except OSError:
             self._break_off()
             return None

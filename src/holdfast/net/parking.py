@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from holdfast.net.client import ClientConnection
 from holdfast.net.duplex import DuplexOwner
@@ -20,6 +20,7 @@ from holdfast.net.parked_duplex import ParkedDuplex
 from holdfast.net.parked_socket import ParkedSocket, peer_name
 from holdfast.net.runtime import Runtime
 from holdfast.net.socket_transport import Connection, SocketTransport
+from holdfast.net.volley import write_to_all
 
 log = logging.getLogger("holdfast.net.parking")
 
@@ -53,11 +54,27 @@ class ParkingLot:
         """Sockets that are parked; those of connections that are awake are not."""
         return len(self._sockets) - self._awake
 
+    def write_all(self, fds: Sequence[int], data: bytes) -> int:
+        """Write `data` to the parked sockets with these descriptors, each a `direct_fd`.
+
+        Returns:
+            How many peers have it, or will when they have room; the others have left.
+        """
+        gone = 0
+        for position, sent in write_to_all(fds, data):
+            parked = self._sockets.get(fds[position])
+            try:
+                gone += parked is None or not parked.go_on_writing(data, sent)
+            except Exception:
+                gone += 1
+                log.exception("writing to the parked socket of %s failed", parked.describe() if parked else "nobody")
+        return len(fds) - gone
+
     # --- awake -----------------------------------------------------------------------------------------------------
 
-    def accept(self, sock: socket.socket, peer: object, connection: Connection) -> None:
-        """Let a connection serve a client."""
-        self._serve(sock.detach(), peer, connection, is_client=True)
+    def accept(self, fd: int, peer_name: object, connection: Connection) -> None:
+        """Let a connection serve a client that was accepted."""
+        self._serve(fd, peer_name, connection, is_client=True)
 
     def connect(self, sock: socket.socket, connection: Connection) -> None:
         """Let a connection ask a backend. What it has sent is read, also after it has left."""

@@ -18,6 +18,7 @@ from holdfast.net.parking import ParkingLot
 from holdfast.net.resolving import Resolver
 from holdfast.net.runtime import Runtime
 from holdfast.wire.http1.head import HeadLimits
+from holdfast.wire.http1.repeated import ResponseHeads
 
 CLOSING_S = 0.001
 """What a transport of the loop needs to close its socket, once it is told to."""
@@ -50,7 +51,7 @@ class BackendPool:
     ) -> None:
         self._parking = parking
         self._runtime = runtime
-        self._limits = limits
+        self._heads = ResponseHeads(limits)
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
         self._idle_timeout_s = idle_timeout_s
@@ -84,7 +85,7 @@ class BackendPool:
             ConnectError: refused, unreachable, unresolvable, too slow, or TLS failed.
             AddressRefused: the endpoint is restricted to public addresses and has none.
         """
-        connection = BackendConnection(self._runtime, endpoint, self._limits, self._timeout_s)
+        connection = BackendConnection(self._runtime, endpoint, self._heads, self._timeout_s)
         try:
             async with asyncio.timeout(self._connect_timeout_s):
                 await self._open(connection, endpoint)

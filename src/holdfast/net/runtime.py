@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from holdfast.counters import Counters
 from holdfast.timers import TimerWheel
@@ -25,6 +25,19 @@ CATCH_UP_S = 0.5
 
 
 Work = Coroutine[Any, Any, None]
+
+
+T = TypeVar("T")
+
+
+def run_at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that is known to find nothing to wait for, so that it needs no task."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return cast(T, done.value)
+    coroutine.close()
+    raise RuntimeError(f"{coroutine!r} has something to wait for")
 
 
 class Cancellable(Protocol):

@@ -33,14 +33,15 @@ class TlsAcceptor(Acceptor):
         for handshake in list(self._handshakes):
             handshake.cancel()
 
-    def _welcome(self, client: socket.socket, peer: object) -> None:
+    def _welcome(self, fd: int, peer_name: object) -> None:
+        client = socket.socket(fileno=fd)
         connection = ClientConnection(self._edge, is_new=False, is_tls=True)
         connection.started = self._edge.opened()
-        handshake = self._runtime.spawn(self._shake_hands(client, connection, peer), "TLS handshake")
+        handshake = self._runtime.spawn(self._shake_hands(client, connection, peer_name), "TLS handshake")
         self._handshakes.add(handshake)
         handshake.add_done_callback(self._handshakes.discard)
 
-    async def _shake_hands(self, client: socket.socket, connection: ClientConnection, peer: object) -> None:
+    async def _shake_hands(self, client: socket.socket, connection: ClientConnection, peer_name: object) -> None:
         """Give the client to `connection`, unless its handshake fails."""
         try:
             # A duplicate, because the transport closes its own before the alert can be sent.
@@ -51,7 +52,7 @@ class TlsAcceptor(Acceptor):
             # Who just leaves is of no interest: many a health check does.
             level = logging.DEBUG if isinstance(exc, ConnectionResetError) else logging.INFO
             problem = describe_problem(exc)
-            log.log(level, "client %s: TLS handshake failed: %s", describe_peer(peer), problem, extra=LIMITED)
+            log.log(level, "client %s: TLS handshake failed: %s", describe_peer(peer_name), problem, extra=LIMITED)
         finally:
             if not connection.has_begun:
                 client.close()

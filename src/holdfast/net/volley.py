@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 
-def write_all(fds: Sequence[int], data: bytes) -> list[tuple[int, int]]:
+def write_to_all(fds: Sequence[int], data: bytes) -> list[tuple[int, int]]:
     """Write `data` to every descriptor.
 
     Returns:

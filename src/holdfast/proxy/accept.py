@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from dataclasses import dataclass, replace
 
 from holdfast.errors import GripError, WireError
@@ -22,6 +23,7 @@ from holdfast.proxy.answers import ACCEPT_UNAVAILABLE, TOO_LARGE_FOR_GRIP, Error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.origin import HoldOrigin, Home, LinkTarget
+from holdfast.proxy.recipe import Recipe
 from holdfast.proxy.reply import Reply
 from holdfast.push.link import Link
 from holdfast.push.outlet import Framing
@@ -104,17 +106,52 @@ class Acceptor:
             if can_stream_body(reply.headers):
                 return await self._stream_body(reply, body)
             raise self._refuse(f"GRIP instruct response too large from {self._target.text}")
+        recipe = self._proxy.last_recipe
+        if recipe is not None and self._client.transform is None:
+            plan = recipe.plan_for(reply, body, self._rule, self._target, self._framing())
+            if plan is not None:
+                return await self._follow(recipe, plan, request_body)
         try:
             instruct = parse_instruct(reply.code, reply.reason, reply.headers, body)
             ties = self._tie(instruct)
         except GripError as exc:
             raise self._refuse(f"Failed to parse accept instructions: {exc}") from exc
         if instruct.mode is HoldMode.RESPONSE:
-            return await self._hold_response(instruct, ties, request_body)
+            plan = self._plan(instruct)
+            self._remember(reply, body, instruct, ties, plan)
+            return await self._hold_response(plan, ties, request_body)
         if instruct.mode is None and ties.link is None:
             self._answer(instruct)
             return False
-        return await self._begin_stream(instruct, ties)
+        return await self._begin_stream(instruct, ties, reply, body)
+
+    async def _follow(self, recipe: Recipe, plan: HoldPlan, request_body: bytes) -> bool:
+        """Hold the client like the one before."""
+        if plan.kept is not None:
+            return await self._hold_response(plan, _NO_TIES, request_body)
+        self._client.head_bytes_sent = recipe.head_bytes
+        self._client.body_bytes_sent = recipe.content_bytes
+        await self._open_stream(plan, _NO_TIES, recipe.first)
+        return True
+
+    def _remember(
+        self, reply: Reply, body: bytes, instruct: Instruct, ties: _Ties, plan: HoldPlan, first: bytes = b""
+    ) -> None:
+        """Keep how a client was held, if the next could be held like that."""
+        client = self._client
+        is_whole = len(instruct.subscriptions) <= self._proxy.plans.subscription_max  # else it has to be said each time
+        if ties is _NO_TIES and client.transform is None and is_whole:
+            self._proxy.last_recipe = Recipe(
+                reply.headers,
+                body,
+                self._rule,
+                self._target,
+                self._framing(),
+                weakref.ref(plan),
+                first,
+                client.head_bytes_sent,
+                client.body_bytes_sent,
+            )
 
     # --- without a hold --------------------------------------------------------------------------------------------
 
@@ -126,13 +163,13 @@ class Acceptor:
 
     # --- long polls ------------------------------------------------------------------------------------------------
 
-    async def _hold_response(self, instruct: Instruct, ties: _Ties, request_body: bytes) -> bool:
+    async def _hold_response(self, plan: HoldPlan, ties: _Ties, request_body: bytes) -> bool:
         """Keep the response, and send nothing (grip spec §5.1)."""
         request = HeldRequest.of(self._client.head, request_body, self._rule)
         framing, transform = self._framing(), self._client.transform
         if transform is not None:
             framing = self._proxy.holds.framings.find(framing, transform)
-        hold = ResponseHold(self._proxy.holds, self._plan(instruct), framing, request, ties.origin)
+        hold = ResponseHold(self._proxy.holds, plan, framing, request, ties.origin)
         outlet = await self._client.hold(hold, b"")
         if outlet is not None:
             self._hand_over(hold, outlet)
@@ -149,7 +186,7 @@ class Acceptor:
 
     # --- streams ---------------------------------------------------------------------------------------------------
 
-    async def _begin_stream(self, instruct: Instruct, ties: _Ties) -> bool:
+    async def _begin_stream(self, instruct: Instruct, ties: _Ties, reply: Reply, instruct_body: bytes) -> bool:
         """Send the initial response, then hold (grip spec §6.1)."""
         failure: ErrorAnswer | None = None
         try:
@@ -172,11 +209,17 @@ class Acceptor:
             is_chunked=framing.is_http11,
         )
         if failure is not None:
-            return await self._open_stream(instruct, ties, head, failure.debug_text)
+            return await self._open_any_stream(instruct, ties, head, failure.debug_text)
         body = encode_chunk(response.body) if framing.is_http11 and response.body else response.body
         self._client.head_bytes_sent = len(head)
         self._client.body_bytes_sent = len(response.body)
-        return await self._open_stream(instruct, ties, head + body, missing_link(instruct))
+        missing = missing_link(instruct)
+        if instruct.mode is None or missing is not None:
+            return await self._open_any_stream(instruct, ties, head + body, missing)
+        plan = self._plan(instruct)
+        self._remember(reply, instruct_body, instruct, ties, plan, head + body)
+        await self._open_stream(plan, ties, head + body)
+        return True
 
     async def _stream_body(self, reply: Reply, beginning: bytes) -> bool:
         """A body over the limit goes to the client as it comes, and the hold starts when it ends (grip spec §1.4)."""
@@ -210,9 +253,9 @@ class Acceptor:
         if client.is_head_request:
             client.end_response()
             return False
-        return await self._open_stream(instruct, ties, b"", missing_link(instruct))
+        return await self._open_any_stream(instruct, ties, b"", missing_link(instruct))
 
-    async def _open_stream(self, instruct: Instruct, ties: _Ties, first: bytes, failure: str | None) -> bool:
+    async def _open_any_stream(self, instruct: Instruct, ties: _Ties, first: bytes, failure: str | None) -> bool:
         """Send `first`, subscribe; `failure`, when not None, ends the stream at once (shown in debug mode).
 
         Without a hold only the link counts, and it is asked at once (grip spec §6.5).
@@ -220,17 +263,21 @@ class Acceptor:
         is_held = instruct.mode is HoldMode.STREAM
         if not is_held:
             instruct = replace(instruct, subscriptions=(), keep_alive=None)
-        hold = make_stream(self._proxy.holds, self._plan(instruct), self._framing(), ties.link, ties.origin)
-        outlet = await self._client.hold(hold, first)
-        if outlet is None:
-            return True
-        self._hand_over(hold, outlet)
-        hold.open(outlet)
+        hold = await self._open_stream(self._plan(instruct), ties, first)
         if failure is not None:
             hold.end(f"\n\n{failure}\n" if self._rule.debug else "")
         elif not is_held:
             hold.update(self._proxy.runtime.now(), is_urgent=True)
         return True
+
+    async def _open_stream(self, plan: HoldPlan, ties: _Ties, first: bytes) -> StreamHold:
+        """Send `first` and subscribe; nothing becomes of it if the client turns out to have left."""
+        hold = make_stream(self._proxy.holds, plan, self._framing(), ties.link, ties.origin)
+        outlet = await self._client.hold(hold, first)
+        if outlet is not None:
+            self._hand_over(hold, outlet)
+            hold.open(outlet)
+        return hold
 
     # --- shared ----------------------------------------------------------------------------------------------------
 

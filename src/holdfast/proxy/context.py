@@ -15,6 +15,7 @@ from holdfast.net.parking import ParkingLot
 from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.farewells import Farewells
+from holdfast.proxy.recipe import Recipe
 from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.outlet import HoldContext
@@ -41,6 +42,7 @@ class ProxyContext:
         websocket_idle_s: silence both ways that ends a WebSocket.
         farewells: sessions whose client is gone.
         sockjs: the SockJS clients that come over HTTP.
+        last_recipe: how the last client was held.
         cross_origin: how requests without a route are answered that scripts of other origins make.
     """
 
@@ -62,6 +64,7 @@ class ProxyContext:
     farewells: Farewells
     sockjs: SockJsSessions
     cross_origin: JsonpTerms | None = None
+    last_recipe: Recipe | None = None
 
     @property
     def counters(self) -> Counters:

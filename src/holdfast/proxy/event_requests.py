@@ -67,7 +67,8 @@ class EventRequests:
         """
         rule = for_target(asked.rule, target)
         headers = [header for header in asked.headers if not _is_dropped(header[0].lower())]
-        request = asked.forwarded(proxy, replace(rule, sig=None), b"POST", headers)
+        unsigned = rule if rule.sig is None else replace(rule, sig=None)
+        request = asked.forwarded(proxy, unsigned, b"POST", headers)
         connection_id, has_grip = asked.connection_id, asked.has_grip
         headers = [
             *request.headers,

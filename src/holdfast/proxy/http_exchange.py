@@ -9,8 +9,8 @@ from holdfast.errors import BackendError, WireError
 from holdfast.grip.instruct import is_instruct
 from holdfast.logs import Log, Outcome, limited
 from holdfast.net.exchange import ClientExchange, ClientGone
-from holdfast.net.runtime import Work
-from holdfast.proxy.accept import Acceptor
+from holdfast.net.runtime import Work, run_at_once
+from holdfast.proxy.accept import MAX_BODY_BYTES, Acceptor
 from holdfast.proxy.answers import (
     EVENTS_FORBIDDEN,
     INTERNAL_ERROR,
@@ -109,16 +109,20 @@ class HttpExchange:
         return None
 
     def _on_news(self) -> None:
-        """Something came of what `start` sent: relay a whole answer, and leave everything else to the coroutine."""
+        """Something came of what `start` sent: act on a whole answer, and leave everything else to the coroutine."""
         self._proxy.runtime.callbacks.discard(self)
         assert self._attempts is not None
         outcome = Outcome.RESPONSE
         try:
             self._reply = reply = self._attempts.whole_reply()
-            if reply is None or self._is_instruct(reply):
+            is_instruct = reply is not None and self._is_instruct(reply)
+            if reply is None or (is_instruct and not self._can_accept_at_once(reply)):
                 self._task = self._proxy.runtime.spawn(self.run(), "exchange")
                 return
-            self._relay(reply)
+            if is_instruct:
+                outcome = run_at_once(self._accept(reply, self._attempts))
+            else:
+                self._relay(reply)
         except Exception as exc:
             outcome = self._fail(exc)
         self._finish(outcome)
@@ -158,7 +162,7 @@ class HttpExchange:
         self._reply = reply = self._reply or await self._ask(attempts, rule)
         try:
             if self._is_instruct(reply):
-                return await self._accept(reply, rule, attempts)
+                return await self._accept(reply, attempts)
             if reply.is_complete:
                 self._relay(reply)
             else:
@@ -248,10 +252,15 @@ class HttpExchange:
             await client.drain()
         client.end_response()
 
-    async def _accept(self, reply: Reply, rule: Rule, attempts: Attempts) -> Outcome:
+    def _can_accept_at_once(self, reply: Reply) -> bool:
+        """Whether nothing has to be waited for: the whole instruct is here, and the client could be parked now."""
+        return reply.is_complete and reply.body_bytes <= MAX_BODY_BYTES and self._client.can_hold_at_once
+
+    async def _accept(self, reply: Reply, attempts: Attempts) -> Outcome:
         assert attempts.target is not None
+        assert self._rule is not None
         assert self._uri is not None
-        acceptor = Acceptor(self._proxy, self._client, self._uri, rule, attempts.target, self._visit.lend())
+        acceptor = Acceptor(self._proxy, self._client, self._uri, self._rule, attempts.target, self._visit.lend())
         try:
             is_held = await acceptor.run(reply, attempts.body)
         finally:

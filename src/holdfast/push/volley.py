@@ -23,8 +23,8 @@ log = logging.getLogger("holdfast.push")
 class WriteAll(Protocol):
     """Writes to many clients at once."""
 
-    def __call__(self, fds: Sequence[int], data: bytes) -> list[tuple[int, int]]:
-        """Write `data` to all; returns who did not take all of it: the position, and how many bytes were taken."""
+    def __call__(self, fds: Sequence[int], data: bytes) -> int:
+        """Write `data` to all; returns how many have it, or will when they have room: the others have left."""
         ...
 
 
@@ -61,19 +61,4 @@ def fire(delivery: Delivery, data: bytes, holds: list[Hold], write_all: WriteAll
             fds.append(fd)
         else:
             others.append(hold)
-    unfinished = write_all(fds, data)
-    if not unfinished:
-        return Volley(len(fds), others)
-    singly = set(others)
-    claimed = [hold for hold in holds if hold not in singly]
-    gone = sum(not _finish(claimed[position], data[sent:]) for position, sent in unfinished)
-    return Volley(len(fds) - gone, others)
-
-
-def _finish(hold: Hold, rest: bytes) -> bool:
-    """Write what a client has not taken, which waits then, or shows that it has left; returns whether it waits."""
-    try:
-        return bool(hold.outlet.write(rest))
-    except Exception:
-        log.exception("delivery to a %s failed", hold.describe())
-        return False
+    return Volley(write_all(fds, data), others)

@@ -104,7 +104,7 @@ async def test_a_system_that_can_give_no_more_is_asked_again_later(
 
     async with staged(echo) as stage:
         with monkeypatch.context() as patch:
-            patch.setattr(socket.socket, "accept", fail)
+            patch.setattr(acceptor_module, "accept_client", fail)
             peer = await stage.ask(get(b"/waits"))
             await eventually(lambda: stage.counters.accept_failures == 2, "asked again")
             assert calls == 2
@@ -154,7 +154,7 @@ async def test_a_client_that_has_left_before_it_was_accepted(monkeypatch: pytest
         raise OSError(errno.ECONNABORTED, "left")
 
     async with staged(echo) as stage:
-        monkeypatch.setattr(socket.socket, "accept", fail)
+        monkeypatch.setattr(acceptor_module, "accept_client", fail)
         peer = await stage.ask(get())
         await peer.expect(ok(b"/"))
         assert stage.counters.accept_failures == 0
@@ -169,7 +169,7 @@ async def test_an_end_while_nobody_is_accepted(monkeypatch: pytest.MonkeyPatch) 
     async with staged(echo) as stage:
         with monkeypatch.context() as patch:
             patch.setattr(acceptor_module, "RETRY_S", 0.02)
-            patch.setattr(socket.socket, "accept", fail)
+            patch.setattr(acceptor_module, "accept_client", fail)
             await stage.ask(get())
             await eventually(lambda: stage.counters.accept_failures, "failed")
             stage.listener.close()

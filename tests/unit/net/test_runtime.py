@@ -11,7 +11,7 @@ from tests.unit.net.helpers import eventually, settle
 
 import holdfast.net.runtime as runtime_module
 from holdfast.counters import Counters
-from holdfast.net.runtime import Runtime
+from holdfast.net.runtime import Runtime, run_at_once
 
 
 @asynccontextmanager
@@ -139,3 +139,36 @@ async def test_all_tasks_can_be_cancelled_by_one_of_them(caplog: pytest.LogCaptu
         runtime.spawn(stop(), "stop")
         await eventually(lambda: runtime.task_count == 0, "ended")
         assert ended == ["wait", "wait", "stop"] and not caplog.messages
+
+
+async def test_a_coroutine_that_has_nothing_to_wait_for() -> None:
+    async def inner() -> int:
+        return 7
+
+    async def outer() -> int:
+        return await inner()
+
+    assert run_at_once(outer()) == 7
+
+
+async def test_a_coroutine_that_waits_after_all() -> None:
+    """It does not go on behind our backs."""
+    steps: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.sleep(1)
+        finally:
+            steps.append("closed")
+
+    with pytest.raises(RuntimeError, match=r"waits.* has something to wait for"):
+        run_at_once(waits())
+    assert steps == ["closed"]
+
+
+async def test_a_coroutine_that_fails() -> None:
+    async def fails() -> None:
+        raise ValueError("reason")
+
+    with pytest.raises(ValueError, match="reason"):
+        run_at_once(fails())

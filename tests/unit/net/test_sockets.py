@@ -11,6 +11,7 @@ import pytest
 
 from holdfast.net.sockets import (
     SocketFile,
+    accept_client,
     address_of,
     bind_socket_file,
     describe_peer,
@@ -94,3 +95,20 @@ def test_only_the_own_socket_is_removed(tmp_path: Path) -> None:
         remove_socket_file(path, inode)
         assert not Path(path).exists()
         remove_socket_file(path, inode)
+
+
+def test_accepted_clients_do_not_block() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname()) as peer:
+        fd, peer_name = accept_client(listening)
+        assert peer_name == peer.getsockname()
+        assert (os.get_blocking(fd), os.get_inheritable(fd)) == (False, False)
+        os.write(fd, b"hello")
+        assert peer.recv(10) == b"hello"
+        os.close(fd)
+
+
+def test_nobody_to_accept() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            accept_client(listening)

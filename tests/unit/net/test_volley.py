@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import socket
 
+import pytest
 from tests.unit.net.duplexes import place_for
 from tests.unit.net.held_clients import FIRST, held_as
-from tests.unit.net.helpers import HUGE, OUTBOX, eventually, ok
+from tests.unit.net.helpers import HUGE, OUTBOX, eventually, ok, settle
 
 from holdfast.net.outlets import NOT_DIRECT, ConnectionOutlet, OutboxLimits, OutboxPolicy
 from holdfast.net.parked_client import ParkedClient
-from holdfast.net.volley import write_all
+from holdfast.net.parked_duplex import ParkedDuplex
+from holdfast.net.volley import write_to_all
 
 
 class Pairs:
@@ -29,45 +31,92 @@ class Pairs:
     def received(self, position: int) -> bytes:
         return self.pairs[position][1].recv(HUGE)
 
-    def fill(self, position: int) -> None:
-        """Write to one until the system takes no more."""
-        try:
-            while True:
-                os.write(self.fds[position], bytes(65536))
-        except BlockingIOError:
-            pass
-
     def close(self) -> None:
         for ours, theirs in self.pairs:
             ours.close()
             theirs.close()
 
 
-class TestWriteAll:
+def write_until_full(fd: int) -> None:
+    """Write until the system takes no more."""
+    try:
+        while True:
+            os.write(fd, bytes(65536))
+    except BlockingIOError:
+        pass
+
+
+class TestWriteToAll:
     def test_everybody_takes_it(self) -> None:
         pairs = Pairs(3)
-        assert write_all(pairs.fds, b"hello") == []
+        assert write_to_all(pairs.fds, b"hello") == []
         assert [pairs.received(position) for position in range(3)] == [b"hello"] * 3
         pairs.close()
 
     def test_nobody_there(self) -> None:
-        assert write_all([], b"hello") == []
+        assert write_to_all([], b"hello") == []
 
     def test_who_is_full_or_broken_keeps_nobody_from_theirs(self) -> None:
         pairs = Pairs(4)
-        pairs.fill(0)
+        write_until_full(pairs.fds[0])
         pairs.pairs[2][1].close()
-        assert write_all(pairs.fds, b"hello") == [(0, 0), (2, 0)]
+        assert write_to_all(pairs.fds, b"hello") == [(0, 0), (2, 0)]
         assert (pairs.received(1), pairs.received(3)) == (b"hello", b"hello")
         pairs.close()
 
     def test_a_part_is_taken(self) -> None:
         pairs = Pairs(2)
         data = bytes(HUGE)
-        (first, sent), (second, _) = write_all(pairs.fds, data)
+        (first, sent), (second, _) = write_to_all(pairs.fds, data)
         assert (first, second) == (0, 1)
         assert 0 < sent < HUGE
         pairs.close()
+
+
+class TestLot:
+    """What becomes of those who did not take everything."""
+
+    async def test_the_rest_waits(self) -> None:
+        """Also that of many; the bytes are the same for all."""
+        data = bytes(HUGE)
+        async with held_as(ParkedClient, is_slow=True) as it:
+            lot = it.stage.lot
+            assert lot is not None
+            await it.peer.expect(FIRST)
+            assert lot.write_all([it.client.direct_fd], data) == 1
+            assert it.client.is_blocked
+            await it.peer.expect(data)
+            await eventually(lambda: not it.client.is_blocked, "all sent")
+
+    async def test_who_is_gone_is_not_counted(self) -> None:
+        async with place_for("parked") as place:
+            gone, fine = await place.pair(is_reading=False), await place.pair()
+            gone.peer.reset()
+            await settle()
+            assert place.lot.write_all([gone.duplex.direct_fd, fine.duplex.direct_fd], b"hello") == 1
+            await fine.peer.expect(b"hello")
+            await gone.expect_gone()
+
+    async def test_who_has_left_meanwhile(self) -> None:
+        """Nothing is written to whoever has the number next."""
+        async with place_for("parked") as place:
+            it = await place.pair()
+            fd = it.duplex.direct_fd
+            it.duplex.abort()
+            assert place.lot.write_all([fd], b"hello") == 0
+
+    async def test_one_that_fails(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+        async with place_for("parked") as place:
+            faulty, fine = await place.pair(is_slow=True), await place.pair()
+            monkeypatch.setattr(ParkedDuplex, "go_on_writing", _fail)
+            write_until_full(faulty.duplex.direct_fd)
+            assert place.lot.write_all([faulty.duplex.direct_fd, fine.duplex.direct_fd], b"hello") == 1
+            await fine.peer.expect(b"hello")
+            assert caplog.messages == [f"writing to the parked socket of {faulty.duplex.describe()} failed"]
+
+
+def _fail(*_: object) -> bool:
+    raise RuntimeError("fault")
 
 
 class TestWhoIsDirect:
@@ -75,12 +124,12 @@ class TestWhoIsDirect:
         limits = OutboxLimits(2 * HUGE, OutboxPolicy.DISCONNECT)
         async with held_as(ParkedClient, outbox=limits, is_slow=True) as it:
             await it.peer.expect(FIRST)
-            assert write_all([it.client.direct_fd], b"direct") == []
+            assert write_to_all([it.client.direct_fd], b"direct") == []
             assert it.client.write(bytes(HUGE))
             assert it.client.direct_fd == NOT_DIRECT
             await it.peer.expect(b"direct", bytes(HUGE))
             await eventually(lambda: not it.client.is_blocked, "all sent")
-            assert write_all([it.client.direct_fd], b"again") == []
+            assert write_to_all([it.client.direct_fd], b"again") == []
             await it.peer.expect(b"again")
 
     async def test_not_after_the_end(self) -> None:
@@ -103,12 +152,12 @@ class TestWhoIsDirect:
     async def test_a_parked_duplex_that_is_not_slow(self) -> None:
         async with place_for("parked", OUTBOX) as place:
             it = await place.pair(is_slow=True)
-            assert write_all([it.duplex.direct_fd], b"direct") == []
+            assert write_to_all([it.duplex.direct_fd], b"direct") == []
             it.duplex.relay(bytes(HUGE))
             assert it.duplex.direct_fd == NOT_DIRECT
             await it.peer.expect(b"direct", bytes(HUGE))
             await it.expect_told("drained")
-            assert write_all([it.duplex.direct_fd], b"again") == []
+            assert write_to_all([it.duplex.direct_fd], b"again") == []
             await it.peer.expect(b"again")
 
     async def test_not_a_duplex_that_is_closing(self) -> None:

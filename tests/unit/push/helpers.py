@@ -180,13 +180,9 @@ class Mood(enum.Enum):
 _direct: weakref.WeakValueDictionary[int, FakeOutlet] = weakref.WeakValueDictionary()
 
 
-def write_all(fds: Sequence[int], data: bytes) -> list[tuple[int, int]]:
-    """See `push.volley.WriteAll`; who does not take it is asked singly why."""
-    outlets = [_direct[fd] for fd in fds]
-    for outlet in outlets:
-        if outlet.mood is Mood.TAKES:
-            outlet.write(data)
-    return [(position, 0) for position, outlet in enumerate(outlets) if outlet.mood is not Mood.TAKES]
+def write_all(fds: Sequence[int], data: bytes) -> int:
+    """See `push.volley.WriteAll`."""
+    return sum(_direct[fd].write(data) is True for fd in fds)
 
 
 @dataclass(eq=False)
@@ -206,8 +202,8 @@ class FakeOutlet:
     @property
     def direct_fd(self) -> int:
         """Who is slow has something waiting, and can lose what is written."""
-        is_slow = self.is_blocked or self.mood in (Mood.REFUSES, Mood.CUT_OFF)
-        return NOT_DIRECT if is_slow else self.fd
+        is_direct = not self.is_blocked and self.mood in (Mood.TAKES, Mood.GONE)
+        return self.fd if is_direct else NOT_DIRECT
 
     def write(self, data: bytes) -> bool | None:
         assert not self.finished, "written to after the end"

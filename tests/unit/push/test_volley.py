@@ -152,41 +152,13 @@ class TestOrder:
         assert delivery.unreached == {hold}
 
 
-class TestUnfinished:
-    def test_the_rest_waits(self) -> None:
-        world = World()
-        clients = [world.stream("c") for _ in range(4)]
-        holds: list[Hold] = [client.hold for client in clients]
-        first = slow(clients[0])
-        delivery = make_delivery(text("c", "hello"), holds)
-
-        def takes_a_part(fds: Sequence[int], data: bytes) -> list[tuple[int, int]]:
-            assert list(fds) == [client.outlet.fd for client in clients[1:]]
-            for client in clients[1:]:
-                client.outlet.written.append(data if client is not clients[2] else data[:4])
-            return [(1, 4)]
-
-        assert fire(delivery, delivery.simple_chunk, holds, takes_a_part, is_oldest=True) == (3, [first.hold])
-        assert [client.outlet.written for client in clients[1:]] == [
-            [b"5\r\nhello\r\n"],
-            [b"5\r\nh", b"ello\r\n"],
-            [b"5\r\nhello\r\n"],
-        ]
-
+class TestFailures:
     def test_one_that_is_gone(self) -> None:
         world = World()
         gone, fine = world.stream("c"), world.stream("c")
         gone.outlet.mood = Mood.GONE
         assert fire_at(text("c", "x"), gone.hold, fine.hold) == (1, [])
         assert (gone.hold.is_open, fine.writes) == (False, ["x"])
-
-    def test_one_that_fails(self, caplog: pytest.LogCaptureFixture) -> None:
-        world = World()
-        broken, fine = world.stream("c"), world.stream("c")
-        broken.outlet.mood = Mood.BREAKS
-        assert fire_at(text("c", "x"), broken.hold, fine.hold) == (1, [])
-        assert fine.writes == ["x"]
-        assert caplog.messages == ["delivery to a stream of c failed"]
 
     def test_one_that_cannot_be_asked(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
         world = World()
