@@ -28,13 +28,7 @@ from tests.harness.ws_events import events_reply, opening, text_event
 from tests.harness.ws_stage import control, ws_item
 
 TLS_PORT = free_port()
-ZHTTP_PORT = free_port()
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
 
 
 @pytest.fixture(scope="module")
