@@ -24,6 +24,7 @@ class Counters:
     backend_failures: int = 0
     backend_retries: int = 0
     backend_failovers: int = 0
+    backend_descriptors_missing: int = 0
     requests_shared: int = 0
     answers_not_shared: int = 0
     sharers_left_behind: int = 0
@@ -94,6 +95,7 @@ HELP: dict[str, str] = {
     "backend_failures": "Requests that no backend answered",
     "backend_retries": "Requests sent again because a pooled connection had gone stale",
     "backend_failovers": "Attempts that moved on to the next target of a route",
+    "backend_descriptors_missing": "Connections to backends that could not be opened, for want of descriptors",
     "requests_shared": "Requests answered with what another request had asked",
     "answers_not_shared": "Answers that several requests waited for and that were for one client only",
     "sharers_left_behind": "Clients cut off because they were too slow for others that shared their answer",
