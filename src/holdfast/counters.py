@@ -52,6 +52,7 @@ class Counters:
     sockjs_sessions_overflowed: int = 0
     websocket_requests: int = 0
     websocket_retries: int = 0
+    websocket_pings_superseded: int = 0
     control_messages_refused: int = 0
     zhttp_packets_refused: int = 0
     zhttp_packets_unclaimed: int = 0
@@ -123,6 +124,7 @@ HELP: dict[str, str] = {
     "sockjs_sessions_overflowed": "SockJS sessions ended because too much waited for the client",
     "websocket_requests": "Requests that carried WebSocket events to backends",
     "websocket_retries": "Such requests made again because the backend could not be reached",
+    "websocket_pings_superseded": "Pings and pongs that no web server got because too many newer ones waited with them",
     "control_messages_refused": "Control messages of WebSocket backends that were not understood, or asked too much",
     "zhttp_packets_refused": "Messages of ZeroMQ backends that were not understood",
     "zhttp_packets_unclaimed": "Packets of ZeroMQ backends about exchanges that are over or were never begun",
