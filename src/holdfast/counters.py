@@ -24,6 +24,7 @@ class Counters:
     backend_failures: int = 0
     backend_retries: int = 0
     backend_failovers: int = 0
+    backend_descriptors_missing: int = 0
     requests_shared: int = 0
     answers_not_shared: int = 0
     sharers_left_behind: int = 0
@@ -51,6 +52,7 @@ class Counters:
     sockjs_sessions_overflowed: int = 0
     websocket_requests: int = 0
     websocket_retries: int = 0
+    websocket_pings_superseded: int = 0
     control_messages_refused: int = 0
     zhttp_packets_refused: int = 0
     zhttp_packets_unclaimed: int = 0
@@ -94,6 +96,7 @@ HELP: dict[str, str] = {
     "backend_failures": "Requests that no backend answered",
     "backend_retries": "Requests sent again because a pooled connection had gone stale",
     "backend_failovers": "Attempts that moved on to the next target of a route",
+    "backend_descriptors_missing": "Connections to backends that could not be opened, for want of descriptors",
     "requests_shared": "Requests answered with what another request had asked",
     "answers_not_shared": "Answers that several requests waited for and that were for one client only",
     "sharers_left_behind": "Clients cut off because they were too slow for others that shared their answer",
@@ -121,6 +124,7 @@ HELP: dict[str, str] = {
     "sockjs_sessions_overflowed": "SockJS sessions ended because too much waited for the client",
     "websocket_requests": "Requests that carried WebSocket events to backends",
     "websocket_retries": "Such requests made again because the backend could not be reached",
+    "websocket_pings_superseded": "Pings and pongs that no web server got because too many newer ones waited with them",
     "control_messages_refused": "Control messages of WebSocket backends that were not understood, or asked too much",
     "zhttp_packets_refused": "Messages of ZeroMQ backends that were not understood",
     "zhttp_packets_unclaimed": "Packets of ZeroMQ backends about exchanges that are over or were never begun",

@@ -98,6 +98,19 @@ class TestFromTheClient:
         gate.set()
         assert script.wait_events(3) == [text_event("one"), Event("PING", b"p"), Event("BINARY", b"two"), Event("TEXT")]
 
+    @differs("ws-many-pings")
+    def test_many_pings_during_a_request(self, ws: WebSocketStage) -> None:
+        """The last one stands for those before it, as far as they are too many; messages are all there."""
+        gate = threading.Event()
+        client, script = ws.over_http(held_back(gate, events_reply()))
+        client.send_text("first")
+        script.wait_request(2)
+        client.send(text("one"), *(ping(b"%d" % number) for number in range(200)), text("two"))
+        ws.proxy.settle()
+        gate.set()
+        pings = [Event("PING", b"%d" % number) for number in (*range(99), 199)]
+        assert script.wait_events(3) == [text_event("one"), *pings, text_event("two")]
+
     def test_messages_before_the_answer_to_open(self, ws: WebSocketStage) -> None:
         """A client that does not wait for the 101."""
         gate = threading.Event()

@@ -19,7 +19,7 @@ from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually, scaled
 from tests.harness.watch import MB, Watch, nothing_kept
-from tests.harness.websocket import MASK, Frame, Opcode, ping, text
+from tests.harness.websocket import MASK, Frame, Opcode, close, ping, text
 from tests.harness.ws_backend import BackendPeer, WebSocketBackend
 from tests.harness.ws_events import Event, events_reply, opening, text_event
 from tests.harness.ws_stage import WebSocketStage, control, ws_item
@@ -31,6 +31,7 @@ def routes(backend: ScriptedBackend, ws_backend: WebSocketBackend) -> list[str]:
     return [
         f"relay 127.0.0.1:{ws_backend.port}",
         f"events 127.0.0.1:{backend.port},over_http",
+        f"single 127.0.0.1:{backend.port},over_http,one_event",
         f"* 127.0.0.1:{backend.port}",
     ]
 
@@ -152,6 +153,27 @@ class TestClients:
         finally:
             client.close()
             gate.set()
+
+    @pytest.mark.parametrize("host", ["events", "single"])
+    @pytest.mark.parametrize("last", [Event("CLOSE"), Event("DISCONNECT")], ids=["closes", "drops"])
+    def test_pings_of_a_client_that_has_left(self, watch: Watch, ws: WebSocketStage, host: str, last: Event) -> None:
+        """The backend hears of the end soon, and of its messages; of pings the last ones have to do."""
+        before = watch.metric("websocket_pings_superseded")
+        gate = threading.Event()
+        client, script = ws.over_http(held_back(gate, events_reply()), host=host)
+        client.send_text("first")
+        script.wait_request(2)
+        send_what_is_taken(client.connection.raw, ping().encode(MASK) * 200_000, 5)
+        if last.type == "CLOSE":
+            client.send(text("last"), close())
+        client.close()
+        gate.set()
+        script.wait_for_last(last, timeout_s=20)
+        events = script.all_events()
+        print(f"{len(events)} events in {len(script.requests)} requests")
+        messages = [text_event("first"), text_event("last")] if last.type == "CLOSE" else [text_event("first")]
+        assert [event for event in events if event.type != "PING"] == [*messages, last]
+        assert watch.metric("websocket_pings_superseded") > before + 100_000
 
     @pytest.mark.parametrize("is_read", [True, False])
     def test_bomb_that_is_relayed(self, watch: Watch, ws: WebSocketStage, metrics_port: int, is_read: bool) -> None:

@@ -122,3 +122,7 @@ class EventsBackend:
         """Wait until exactly these events have come after the OPEN, in however many requests."""
         eventually(lambda: len(self.all_events()) >= len(events), f"{events} for {self.path}", timeout_s)
         assert self.all_events() == list(events)
+
+    def wait_for_last(self, event: Event, timeout_s: float = 5.0) -> None:
+        """Wait until this event has come, which is the last one."""
+        eventually(lambda: self.requests[-1].body.endswith(event.encode()), f"{event} for {self.path}", timeout_s)

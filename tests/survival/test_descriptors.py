@@ -159,3 +159,21 @@ def test_a_long_poll_is_asked_again_when_there_are_none(
     publish_ok(proxy.control_port, {"channel": channel, "formats": {"http-response": {"action": "hint"}}})
     assert poll.read_response(timeout_s=10).status in (200, 502)
     assert "Traceback" not in proxy.log()
+
+
+@pytest.mark.parametrize("attack", [ask_slowly, shake_hands])
+def test_that_backends_cannot_be_connected_to_is_said_once(
+    proxy: ProxyUnderTest,
+    backend: ScriptedBackend,
+    ws_backend: WebSocketBackend,
+    metrics_port: int,
+    connect: Connect,
+    attack: Callable[[Stage], None],
+) -> None:
+    """Who is answered with 502 for want of descriptors has a line of his own, and all together one that is loud."""
+    stage, watch = Stage(proxy, backend, connect), Watch(proxy.pid, metrics_port)
+    attack(stage)
+    eventually(lambda: watch.metric("backend_descriptors_missing") >= 5, "requests that fail")
+    (line,) = proxy.wait_log(r"\[ERR\] .*backends: cannot connect: Too many open files; requests fail")
+    assert "Raise the limit of open files" in line
+    ws_backend.close_connections()

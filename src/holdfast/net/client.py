@@ -15,6 +15,7 @@ from holdfast.errors import WireError
 from holdfast.net.client_state import ClientState
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange, encode_refusal
+from holdfast.net.owed import owed_bytes, transport_below
 from holdfast.net.runtime import Cancellable
 from holdfast.net.socket_transport import HIGH_WATER_BYTES, SocketTransport
 from holdfast.net.sockets import describe_peer
@@ -56,6 +57,7 @@ class ClientConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_below",
         "_buffer",
         "_deadline",
         "_drain_waiter",
@@ -90,6 +92,7 @@ class ClientConnection(asyncio.Protocol):
         self.work: Cancellable | None = None
         self._outlet: ConnectionOutlet | None = None
         self._transport: asyncio.Transport | SocketTransport
+        self._below: asyncio.Transport | None = None
         self._is_reading = True
         self._is_advancing = False
         self._is_head_started = False
@@ -108,6 +111,7 @@ class ClientConnection(asyncio.Protocol):
             self.started = self.edge.opened()
         if self.is_tls:
             transport.set_write_buffer_limits(HIGH_WATER_BYTES)  # it would keep eight times as much
+            self._below = transport_below(transport)
         if self._state is not _SERVING:
             self._set_deadline(self.edge.limits.idle_timeout_s)
         if self._state is _LINGERING:
@@ -126,7 +130,7 @@ class ClientConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
-        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._unsent_bytes = self.unsent_bytes
         self._set_deadline(self.edge.limits.send_timeout_s)
 
     def resume_writing(self) -> None:
@@ -157,7 +161,7 @@ class ClientConnection(asyncio.Protocol):
         if self.work is not None:
             self.work.cancel()
         # These refer to us, and all would wait for a collection of garbage, together with the buffers of TLS.
-        self._exchange = self._outlet = self.work = None
+        self._exchange = self._outlet = self.work = self._below = None
 
     # --- requests --------------------------------------------------------------------------------------------------
 
@@ -262,7 +266,7 @@ class ClientConnection(asyncio.Protocol):
     @property
     def unsent_bytes(self) -> int:
         """Bytes that the system has not taken yet."""
-        return self._transport.get_write_buffer_size()
+        return owed_bytes(self._transport, self._below)
 
     async def drain(self) -> None:
         """Wait while the transport has too much unsent."""

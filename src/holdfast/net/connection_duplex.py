@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
 from holdfast.net.outlets import NOT_DIRECT, OutboxLimits, reject_when_full
+from holdfast.net.owed import owed_bytes, transport_below
 from holdfast.net.runtime import Runtime
 from holdfast.net.sockets import address_of, describe_peer
 from holdfast.timers import Deadline
@@ -33,6 +34,7 @@ class ConnectionDuplex(asyncio.Protocol):
     ) -> None:
         self._runtime = runtime
         self._transport = transport
+        self._below = transport_below(transport)
         self._early = early
         self._owner: DuplexOwner | None = owner
         self._limits = limits
@@ -54,14 +56,15 @@ class ConnectionDuplex(asyncio.Protocol):
 
     @property
     def unsent_bytes(self) -> int:
-        """See `Duplex`."""
+        """See `Duplex`. Only of this is told that it has been taken."""
         return self._transport.get_write_buffer_size()
 
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""
         if self._owner is None:
             return None
-        waiting = self._transport.get_write_buffer_size()
+        waiting = owed_bytes(self._transport, self._below)
+        self._relayed_bytes = min(self._relayed_bytes, waiting)
         if waiting and waiting + len(data) > self._limits.max_bytes + self._relayed_bytes:
             if reject_when_full(self.describe(), self._owner, self._limits, self._runtime.counters, waiting):
                 self._transport.abort()
@@ -74,8 +77,8 @@ class ConnectionDuplex(asyncio.Protocol):
         """See `Duplex`."""
         if self._owner is not None:
             self._transport.write(data)
-            if self._is_blocked:
-                self._relayed_bytes += len(data)
+            waiting = owed_bytes(self._transport, self._below)
+            self._relayed_bytes = min(self._relayed_bytes + len(data), waiting)
 
     def pause_reading(self) -> None:
         """See `Duplex`."""
@@ -135,13 +138,13 @@ class ConnectionDuplex(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_blocked = False
-        self._relayed_bytes = 0
         if self._owner is not None:
             self._owner.on_drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deadline.cancel()
-        on_closed, self._on_closed = self._on_closed, None  # it may refer to us
+        self._below = None  # it refers to us, as the next one may
+        on_closed, self._on_closed = self._on_closed, None
         if on_closed is not None:
             on_closed()
         self._tell_gone()

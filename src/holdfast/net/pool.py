@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 import ssl
 import sys
@@ -17,6 +16,7 @@ from holdfast.net.endpoint import Endpoint
 from holdfast.net.parking import ParkingLot
 from holdfast.net.resolving import Resolver
 from holdfast.net.runtime import Runtime
+from holdfast.net.shortage import NO_DESCRIPTOR, DescriptorShortage
 from holdfast.wire.http1.head import HeadLimits
 from holdfast.wire.http1.repeated import ResponseHeads
 
@@ -60,6 +60,7 @@ class BackendPool:
         self._idle: dict[Endpoint, list[BackendConnection]] = {}
         self._contexts = TlsContexts()
         self._resolver = Resolver(runtime.loop)
+        self._shortage = DescriptorShortage(runtime.counters)
 
     @property
     def idle_count(self) -> int:
@@ -91,9 +92,11 @@ class BackendPool:
                 await self._open(connection, endpoint)
         except TimeoutError as exc:
             raise ConnectError(f"no connection within {self._connect_timeout_s:g} seconds") from exc
-        except (OSError, ValueError) as exc:
-            text = exc.strerror if isinstance(exc, OSError) else None
-            raise ConnectError(text or str(exc) or type(exc).__name__) from exc
+        except OSError as exc:
+            self._shortage.note(exc, self._runtime.now())
+            raise ConnectError(exc.strerror or str(exc) or type(exc).__name__) from exc
+        except ValueError as exc:
+            raise ConnectError(str(exc)) from exc
         return connection
 
     def release(self, connection: BackendConnection) -> None:
@@ -150,7 +153,7 @@ class BackendPool:
         try:
             return await connect()
         except OSError as exc:
-            if exc.errno != errno.EMFILE or not self._idle:
+            if exc.errno not in NO_DESCRIPTOR or not self._idle:
                 raise
         # There is no descriptor left: what is idle is kept for speed only.
         self.close()

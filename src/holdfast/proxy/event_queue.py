@@ -4,6 +4,10 @@ Every request offers the events that are queued. The backend may accept fewer by
 is kept, and stands at the head of the next offer, but is no reason for a request, because the backend waits for more.
 Two cases make it one. If the queue is full, nothing more can come. And a CLOSE that came with data counts as not sent
 while some of the data was left, as long as the backend takes something each time.
+
+Messages wait for the backend, and in the end their client does. Pings and pongs do not: when many have come one after
+the other, a new one stands for those that it follows (RFC 6455 §5.5.3), so that none of them has a client waited for,
+or is relayed long after it has left.
 """
 
 from __future__ import annotations
@@ -16,6 +20,11 @@ from holdfast.wire.ws_events import Event, EventType, encode_events
 MAX_BYTES = 200_000
 EVENT_COST_BYTES = 100
 """What an event counts beside its content: without it, empty messages would be queued without a bound."""
+
+MAX_CONTROLS = 100
+"""Pings and pongs in a row that wait to be offered. An ordinary client sends one in many seconds."""
+
+_CONTROLS = frozenset({EventType.PING, EventType.PONG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,7 @@ class Offer:
 class EventQueue:
     """The events of one connection, oldest first, of which at most one offer is outstanding."""
 
-    __slots__ = ("_events", "_known", "_outstanding", "_size_bytes")
+    __slots__ = ("_controls", "_events", "_known", "_outstanding", "_size_bytes")
 
     def __init__(self) -> None:
         self._events: list[Event] = []
@@ -50,6 +59,8 @@ class EventQueue:
         """How many events at the head have been offered."""
         self._outstanding: Offer | None = None
         self._size_bytes = 0
+        self._controls = 0
+        """How many pings and pongs are at the end."""
 
     @property
     def size_bytes(self) -> int:
@@ -71,12 +82,19 @@ class EventQueue:
         """Whether there is a reason for a request when the one under way, if any, has ended."""
         return self._known < len(self._events) or (self._outstanding is None and self.is_full)
 
-    def add(self, event: Event) -> None:
-        """Queue what the client said; what follows a CLOSE is dropped."""
+    def add(self, event: Event) -> bool:
+        """Queue what the client said; what follows a CLOSE is dropped. False if it stands for the one before it."""
         if self._events and self._events[-1].type is EventType.CLOSE:
-            return
+            return True
+        is_control = event.type in _CONTROLS
+        is_one_too_many = is_control and min(self._controls, len(self._events) - self._known) >= MAX_CONTROLS
+        if is_one_too_many:
+            self._size_bytes -= _cost(self._events.pop())
+        else:
+            self._controls = self._controls + 1 if is_control else 0
         self._events.append(event)
         self._size_bytes += _cost(event)
+        return not is_one_too_many
 
     def offer(self, *, one_event: bool) -> Offer:
         """What the next request carries; as long as it is not settled, the same one.

@@ -233,7 +233,8 @@ class EventsBackend:
     def _add(self, event: Event) -> None:
         if self._queue is None:
             self._queue = EventQueue()
-        self._queue.add(event)
+        if not self._queue.add(event):
+            self._proxy.counters.websocket_pings_superseded += 1
 
     # --- requests --------------------------------------------------------------------------------------------------
 

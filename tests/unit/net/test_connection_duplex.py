@@ -2,57 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.unit.net.duplexes import Owner, Place, place_for
 from tests.unit.net.helpers import HUGE, OUTBOX, eventually, settle
+from tests.unit.net.tls_pairs import tls_pair
 
-from holdfast.net.connection_duplex import ConnectionDuplex
 from holdfast.net.duplex import CLOSE_TIMEOUT_S
-
-
-class TlsPair:
-    """A duplex whose client speaks TLS, and that client."""
-
-    def __init__(self, place: Place, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.place = place
-        self.reader = reader
-        self.writer = writer
-        self.owner = Owner()
-        self.duplex: ConnectionDuplex
-
-    async def send(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-
-@asynccontextmanager
-async def tls_pair(certificate: Path) -> AsyncIterator[TlsPair]:
-    async with place_for("tls") as place:
-        server_tls, client_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        server_tls.load_cert_chain(certificate)
-        client_tls.check_hostname = False
-        client_tls.verify_mode = ssl.CERT_NONE
-        loop = place.runtime.loop
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            opening = loop.create_task(asyncio.open_connection(*server.getsockname(), ssl=client_tls))
-            sock, _ = await loop.run_in_executor(None, server.accept)
-        sock.setblocking(False)
-        transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, sock, ssl=server_tls)
-        it = TlsPair(place, *await opening)
-        it.duplex = ConnectionDuplex(place.runtime, transport, b"early", it.owner, OUTBOX, it.owner.on_closed)
-        try:
-            yield it
-        finally:
-            it.duplex.abort()
-            it.writer.transport.abort()
-            await eventually(lambda: it.owner.closed, "closed")
-            await settle()
 
 
 async def test_both_sides_speak_tls(certificate: Path) -> None:
@@ -97,3 +52,28 @@ async def test_a_tls_peer_leaves(certificate: Path) -> None:
         it.writer.close()
         await eventually(lambda: it.owner.closed, "closed")
         assert it.owner.told == ["gone"]
+
+
+async def test_what_was_handed_down_counts(certificate: Path) -> None:
+    """A slow peer owes what is below TLS as well, where all of it goes when there is room."""
+    async with tls_pair(certificate) as it:
+        assert it.duplex.write(bytes(HUGE)) is True
+        assert it.duplex.unsent_bytes == 0
+        assert it.duplex.write(b"more") is False
+        assert it.owner.told == ["gone"]
+
+
+async def test_what_is_relayed_does_not_count(certificate: Path) -> None:
+    async with tls_pair(certificate) as it:
+        it.duplex.relay(bytes(HUGE))
+        assert it.duplex.write(bytes(OUTBOX.max_bytes - 10_000)) is True
+        assert it.duplex.write(bytes(20_000)) is False
+        assert it.owner.told == ["gone"]
+
+
+async def test_what_was_relayed_and_taken_gives_no_credit(certificate: Path) -> None:
+    async with tls_pair(certificate) as it:
+        it.duplex.relay(bytes(HUGE))
+        await it.reader.readexactly(HUGE)
+        assert it.duplex.write(bytes(HUGE)) is True
+        assert it.duplex.write(b"more") is False

@@ -173,6 +173,7 @@ async def test_some_descriptors_are_left_for_others(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(stage.pool, "_max_files", 3)
         with pytest.raises(ConnectError, match="Too many open files"):
             await stage.pool.connect(stage.endpoint)
+        assert stage.runtime.counters.backend_descriptors_missing == 1
 
 
 async def test_idle_connections_are_given_up_for_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import WireError
-from holdfast.proxy.event_queue import EVENT_COST_BYTES, MAX_BYTES, EventQueue
+from holdfast.proxy.event_queue import EVENT_COST_BYTES, MAX_BYTES, MAX_CONTROLS, EventQueue
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
 from holdfast.wire.ws_events import Event, EventType, close_event, read_events
 
@@ -243,6 +243,49 @@ def test_size_counts_events_too() -> None:
     assert not queue.is_full
     queue.add(text(b""))
     assert queue.is_full
+
+
+def controls(count: int) -> list[Event]:
+    return [Event((PING, PONG)[number % 2], b"%d" % number) for number in range(count)]
+
+
+def events_of(body: bytes) -> list[Event | None]:
+    return list(read_events(body))
+
+
+def test_of_too_many_pings_the_last_one_counts() -> None:
+    queue = queue_of(text(b"a"))
+    said = controls(MAX_CONTROLS + 3)
+    assert [queue.add(event) for event in said] == [True] * MAX_CONTROLS + [False] * 3
+    left = [text(b"a"), *said[: MAX_CONTROLS - 1], said[-1]]
+    assert queue.size_bytes == sum(len(event.content) + EVENT_COST_BYTES for event in left)
+    assert queue.add(text(b"b"))
+    assert queue.add(Event(PING))
+    assert events_of(exchange(queue)) == [*left, text(b"b"), Event(PING)]
+    assert queue.size_bytes == 0
+    assert not queue.is_full
+
+
+def test_pings_that_were_offered_stay() -> None:
+    """The backend may have kept them back: what it is offered again is what it was offered before."""
+    queue = queue_of(text(b"ab"))
+    said = controls(2 * MAX_CONTROLS + 1)
+    for event in said[:MAX_CONTROLS]:
+        assert queue.add(event)
+    queue.offer(one_event=False)
+    for event in said[MAX_CONTROLS:-1]:
+        assert queue.add(event)
+    assert not queue.add(said[-1])
+    queue.settle(1)
+    offered = events_of(exchange(queue))
+    assert offered == [text(b"b"), *said[: 2 * MAX_CONTROLS - 1], said[-1]]
+    assert queue.is_empty
+
+
+def test_messages_are_never_too_many_in_a_row() -> None:
+    queue = queue_of(*[text(b"")] * (MAX_CONTROLS + 1))
+    assert queue.add(text(b""))
+    assert len(events_of(queue.offer(one_event=False).body)) == MAX_CONTROLS + 2
 
 
 Atom = tuple[int, EventType, int | None]
