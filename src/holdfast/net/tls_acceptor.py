@@ -54,6 +54,7 @@ class TlsAcceptor(Acceptor):
             log.log(level, "client %s: TLS handshake failed: %s", describe_peer(peer), problem, extra=LIMITED)
         finally:
             if not connection.has_begun:
+                connection.discard()
                 client.close()
                 self._edge.closed(connection.started)
 
