@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchmarks.soak.samples import Row, memory_slope
 from tests.harness.watch import GONE_WITH_THE_CLIENTS
 
-ZERO_AT_THE_END = (*GONE_WITH_THE_CLIENTS, "paced_deliveries", "tasks")
+ZERO_AT_THE_END = (*GONE_WITH_THE_CLIENTS, "paced_deliveries", "sockjs_sessions", "zhttp_exchanges", "tasks")
 _NEVER = (
     "drops_message_hwm_total",
     "drops_filter_failed_total",
@@ -21,6 +21,10 @@ _NEVER = (
     "control_messages_refused_total",
     "websockets_malformed_total",
     "subscriptions_refused_total",
+    "sockjs_sessions_refused_total",
+    "sockjs_sessions_overflowed_total",
+    "zhttp_packets_refused_total",
+    "zhttp_packets_unsent_total",
 )
 _TASKS_OF_ITS_OWN = 1
 """The watcher of the routes file."""
@@ -37,11 +41,15 @@ _EXPLAINED = tuple(
         r"\[WARN\w*\] .*client .*: ended because of next link",
         r"\[WARN\w*\] .*client .* is too slow: .* disconnected$",
         r"\[WARN\w*\] .*client .*: \d+ items wait already; item lost",
+        r"\[WARN\w*\] .*SSL connection is closed$",
+        r"\[WARN\w*\] .*certificate .*; the one before stays in use$",
         r"\[WARN\w*\] .*(backend|websocket|WebSocket)",
     )
 )
 """Warnings that the faults explain: the backend broke off or is away, a client does not read, or so slowly that too
-much waits behind the answer of its next link. That client asks for what was lost, and is seen to have got it."""
+much waits behind the answer of its next link. That client asks for what was lost, and is seen to have got it. A new
+certificate may be there before its key. And uvloop has something to say when a client by TLS is written to that has
+just left."""
 _WORTH_READING = re.compile(r"^\[(WARN\w*|ERR\w*)\]|Traceback|Exception|Error:")
 
 
