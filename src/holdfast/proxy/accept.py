@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from holdfast.errors import GripError, WireError
-from holdfast.grip.filters import FilterError, asks_network, filter_response
+from holdfast.errors import GripError
+from holdfast.grip.filters import FilterError, filter_response
 from holdfast.grip.instruct import (
     can_stream_body,
     missing_link,
@@ -22,16 +22,14 @@ from holdfast.net.outlets import Outlet
 from holdfast.proxy.answers import ACCEPT_UNAVAILABLE, TOO_LARGE_FOR_GRIP, ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import HeldRequest
-from holdfast.proxy.origin import HoldOrigin, Home, LinkTarget
 from holdfast.proxy.recipe import Recipe
-from holdfast.proxy.reply import Reply
-from holdfast.push.link import Link
+from holdfast.proxy.reply import Reply, read_limited
+from holdfast.proxy.ties import NO_TIES, Ties, tie
 from holdfast.push.outlet import Framing
 from holdfast.push.plan import HoldPlan, RouteTerms
 from holdfast.push.recovering_stream import make_stream
 from holdfast.push.response_hold import ResponseHold
 from holdfast.push.stream_hold import StreamHold
-from holdfast.routing.reference import resolve_reference
 from holdfast.routing.rules import Rule, Target
 from holdfast.routing.uri import ClientUri
 from holdfast.statistics.connections import Presence
@@ -50,17 +48,6 @@ _FRAMINGS = {
     for is_persistent in (False, True)
     for is_bodyless in (False, True)
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Ties:
-    """What ties a hold to backends while it lasts."""
-
-    link: Link | None = None
-    origin: HoldOrigin | None = None
-
-
-_NO_TIES = _Ties()
 
 
 class Acceptor:
@@ -101,7 +88,7 @@ class Acceptor:
         """
         if len(request_body) > MAX_BODY_BYTES or (self._client.head.content_length or 0) > MAX_BODY_BYTES:
             raise ErrorAnswer(400, TOO_LARGE_FOR_GRIP)
-        body = await _read_body(reply)
+        body = await read_limited(reply, MAX_BODY_BYTES)
         if len(body) > MAX_BODY_BYTES:
             if can_stream_body(reply.headers):
                 return await self._stream_body(reply, body)
@@ -113,7 +100,7 @@ class Acceptor:
                 return await self._follow(recipe, plan, request_body)
         try:
             instruct = parse_instruct(reply.code, reply.reason, reply.headers, body)
-            ties = self._tie(instruct)
+            ties = tie(instruct, self._uri, self._rule)
         except GripError as exc:
             raise self._refuse(f"Failed to parse accept instructions: {exc}") from exc
         if instruct.mode is HoldMode.RESPONSE:
@@ -128,19 +115,19 @@ class Acceptor:
     async def _follow(self, recipe: Recipe, plan: HoldPlan, request_body: bytes) -> bool:
         """Hold the client like the one before."""
         if plan.kept is not None:
-            return await self._hold_response(plan, _NO_TIES, request_body)
+            return await self._hold_response(plan, NO_TIES, request_body)
         self._client.head_bytes_sent = recipe.head_bytes
         self._client.body_bytes_sent = recipe.content_bytes
-        await self._open_stream(plan, _NO_TIES, recipe.first)
+        await self._open_stream(plan, NO_TIES, recipe.first)
         return True
 
     def _remember(
-        self, reply: Reply, body: bytes, instruct: Instruct, ties: _Ties, plan: HoldPlan, first: bytes = b""
+        self, reply: Reply, body: bytes, instruct: Instruct, ties: Ties, plan: HoldPlan, first: bytes = b""
     ) -> None:
         """Keep how a client was held, if the next could be held like that."""
         client = self._client
         is_whole = len(instruct.subscriptions) <= self._proxy.plans.subscription_max  # else it has to be said each time
-        if ties is _NO_TIES and client.transform is None and is_whole:
+        if ties is NO_TIES and client.transform is None and is_whole:
             self._proxy.last_recipe = Recipe(
                 reply.headers,
                 body,
@@ -163,7 +150,7 @@ class Acceptor:
 
     # --- long polls ------------------------------------------------------------------------------------------------
 
-    async def _hold_response(self, plan: HoldPlan, ties: _Ties, request_body: bytes) -> bool:
+    async def _hold_response(self, plan: HoldPlan, ties: Ties, request_body: bytes) -> bool:
         """Keep the response, and send nothing (grip spec §5.1)."""
         request = HeldRequest.of(self._client.head, request_body, self._rule)
         framing, transform = self._framing(), self._client.transform
@@ -186,7 +173,7 @@ class Acceptor:
 
     # --- streams ---------------------------------------------------------------------------------------------------
 
-    async def _begin_stream(self, instruct: Instruct, ties: _Ties, reply: Reply, instruct_body: bytes) -> bool:
+    async def _begin_stream(self, instruct: Instruct, ties: Ties, reply: Reply, instruct_body: bytes) -> bool:
         """Send the initial response, then hold (grip spec §6.1)."""
         failure: ErrorAnswer | None = None
         try:
@@ -243,7 +230,7 @@ class Acceptor:
             content = await reply.read()
         try:
             instruct = parse_instruct_head(reply.code, reply.reason, reply.headers)
-            ties = self._tie(instruct)
+            ties = tie(instruct, self._uri, self._rule)
         except GripError as exc:
             failure = self._refuse(f"Failed to parse accept instructions: {exc}")
             if self._rule.debug:
@@ -255,7 +242,7 @@ class Acceptor:
             return False
         return await self._open_any_stream(instruct, ties, b"", missing_link(instruct))
 
-    async def _open_any_stream(self, instruct: Instruct, ties: _Ties, first: bytes, failure: str | None) -> bool:
+    async def _open_any_stream(self, instruct: Instruct, ties: Ties, first: bytes, failure: str | None) -> bool:
         """Send `first`, subscribe; `failure`, when not None, ends the stream at once (shown in debug mode).
 
         Without a hold only the link counts, and it is asked at once (grip spec §6.5).
@@ -270,7 +257,7 @@ class Acceptor:
             hold.update(self._proxy.runtime.now(), is_urgent=True)
         return True
 
-    async def _open_stream(self, plan: HoldPlan, ties: _Ties, first: bytes) -> StreamHold:
+    async def _open_stream(self, plan: HoldPlan, ties: Ties, first: bytes) -> StreamHold:
         """Send `first` and subscribe; nothing becomes of it if the client turns out to have left."""
         hold = make_stream(self._proxy.holds, plan, self._framing(), ties.link, ties.origin)
         outlet = await self._client.hold(hold, first)
@@ -280,24 +267,6 @@ class Acceptor:
         return hold
 
     # --- shared ----------------------------------------------------------------------------------------------------
-
-    def _tie(self, instruct: Instruct) -> _Ties:
-        """What ties the hold to backends while it lasts. Raises GripError for links that cannot be followed."""
-        link_to = instruct.next_link if instruct.mode is not HoldMode.RESPONSE else None
-        filters_ask = any(asks_network(subscription.filters) for subscription in instruct.subscriptions)
-        if link_to is None and instruct.gone_link is None and not filters_ask:
-            return _NO_TIES
-        home = Home.of(self._uri, self._rule.id)
-        try:
-            link = None
-            if link_to is not None:
-                link = Link(LinkTarget(resolve_reference(self._uri, link_to.uri), home), link_to.timeout_s)
-            gone = None
-            if instruct.gone_link is not None:
-                gone = resolve_reference(self._uri, instruct.gone_link)
-        except WireError as exc:
-            raise GripError(f"Grip-Link contains invalid link: {exc}") from exc
-        return _Ties(link, HoldOrigin(home, self._uri, gone))
 
     def _plan(self, instruct: Instruct) -> HoldPlan:
         """The shared part of the hold."""
@@ -327,15 +296,3 @@ class Acceptor:
         self._proxy.counters.instruct_errors += 1
         limited(log, self._rule.log_level).warning("target %s: %s", self._target.text, debug_text)
         return origin_error(debug_text)
-
-
-async def _read_body(reply: Reply) -> bytes:
-    """The whole body, or a beginning of it that is longer than the limit."""
-    if reply.is_complete:
-        return reply.take()
-    pieces: list[bytes] = []
-    size = 0
-    while size <= MAX_BODY_BYTES and (piece := await reply.read()):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
