@@ -1,7 +1,6 @@
-"""Socket holds: WebSockets as receivers of items, and what their backend orders in advance (ws spec §2.4, §2.5, §3.3).
+"""Socket holds: WebSockets as receivers of items (ws spec §2.4, §3.3).
 
-A socket hold is the outgoing side of a WebSocket's client. Whatever goes to the client goes through it, so that nothing
-gets between the fragments of a message that is being relayed.
+How what they receive gets to the client is in `socket_writer`, which a hold is built on.
 """
 
 from __future__ import annotations
@@ -11,25 +10,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from holdfast.grip.item import Action
 from holdfast.grip.values import Subscription
-from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
-from holdfast.push.dialects import PLAIN, Dialect, PieceEncoder
+from holdfast.push.dialects import PLAIN, Dialect
 from holdfast.push.intake import Intake, Phase, Queued
-from holdfast.push.outlet import NOT_DIRECT, HoldContext, SocketOutlet, note_overflow, note_skip, note_slow
-from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
+from holdfast.push.outlet import NOT_DIRECT, HoldContext, SocketOutlet, note_overflow, note_skip
+from holdfast.push.plan import PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped, Rendering, message_rendering, render
-from holdfast.push.socket_timers import SocketTimers
+from holdfast.push.socket_writer import SocketWriter
 from holdfast.wire.websocket.close import CloseStatus
-from holdfast.wire.websocket.frames import Opcode
-from holdfast.wire.websocket.stream import Data
 
 if TYPE_CHECKING:
     from holdfast.push.delivery import Delivery
-
-MAX_QUEUED_WRITES = 100
-"""Writes that wait for the end of a message that is being relayed; the bound of the protocol (ws spec §4.3)."""
-
-MAX_WAITING_BYTES = 1_000_000
-"""Of such writes together; a single one may be larger."""
 
 MAX_META_BYTES = 65536
 """Names and values that one backend may set with `set-meta`, together."""
@@ -49,36 +39,19 @@ class SocketSession(Protocol):
         ...
 
 
-class SocketHold:
-    """The client's side of a WebSocket.
+class SocketHold(SocketWriter):
+    """A WebSocket, as publishers see it.
 
     Args:
         terms: of its route; its implicit channels are subscribed to when the hold is opened.
         dialect: what the client speaks.
 
     Attributes:
-        is_open: whether items are received; None before `open`.
         is_order_watched: whether its order across channels is watched; from its second channel on.
         origin: what is needed to ask backends on its behalf, known to whoever asks.
     """
 
-    __slots__ = (
-        "_context",
-        "_encoder",
-        "_plans",
-        "_session",
-        "_timers",
-        "_waiting",
-        "_written_at_s",
-        "dialect",
-        "intake",
-        "is_mid_message",
-        "is_open",
-        "is_order_watched",
-        "origin",
-        "outlet",
-        "plan",
-    )
+    __slots__ = ("_plans", "_session", "intake", "is_order_watched", "origin")
 
     def __init__(
         self,
@@ -90,21 +63,12 @@ class SocketHold:
         dialect: Dialect,
         origin: object,
     ) -> None:
-        self.plan: HoldPlan = plans.socket_plan(terms, (), {})
-        self.outlet: SocketOutlet
-        self.is_open: bool | None = None
+        super().__init__(context, plans.socket_plan(terms, (), {}), dialect)
         self.is_order_watched = len(self.plan.channels) > 1
-        self.dialect = dialect
-        self.is_mid_message = False
         self.intake: Intake | None = None
         self.origin = origin
-        self._context = context
         self._plans = plans
         self._session: SocketSession | None = session
-        self._timers: SocketTimers | None = None
-        self._written_at_s = 0.0
-        self._waiting: list[bytes] | None = None
-        self._encoder: PieceEncoder | None = None
 
     def open(self, outlet: SocketOutlet) -> None:
         """The WebSocket is accepted: receive items."""
@@ -112,23 +76,12 @@ class SocketHold:
         self.is_open = True
         self._context.registry.add_socket(self)
         self._context.counters.holds_opened += 1
-        self._relay_frame(self.dialect.greeting)
-        if self.dialect.heartbeat:
-            self._own_timers().beat()
+        self.greet()
 
     def refresh(self) -> None:
         """An operator has the backend asked for news."""
         if self._session is not None:
             self._session.refresh()
-
-    def describe(self) -> str:
-        """Channels, for logs."""
-        return f"WebSocket of {', '.join(self.plan.channels) or 'no channel'}"
-
-    @property
-    def written_at_s(self) -> float:
-        """When something was last sent or queued; 0 if nothing was."""
-        return self._written_at_s
 
     # --- subscriptions ---------------------------------------------------------------------------------------------
 
@@ -179,7 +132,7 @@ class SocketHold:
             return NOT_DIRECT
         fd = self.outlet.direct_fd
         if fd >= 0:
-            self._written_at_s = delivery.now_s
+            self.written_at_s = delivery.now_s
         return fd
 
     def receive(self, delivery: Delivery) -> None:
@@ -194,10 +147,10 @@ class SocketHold:
         frames = delivery.message_frames if self.dialect is PLAIN else delivery.frames_for(self.dialect)
         if not frames:
             return
-        taken = self._write(frames)
+        taken = self.write(frames)
         if taken:
             delivery.messages_sent += 1
-            self._written_at_s = delivery.now_s
+            self.written_at_s = delivery.now_s
         elif taken is False:
             delivery.messages_lost += 1
 
@@ -249,20 +202,19 @@ class SocketHold:
             self._session.refresh()
 
     def _send_item(self, queued: Queued, frame: bytes) -> None:
-        taken = self._write(frame) if frame else None
+        taken = self.write(frame) if frame else None
         if taken:
             queued.receipt.sockets += 1
             self._context.counters.deliveries += 1
-            self._written_at_s = self._context.now()
+            self.written_at_s = self._context.now()
         elif taken is False:
             queued.receipt.dropped += 1
 
     def _close_session(self, status: CloseStatus) -> None:
         session = self._session
         assert session is not None
-        if self._waiting:
-            # The relayed message will not end any more, and nothing may stand between its pieces.
-            self._context.counters.drops_socket_closed += len(self._waiting)
+        # What waits is lost: the relayed message will not end any more, and nothing may stand between its pieces.
+        self._context.counters.drops_socket_closed += self.waiting_writes
         self.close()
         session.close_published(status)
 
@@ -310,96 +262,6 @@ class SocketHold:
             if queued.channel in self.plan.channels:
                 self._offer(intake, queued)
 
-    # --- what the backend sends ------------------------------------------------------------------------------------
-
-    def relay(self, data: Data) -> None:
-        """Send a piece of a message of the backend; what is published meanwhile waits for its last piece (§2.8)."""
-        encoder = self._encoder
-        if encoder is None:
-            encoder = self._encoder = self.dialect.piece_encoder()
-        frame = encoder.feed(data)
-        if data.is_last:
-            self._encoder = None
-        self._relay_frame(frame)
-        self.is_mid_message = not data.is_last
-        if data.is_last:
-            self._flush()
-
-    def relay_control(self, opcode: Opcode, payload: bytes) -> None:
-        """Send a ping or pong of the backend, which may stand between fragments."""
-        self._relay_frame(self.dialect.encode_control(opcode, payload))
-
-    def _relay_frame(self, frame: bytes) -> None:
-        if frame:
-            self.outlet.relay(frame)
-            self._written_at_s = self._context.now()
-
-    def _write(self, frames: bytes) -> bool | None:
-        """Send what does not come from the backend, or let it wait for the end of a relayed message."""
-        if not self.is_mid_message:
-            taken = self.outlet.write(frames)
-            if taken is False:
-                note_slow(self._context, self.plan)
-            return taken
-        if self._waiting is None:
-            self._waiting = []
-        waiting_bytes = sum(map(len, self._waiting))
-        is_large = waiting_bytes > 0 and waiting_bytes + len(frames) > MAX_WAITING_BYTES
-        if is_large or len(self._waiting) >= MAX_QUEUED_WRITES:
-            note_overflow(self._context, self)
-            return False
-        self._waiting.append(frames)
-        return True
-
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting:
-            self.outlet.write(self.dialect.join(waiting))
-
-    # --- messages that the backend has given in advance ------------------------------------------------------------
-
-    def set_keep_alive(self, order: SetKeepAlive) -> None:
-        """Arm the keep-alive, or disarm it (ws spec §2.5)."""
-        if self.is_open:
-            self._written_at_s = self._context.now()
-            self._own_timers().set_keep_alive(order)
-
-    def send_keep_alive(self, message: Message) -> None:
-        """Send it; of those that have to wait for the end of a relayed message one is enough."""
-        frame = self.dialect.encode(message.kind, message.content)
-        if self._waiting is None or frame not in self._waiting:
-            self._context.counters.keep_alives_sent += 1
-            self._context.statistics.routes.find(self.plan.route.key).activity += 1
-            self._send_own(frame)
-
-    def send_delayed(self, order: SendDelayed) -> None:
-        """Send a message later, and the one that is waiting for that now."""
-        if self.is_open:
-            self._own_timers().send_delayed(order)
-
-    def flush_delayed(self) -> None:
-        """Send the message that waits, if one does."""
-        if self._timers is not None:
-            self._timers.flush_delayed()
-
-    def send_order(self, message: Message) -> None:
-        """Send a message that the backend has given in advance."""
-        self._send_own(self.dialect.encode(message.kind, message.content))
-
-    def send_heartbeat(self) -> None:
-        """Send what the client's dialect has for that; one that has to wait is left out."""
-        if not self.is_mid_message:
-            self._send_own(self.dialect.heartbeat)
-
-    def _send_own(self, frame: bytes) -> None:
-        if frame and self._write(frame):
-            self._written_at_s = self._context.now()
-
-    def _own_timers(self) -> SocketTimers:
-        if self._timers is None:
-            self._timers = SocketTimers(self, self._context)
-        return self._timers
-
     # --- the end ---------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -409,9 +271,6 @@ class SocketHold:
             return
         self.is_open = False
         self._context.registry.remove_socket(self)
-        if self._timers is not None:
-            self._timers.cancel()
-            self._timers = None
-        self._waiting = None
+        self.let_go()
         if self.intake is not None:
             self.intake.clear()

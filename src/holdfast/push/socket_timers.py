@@ -13,19 +13,19 @@ from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
 
 if TYPE_CHECKING:
     from holdfast.push.outlet import HoldContext
-    from holdfast.push.socket_hold import SocketHold
+    from holdfast.push.socket_writer import SocketWriter
 
 HEARTBEAT_S = 25.0
 """Between two heartbeats of a SockJS client (routes spec §4.4)."""
 
 
 class SocketTimers:
-    """Those of one hold."""
+    """Those of one writer."""
 
-    __slots__ = ("_context", "_delayed", "_heartbeat", "_hold", "_keep_alive", "_slot")
+    __slots__ = ("_context", "_delayed", "_heartbeat", "_keep_alive", "_slot", "_writer")
 
-    def __init__(self, hold: SocketHold, context: HoldContext) -> None:
-        self._hold = hold
+    def __init__(self, writer: SocketWriter, context: HoldContext) -> None:
+        self._writer = writer
         self._context = context
         self._keep_alive: SetKeepAlive | None = None
         self._slot = 0
@@ -43,14 +43,14 @@ class SocketTimers:
     def on_timer(self, now_s: float) -> None:
         """The keep-alive may be due."""
         self._slot = 0
-        keep_alive, hold = self._keep_alive, self._hold
+        keep_alive, writer = self._keep_alive, self._writer
         assert keep_alive is not None
         assert keep_alive.message is not None
-        if keep_alive.mode is KeepAliveMode.IDLE and now_s < hold.written_at_s + keep_alive.timeout_s - 1:
-            self._arm(hold.written_at_s)
+        if keep_alive.mode is KeepAliveMode.IDLE and now_s < writer.written_at_s + keep_alive.timeout_s - 1:
+            self._arm(writer.written_at_s)
             return
-        if not hold.outlet.is_blocked:
-            hold.send_keep_alive(keep_alive.message)
+        if not writer.outlet.is_blocked:
+            writer.send_keep_alive(keep_alive.message)
         self._arm(now_s)
 
     def _arm(self, from_s: float) -> None:
@@ -76,7 +76,7 @@ class SocketTimers:
         if delayed is not None:
             delayed.cancel()
             assert delayed.message is not None
-            self._hold.send_order(delayed.message)
+            self._writer.send_order(delayed.message)
 
     # --- heartbeats ------------------------------------------------------------------------------------------------
 
@@ -85,9 +85,9 @@ class SocketTimers:
         self._heartbeat = _Later(self._context, HEARTBEAT_S, self._beat)
 
     def _beat(self) -> None:
-        if not self._hold.outlet.is_blocked:
-            self._hold.send_heartbeat()
-        if self._hold.is_open:
+        if not self._writer.outlet.is_blocked:
+            self._writer.send_heartbeat()
+        if self._writer.is_open:
             self.beat()
 
     # --- the end ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from tests.unit.proxy.sockets import FakeDuplex, order, socket_world
 from tests.unit.push.helpers import message
 
 from holdfast.proxy.websocket_client import EVENTS_PER_TURN
-from holdfast.push.socket_hold import MAX_QUEUED_WRITES, MAX_WAITING_BYTES
+from holdfast.push.socket_writer import MAX_QUEUED_WRITES, MAX_WAITING_BYTES
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import PIECE_BYTES
 

@@ -12,7 +12,6 @@ from tests.unit.push.helpers import (
     Mood,
     SocketClient,
     World,
-    every,
     later,
     make_item,
     message,
@@ -29,10 +28,9 @@ from holdfast.push.intake import MAX_QUEUED
 from holdfast.push.plan import PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped
 from holdfast.push.run import Receipt
-from holdfast.push.socket_hold import INTERNAL_ERROR, MAX_META_BYTES, MAX_QUEUED_WRITES
+from holdfast.push.socket_hold import INTERNAL_ERROR, MAX_META_BYTES
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
 from holdfast.wire.websocket.frames import Opcode
-from holdfast.wire.websocket.stream import Data
 
 TEXT, BINARY, PING, PONG = MessageKind.TEXT, MessageKind.BINARY, MessageKind.PING, MessageKind.PONG
 IDLE, INTERVAL = KeepAliveMode.IDLE, KeepAliveMode.INTERVAL
@@ -178,6 +176,19 @@ class TestActions:
         client = world.socket("c")
         world.deliver(text("c", "x"), message("c", action=Action.REFRESH))
         assert (client.refreshed, client.messages) == (1, [])
+
+    @pytest.mark.spec("ws-81")
+    @pytest.mark.parametrize("is_mid_message", [True, False])
+    def test_what_waits_when_a_publisher_closes_is_counted(self, is_mid_message: bool) -> None:
+        """The message will not end any more, and a close frame is all that may follow its pieces."""
+        world = World()
+        client = world.socket("c")
+        client.hold.relay(piece("r1", first=True, last=not is_mid_message))
+        world.deliver(message("c", "1"))
+        world.deliver(message("c", "2"))
+        world.deliver(message("c", action=Action.CLOSE))
+        assert world.counters.drops_socket_closed == (2 if is_mid_message else 0)
+        assert not client.hold.is_open
 
 
 # --- subscriptions ---------------------------------------------------------------------------------------------------
@@ -493,85 +504,6 @@ class TestNetworkFilters:
         assert client.messages == ["new"]
 
 
-# --- what the backend sends ------------------------------------------------------------------------------------------
-
-
-class TestRelay:
-    @pytest.mark.spec("ws-81")
-    @pytest.mark.parametrize("is_mid_message", [True, False])
-    def test_what_waits_when_a_publisher_closes_is_counted(self, is_mid_message: bool) -> None:
-        """The message will not end any more, and a close frame is all that may follow its pieces."""
-        world = World()
-        client = world.socket("c")
-        client.hold.relay(piece("r1", first=True, last=not is_mid_message))
-        world.deliver(message("c", "1"))
-        world.deliver(message("c", "2"))
-        world.deliver(message("c", action=Action.CLOSE))
-        assert world.counters.drops_socket_closed == (2 if is_mid_message else 0)
-        assert not client.hold.is_open
-
-    def test_pieces_become_frames(self) -> None:
-        client = World().socket()
-        for content in [piece("a", first=True), piece("b"), piece("", last=True)]:
-            client.hold.relay(content)
-        client.hold.relay(Data(Opcode.BINARY, b"whole"))
-        assert client.outlet.written == [b"\x01\x01a", b"\x00\x01b", b"\x80\x00", b"\x82\x05whole"]
-        assert client.messages == ["ab", "binary:whole"]
-
-    @pytest.mark.spec("ws-85")
-    def test_pieces_are_compressed_together(self) -> None:
-        client = World().socket(is_compressed=True)
-        varied = "".join(map(str, range(200)))
-        for content in [piece(varied, first=True), piece(varied), piece("", last=True)]:
-            client.hold.relay(content)
-        client.hold.relay(Data(Opcode.TEXT, b"again"))
-        client.hold.relay_control(Opcode.PING, b"not compressed")
-        assert client.messages == [varied * 2, "again", "ping:not compressed"]
-        assert len(client.outlet.written[1]) < len(client.outlet.written[0]) // 5
-
-    @pytest.mark.spec("ws-66")
-    def test_what_is_published_waits_for_the_end_of_a_message(self) -> None:
-        world = World()
-        client, other = world.socket("c"), world.socket("c")
-        client.hold.relay(piece("a", first=True))
-        receipts = world.publish(message("c", "1"))
-        world.run()
-        receipts += world.publish(message("c", "2", kind=PING))
-        world.run()
-        client.hold.relay(piece("b"))
-        client.hold.relay_control(Opcode.PONG, b"p")
-        assert client.frames == [["a"], ["b"], ["pong:p"]]
-        assert other.messages == ["1", "ping:2"]
-        client.hold.relay(piece("c", last=True))
-        assert client.messages == ["pong:p", "abc", "1", "ping:2"]
-        assert counts(receipts) == [(2, 0, 0)] * 2
-        world.deliver(message("c", "3"))
-        assert client.messages[-1] == "3"
-
-    def test_only_so_much_waits(self, caplog: pytest.LogCaptureFixture) -> None:
-        world = World()
-        client = world.socket("c")
-        client.hold.relay(piece("", first=True))
-        for number in range(MAX_QUEUED_WRITES):
-            assert world.deliver(message("c", str(number))) == [(1, 0)]
-        assert world.deliver(message("c", "lost")) == [(0, 1)]
-        assert world.counters.drops_queue_full == 1
-        assert "items wait already" in caplog.messages[0]
-        client.hold.relay(piece("", last=True))
-        assert client.messages == ["", *map(str, range(MAX_QUEUED_WRITES))]
-
-    def test_nothing_waits_any_more_after_the_end(self) -> None:
-        """The rest of the backend's message may still go out, before its answer to the client's close."""
-        world = World()
-        client = world.socket("c")
-        client.hold.relay(piece("a", first=True))
-        world.deliver(message("c", "1"))
-        client.hold.close()
-        client.hold.relay(piece("b", last=True))
-        assert client.messages == ["ab"]
-        world.assert_empty()
-
-
 def test_an_operator_wants_news() -> None:
     client = World().socket()
     client.hold.refresh()
@@ -616,37 +548,6 @@ class TestDialects:
         client.hold.relay_control(Opcode.PING, b"p")
         client.hold.send_order(Message(PING, b"p"))
         assert client.outlet.written == [b"o"]
-
-    def test_relayed_filtered_and_given_in_advance(self) -> None:
-        world = World()
-        client = world.socket(Subscription("f", None, ("skip-self",)), dialect=SOCKJS_HTTP)
-        client.hold.relay(piece("o", first=True))
-        world.deliver(message("f", "1"))
-        client.hold.send_delayed(later(1, "2"))
-        client.hold.flush_delayed()
-        client.hold.send_keep_alive(Message(TEXT, b"k"))
-        client.hold.send_keep_alive(Message(TEXT, b"k"))
-        client.hold.relay(piece("ne", last=True))
-        client.hold.set_keep_alive(every(10))
-        assert client.outlet.written == [b"o", b'a["one"]', b'a["1","2","k"]']
-        assert client.hold.written_at_s == world.context.now()
-
-    def test_heartbeats(self) -> None:
-        world = World()
-        client = world.socket(dialect=SOCKJS)
-        client.outlet.mood = Mood.REFUSES
-        client.hold.send_heartbeat()
-        client.outlet.mood = Mood.TAKES
-        client.hold.send_heartbeat()
-        client.hold.relay(piece("a", first=True))
-        client.hold.send_heartbeat()
-        assert client.frames == [["o"], ["h"], ['a["a']]
-        client.hold.flush_delayed()
-        client.leave()
-        client.hold.flush_delayed()
-        client.hold.set_keep_alive(every(10))
-        client.hold.send_delayed(later(1, "x"))
-        world.assert_empty()
 
 
 # --- together --------------------------------------------------------------------------------------------------------
