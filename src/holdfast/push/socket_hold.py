@@ -197,7 +197,8 @@ class SocketHold(SocketWriter):
             self._send_item(queued, self.dialect.encode(fmt.kind, content))
         elif fmt.action is Action.CLOSE:
             self._close_session(CloseStatus(fmt.code, fmt.reason if fmt.code is not None else ""))
-        elif fmt.action is Action.REFRESH:
+        else:
+            assert fmt.action is Action.REFRESH
             assert self._session is not None
             self._session.refresh()
 
