@@ -54,7 +54,7 @@ class ProxyService:
 
     def _find_sockjs(self, exchange: ClientExchange) -> SockJsExchange | None:
         """SockJS comes before everything else (routes spec §3.1)."""
-        return find_sockjs(self._context, exchange) if self._context.routes.has_sockjs else None
+        return find_sockjs(self._context, exchange) if self._context.routes.sockjs_prefixes else None
 
     async def _wait_for_turn(self, gate: asyncio.Semaphore, coroutine: Work) -> None:
         try:

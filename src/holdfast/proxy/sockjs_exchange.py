@@ -286,6 +286,8 @@ def find_sockjs(proxy: ProxyContext, client: ClientExchange) -> SockJsExchange |
         uri = parse_client_uri(head.target, head.host, is_tls=is_tls)
     except WireError:
         return None
+    if not uri.path.startswith(proxy.routes.sockjs_prefixes):
+        return None  # so that other requests look for their route once
     route_id = proxy.wanted_route(head.headers)
     rule = proxy.routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=route_id)
     below = path_below(rule, uri) if rule is not None else None

@@ -19,14 +19,14 @@ class RouteTable:
     """The rules of one routes file, ready for lookups.
 
     Attributes:
-        has_sockjs: whether any of them serves SockJS.
+        sockjs_prefixes: of the paths that any of them serves as SockJS.
     """
 
-    __slots__ = ("_by_id", "_event_places", "_lists", "_rules", "has_sockjs")
+    __slots__ = ("_by_id", "_event_places", "_lists", "_rules", "sockjs_prefixes")
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = tuple(rules)
-        self.has_sockjs = any(rule.sockjs is not None for rule in self._rules)
+        self.sockjs_prefixes = tuple({rule.sockjs for rule in self._rules if rule.sockjs is not None})
         # None marks an id that several rules share: it identifies nothing.
         self._by_id: dict[str, Rule | None] = {}
         for rule in self._rules:

@@ -72,7 +72,7 @@ class Handshakes:
         return port
 
     def answer(self, exchange: ClientExchange) -> Any:
-        sockjs = find_sockjs(self.context, exchange) if self.context.routes.has_sockjs else None
+        sockjs = find_sockjs(self.context, exchange) if self.context.routes.sockjs_prefixes else None
         if sockjs is not None:
             return sockjs.run()
         if exchange.head.upgrade != b"websocket":

@@ -115,9 +115,10 @@ def test_an_id_shared_by_three_identifies_nothing() -> None:
     assert port_of(table.find("x.com", b"/", proto=Proto.HTTP, is_tls=False, route_id="r")) == 4
 
 
-def test_whether_there_is_sockjs() -> None:
-    assert not GOLDEN.has_sockjs
-    assert make_table("* a:1\nb.com,sockjs=/s a:1").has_sockjs
+def test_where_there_is_sockjs() -> None:
+    assert GOLDEN.sockjs_prefixes == ()
+    table = make_table("* a:1\nb.com,sockjs=/s a:1\nc.com,sockjs=/s a:1\nd.com,sockjs=/a%20b a:1")
+    assert set(table.sockjs_prefixes) == {b"/s", b"/a%20b"}
 
 
 def test_size_and_order() -> None:
