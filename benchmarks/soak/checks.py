@@ -7,21 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.soak.samples import Row, memory_slope
+from tests.harness.watch import GONE_WITH_THE_CLIENTS
 
-GONE_WITH_THE_CLIENTS = (
-    "open_connections",
-    "parked_clients",
-    "outboxes",
-    "outbox_bytes",
-    "channels",
-    "hold_plans",
-    "held_back_items",
-    "waiting_retries",
-    "fanout_backlog",
-    "paced_deliveries",
-    "farewells",
-    "tasks",
-)
+ZERO_AT_THE_END = (*GONE_WITH_THE_CLIENTS, "paced_deliveries", "tasks")
 _NEVER = (
     "drops_message_hwm_total",
     "drops_filter_failed_total",
@@ -59,7 +47,7 @@ _WORTH_READING = re.compile(r"^\[(WARN\w*|ERR\w*)\]|Traceback|Exception|Error:")
 
 def remaining(metrics: Mapping[str, float]) -> dict[str, float]:
     """The gauges that are not at rest."""
-    values = {name: metrics[name] for name in GONE_WITH_THE_CLIENTS}
+    values = {name: metrics[name] for name in ZERO_AT_THE_END}
     values["tasks"] -= _TASKS_OF_ITS_OWN
     return {name: value for name, value in values.items() if value}
 

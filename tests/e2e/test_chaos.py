@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.harness.client import fetch
 from tests.harness.item_store import ItemStore, item_line
-from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import Item, publish_ok
 from tests.harness.recovering_clients import Manners, PollClient, RecoveringClient, StreamClient
 from tests.harness.recovery_backend import RecoveryBackend
 from tests.harness.timing import scaled
+from tests.harness.watch import Watch, scrape
 
 ITEMS = int(os.environ.get("HOLDFAST_CHAOS_ITEMS", "10000"))
 SEED = int(os.environ.get("HOLDFAST_CHAOS_SEED") or random.SystemRandom().randrange(1_000_000))
@@ -224,38 +223,12 @@ def diagnose(clients: list[RecoveringClient], last: int, proxy: ProxyUnderTest) 
     return "\n".join([*lines, "the proxy's log, without publishes:", *log[-40:]])
 
 
-GONE_WITH_THE_CLIENTS = (
-    "open_connections",
-    "parked_clients",
-    "channels",
-    "hold_plans",
-    "held_back_items",
-    "waiting_retries",
-    "fanout_backlog",
-    "tasks",
-)
-
-
-def scrape(port: int) -> dict[str, float]:
-    """All metrics by name."""
-    lines = [line for line in fetch(port, "/metrics").text.splitlines() if not line.startswith("#")]
-    return {name: float(value) for name, value in (line.split(" ") for line in lines)}
-
-
-def what_remains(port: int) -> dict[str, float]:
-    """What should be gone with the clients, and is not."""
-    values = {name.removeprefix("holdfast_"): value for name, value in scrape(port).items()}
-    values["tasks"] -= 1  # the watcher of the routes file
-    return {name: values[name] for name in GONE_WITH_THE_CLIENTS if values[name]}
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(90 + 2 * ITEMS / ITEMS_PER_S)
 def test_every_client_gets_every_item_once_and_in_order(
-    launch_once: Launch, store: ItemStore, chaos_backend: RecoveryBackend
+    launch_once: Launch, store: ItemStore, chaos_backend: RecoveryBackend, metrics_port: int
 ) -> None:
     print(f"HOLDFAST_CHAOS_SEED={SEED}, so the policy is to {POLICY}")
-    metrics_port = free_port()
     proxy = launch_once(
         f"* 127.0.0.1:{chaos_backend.port}",
         settings={
@@ -279,9 +252,8 @@ def test_every_client_gets_every_item_once_and_in_order(
     except (ExceptionGroup, TimeoutError) as exc:
         pytest.fail(f"{exc!r}\n{diagnose(clients, last, proxy)}", pytrace=False)
     print(f"{time.monotonic() - start:.1f} s, {publisher.published} items published, the backend:", store.tallies())
-    deadline = time.monotonic() + LINGER_S + scaled(5)
-    while (remains := what_remains(metrics_port)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    print("the proxy:", {name: value for name, value in scrape(metrics_port).items() if value})
-    assert remains == {}
+    try:
+        Watch(proxy.pid, metrics_port).wait_empty(LINGER_S + 5)
+    finally:
+        print("the proxy:", {name: value for name, value in scrape(metrics_port).items() if value})
     assert "Traceback" not in proxy.log()

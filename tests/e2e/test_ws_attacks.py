@@ -18,7 +18,7 @@ from tests.harness.grip import fresh_channel
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually, scaled
-from tests.harness.watch import MB, Watch
+from tests.harness.watch import MB, Watch, nothing_kept
 from tests.harness.websocket import MASK, Frame, Opcode, ping, text
 from tests.harness.ws_backend import BackendPeer, WebSocketBackend
 from tests.harness.ws_events import Event, events_reply, opening, text_event
@@ -49,14 +49,9 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
 @pytest.fixture
 def watch(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[Watch]:
     """Stands before `ws` among the arguments of a test: everything is gone after it, once its clients are."""
-    seen = Watch(proxy.pid, metrics_port)
-    fetch(metrics_port, "/")
-    seen.wait_empty()
-    before = seen.sockets_in_use()
-    seen.reset_peak()
-    yield seen
-    seen.wait_empty(60)  # what a client has sent before it left is acted on first
-    eventually(lambda: seen.sockets_in_use() <= before + 3, "as many descriptors as before")
+    # what a client has sent before it left is acted on first
+    with nothing_kept(Watch(proxy.pid, metrics_port), timeout_s=60, spare_descriptors=3) as watch:
+        yield watch
 
 
 def send_what_is_taken(connection: socket.socket, data: bytes, seconds: float = 1.0) -> None:

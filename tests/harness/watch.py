@@ -6,7 +6,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -85,19 +86,27 @@ class Watch:
 
     def wait_empty(self, timeout_s: float = 15.0) -> None:
         """Wait until nothing is left of any client."""
-        remains: dict[str, float] = {}
-
-        def is_empty() -> bool:
-            values = scrape(self.metrics_port)
-            values["tasks"] -= 1  # the watcher of the routes file
-            remains.clear()
-            remains.update({name: values[name] for name in (*GONE_WITH_THE_CLIENTS, "tasks") if values[name] > 0})
-            return not remains
-
         try:
-            eventually(is_empty, "nothing left of any client", timeout_s)
+            eventually(lambda: not self._remains(), "nothing left of any client", timeout_s)
         except AssertionError as exc:
-            raise AssertionError(f"{exc}: {remains}") from None
+            raise AssertionError(f"{exc}: {self._remains()}") from None
+
+    def _remains(self) -> dict[str, float]:
+        values = scrape(self.metrics_port)
+        values["tasks"] -= 1  # the watcher of the routes file
+        return {name: values[name] for name in (*GONE_WITH_THE_CLIENTS, "tasks") if values[name] > 0}
+
+
+@contextmanager
+def nothing_kept(watch: Watch, *, timeout_s: float = 15.0, spare_descriptors: int = 2) -> Iterator[Watch]:
+    """At the end nothing is left of any client, within so many seconds, and of descriptors hardly one more."""
+    fetch(watch.metrics_port, "/")
+    watch.wait_empty()
+    before = watch.sockets_in_use()
+    watch.reset_peak()
+    yield watch
+    watch.wait_empty(timeout_s)
+    eventually(lambda: watch.sockets_in_use() <= before + spare_descriptors, "as few descriptors as before")
 
 
 class Bystander:

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from tests.harness.backend import ScriptedBackend
-from tests.harness.client import fetch
 from tests.harness.proxy import Launch, ProxyUnderTest
-from tests.harness.timing import eventually
-from tests.harness.watch import Watch
+from tests.harness.watch import Watch, nothing_kept
 from tests.harness.ws_backend import WebSocketBackend
 
 
@@ -31,12 +29,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
 @pytest.fixture
 def watch(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[Watch]:
     """Stands before the other fixtures of a test: when the clients of the test are gone, so is everything else."""
-    seen = Watch(proxy.pid, metrics_port)
-    fetch(metrics_port, "/")
-    seen.wait_empty()
-    before = seen.sockets_in_use()
-    seen.reset_peak()
-    yield seen
-    seen.wait_empty()
-    eventually(lambda: seen.sockets_in_use() <= before + 2, "as few descriptors as before")
+    with nothing_kept(Watch(proxy.pid, metrics_port)) as watch:
+        yield watch
     assert "Traceback" not in proxy.log(), proxy.end_of_log()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from benchmarks.soak.channels import ALL, BULK, EVENTS, FOLLOWED, LIVE, PublishTimes, item_of
 from benchmarks.soak.checks import (
-    GONE_WITH_THE_CLIENTS,
     MAX_KB_PER_MINUTE,
+    ZERO_AT_THE_END,
     counter_problems,
     log_problems,
     memory_problems,
@@ -58,7 +58,7 @@ def test_summary() -> None:
 
 
 def test_what_remains() -> None:
-    at_rest = dict.fromkeys(GONE_WITH_THE_CLIENTS, 0.0) | {"tasks": 1.0}
+    at_rest = dict.fromkeys(ZERO_AT_THE_END, 0.0) | {"tasks": 1.0}
     assert remaining(at_rest) == {}
     assert remaining(at_rest | {"tasks": 2.0, "channels": 3.0}) == {"tasks": 1.0, "channels": 3.0}
 
