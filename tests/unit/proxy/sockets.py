@@ -24,7 +24,7 @@ from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_echo import EchoBackend
 from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
 from holdfast.proxy.websocket_relay import RelayBackend
-from holdfast.push.dialects import COMPRESSED, PLAIN
+from holdfast.push.dialects import PLAIN, Dialect
 from holdfast.push.plan import RouteTerms
 from holdfast.push.socket_hold import SocketHold
 from holdfast.statistics.connections import Presence
@@ -258,21 +258,24 @@ class SocketWorld(ProxyWorld):
         self._ends: list[FakeDuplex] = []
         self._posts: list[ScriptedPosts] = []
 
-    def make_client(self, backend: Any, *, is_compressed: bool = False) -> WebSocketClient:
+    def make_client(self, backend: Any, *, dialect: Dialect = PLAIN) -> WebSocketClient:
         """A client that has not had its 101."""
         side: BackendSide = backend
         client = backend.client = WebSocketClient(self.proxy, side)
         origin = HoldOrigin(HOME, BASE)
-        dialect = COMPRESSED if is_compressed else PLAIN
         client.hold = SocketHold(self.context, self.proxy.plans, ROUTE, client, dialect=dialect, origin=origin)
         return client
+
+    def make_presence(self, client: WebSocketClient) -> Presence:
+        """The client's connection, which begins."""
+        counts = self.context.statistics.routes.unnamed
+        return Presence(counts, counts.begin(), ConnectionType.WEBSOCKET, client, is_tls=False)
 
     def open(self, client: WebSocketClient) -> FakeDuplex:
         """Give the client its 101."""
         duplex = FakeDuplex(client, is_client=True)
         self._ends.append(duplex)
-        counts = self.context.statistics.routes.unnamed
-        client.open(duplex, Presence(counts, counts.begin(), ConnectionType.WEBSOCKET, client, is_tls=False))
+        client.open(duplex, self.make_presence(client))
         return duplex
 
     def relay(self, prefix: bytes | None = None) -> tuple[FakeDuplex, FakeDuplex]:

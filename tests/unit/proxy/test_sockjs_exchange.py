@@ -17,12 +17,6 @@ COMMON = (
 )
 
 
-@pytest.fixture(params=[True, False], ids=["parked", "kept"])
-def has_parking(request: pytest.FixtureRequest) -> bool:
-    """Whether clients can be parked; those that came by TLS cannot."""
-    return bool(request.param)
-
-
 def request(path: str, body: bytes = b"", *, method: str = "POST", headers: str = "") -> bytes:
     head = f"{method} /s{path} HTTP/1.1\r\nHost: h.com\r\n{headers}"
     return (head + (f"Content-Length: {len(body)}\r\n" if body else "") + "\r\n").encode() + body

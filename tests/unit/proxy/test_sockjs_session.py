@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
-from tests.unit.proxy.helpers import BASE, HOME, in_own_time, settle
-from tests.unit.proxy.sockets import ROUTE, FakeDuplex, SocketWorld, order, socket_world
+from tests.unit.proxy.helpers import in_own_time, settle
+from tests.unit.proxy.sockets import FakeDuplex, SocketWorld, order, socket_world
 from tests.unit.push.helpers import message
 
 from holdfast.grip.item import Action, MessageKind
-from holdfast.proxy.origin import HoldOrigin
 from holdfast.proxy.sockjs_queue import BLOCKED_BYTES, FRAME_COST_BYTES
 from holdfast.proxy.sockjs_session import SockJsSession
 from holdfast.proxy.sockjs_sessions import SessionKey
-from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.push.dialects import MAX_QUEUED_BYTES, SOCKJS_HTTP
-from holdfast.push.socket_hold import SocketHold
-from holdfast.statistics.connections import Presence
 from holdfast.wire.sockjs import is_close
-from holdfast.wire.statistics import ConnectionType
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import Data, Event
 
@@ -48,7 +45,7 @@ class FakeReceiver:
         self.is_done = True
 
 
-class Sessions:
+class Session:
     """One session, and its backend's end."""
 
     def __init__(self, world: SocketWorld, *, is_relaying: bool = True) -> None:
@@ -62,14 +59,8 @@ class Sessions:
 
     def open(self, prefix: bytes | None = b"") -> None:
         backend = RelayBackend("h:1", prefix)
-        client = backend.client = WebSocketClient(self.world.proxy, backend)
-        client.hold = SocketHold(
-            self.world.context, self.world.proxy.plans, ROUTE, client, dialect=SOCKJS_HTTP,
-            origin=HoldOrigin(HOME, BASE),
-        )  # fmt: skip
-        counts = self.world.context.statistics.routes.unnamed
-        presence = Presence(counts, counts.begin(), ConnectionType.WEBSOCKET, client, is_tls=False)
-        self.session.open(client, presence)
+        client = self.world.make_client(backend, dialect=SOCKJS_HTTP)
+        self.session.open(client, self.world.make_presence(client))
         self.backend = FakeDuplex(backend, is_client=False)
         backend.begin(self.backend)
 
@@ -92,6 +83,13 @@ class Sessions:
         return self.sessions.find(KEY) is self.session
 
 
+@asynccontextmanager
+async def session(*, is_relaying: bool = True) -> AsyncIterator[Session]:
+    """A session at whose end nothing may be left."""
+    async with socket_world() as world:
+        yield Session(world, is_relaying=is_relaying)
+
+
 def texts(*contents: str) -> list[Event]:
     return [Data(Opcode.TEXT, content.encode()) for content in contents]
 
@@ -99,8 +97,7 @@ def texts(*contents: str) -> list[Event]:
 class TestFrames:
     @in_own_time
     async def test_all_messages_in_one_frame(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             assert one.poll() == ["o"]
             for content in ("1", "2", "3"):
                 one.backend.text(content)
@@ -114,8 +111,7 @@ class TestFrames:
 
     @in_own_time
     async def test_a_stream_gets_them_one_by_one(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             stream = one.held(is_streaming=True)
             one.backend.text("1")
             stream.can_take = False
@@ -129,11 +125,10 @@ class TestFrames:
 
     @in_own_time
     async def test_published(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.backend.text(order("subscribe", channel="c"))
             assert one.poll() == ["o"]
-            world.publish(message("p-c", "1"), message("p-c", "p", kind=MessageKind.PING), message("p-c", "2"))
+            one.world.publish(message("p-c", "1"), message("p-c", "p", kind=MessageKind.PING), message("p-c", "2"))
             await settle()
             assert one.poll() == ['a["1","2"]']
             one.backend.leave()
@@ -141,8 +136,7 @@ class TestFrames:
     @pytest.mark.spec("routes-96")
     @in_own_time
     async def test_one_receiver_at_a_time(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             first = one.held()
             assert not one.session.attach(FakeReceiver())
@@ -152,8 +146,7 @@ class TestFrames:
 
     @in_own_time
     async def test_not_before_it_is_open(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world, is_relaying=False)
+        async with session(is_relaying=False) as one:
             first = one.held()
             assert not one.session.attach(FakeReceiver())
             assert first.frames == []
@@ -163,8 +156,7 @@ class TestFrames:
 
     @in_own_time
     async def test_discarded(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world, is_relaying=False)
+        async with session(is_relaying=False) as one:
             one.session.discard()
             assert not one.is_known
 
@@ -173,8 +165,7 @@ class TestSends:
     @pytest.mark.spec("routes-95")
     @in_own_time
     async def test_taken(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             assert await one.session.send(texts("a", "", "b"))
             assert one.backend.heard == ["a", "", "b"]
             assert not one.session.is_sending
@@ -182,8 +173,7 @@ class TestSends:
 
     @in_own_time
     async def test_waits_for_the_backend(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.backend.is_blocked = True
             sending = one.begin_to_send()
             await settle()
@@ -196,8 +186,7 @@ class TestSends:
 
     @in_own_time
     async def test_before_the_opening_has_ended(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world, is_relaying=False)
+        async with session(is_relaying=False) as one:
             assert await one.session.send(texts("a"))
             assert one.session.is_sending
             one.open()
@@ -208,8 +197,7 @@ class TestSends:
     @in_own_time
     async def test_a_client_that_does_not_wait(self) -> None:
         """It is taken all the same, and others are refused meanwhile."""
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.backend.is_blocked = True
             sending = one.begin_to_send()
             await settle()
@@ -223,8 +211,7 @@ class TestSends:
 
     @in_own_time
     async def test_the_backend_is_gone_before(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.backend.is_blocked = True
             sending = one.begin_to_send()
             await settle()
@@ -236,8 +223,7 @@ class TestTime:
     @pytest.mark.spec("routes-97")
     @in_own_time
     async def test_a_heartbeat_after_25_seconds(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             waiting = one.held()
             await asyncio.sleep(24.8)
@@ -248,8 +234,7 @@ class TestTime:
 
     @in_own_time
     async def test_a_stream_has_many(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             stream = one.held(is_streaming=True)
             await asyncio.sleep(20)
             one.backend.text("1")
@@ -267,8 +252,7 @@ class TestTime:
     @in_own_time
     async def test_gone_after_5_seconds_without_a_receiver(self) -> None:
         """The backend sees that its client is gone."""
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             await asyncio.sleep(4.8)
             assert one.poll() == []
@@ -279,13 +263,12 @@ class TestTime:
             await asyncio.sleep(0.4)
             assert one.backend.end == "aborted"
             assert not one.is_known
-            assert world.counters.sockjs_sessions_abandoned == 1
+            assert one.world.counters.sockjs_sessions_abandoned == 1
 
     @in_own_time
     async def test_polls_are_a_sign_of_life(self) -> None:
         """Half an hour without a word is the end of a silent WebSocket, but this one asks all the time."""
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             for _ in range(100):
                 assert one.held().frames == []
@@ -295,8 +278,7 @@ class TestTime:
 
     @in_own_time
     async def test_so_are_streams_that_take_heartbeats(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             stream = one.held(is_streaming=True)
             await asyncio.sleep(1900)
             assert one.backend.end is None
@@ -305,8 +287,7 @@ class TestTime:
     @in_own_time
     async def test_one_that_takes_nothing_is_silent(self) -> None:
         """Like any WebSocket's client, for half an hour."""
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             stream = one.held(is_streaming=True)
             stream.can_take = False
             await asyncio.sleep(1790)
@@ -318,8 +299,7 @@ class TestTime:
 
     @in_own_time
     async def test_a_receiver_that_leaves_ends_the_session(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             waiting = one.held()
             one.session.receiver_gone(FakeReceiver())
@@ -334,8 +314,7 @@ class TestClosing:
     @in_own_time
     async def test_remembered_for_5_seconds(self) -> None:
         """However often it is asked for."""
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             one.backend.text("1")
             one.backend.shut(4001, "bye")
@@ -354,18 +333,16 @@ class TestClosing:
 
     @in_own_time
     async def test_nobody_asks(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             one.backend.shut()
             await asyncio.sleep(5.2)
             assert not one.is_known
-            assert world.counters.sockjs_sessions_abandoned == 0
+            assert one.world.counters.sockjs_sessions_abandoned == 0
 
     @in_own_time
     async def test_a_waiting_receiver_is_told(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             stream = one.held(is_streaming=True)
             one.backend.shut(1000)
             assert stream.frames == ["o", 'c[1000,"Connection closed"]']
@@ -373,8 +350,7 @@ class TestClosing:
 
     @in_own_time
     async def test_a_receiver_that_leaves_before_the_last_frame(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             stream = one.held(is_streaming=True)
             stream.can_take = False
             one.backend.shut(1000)
@@ -385,11 +361,10 @@ class TestClosing:
 
     @in_own_time
     async def test_a_publisher_closes(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.backend.text(order("subscribe", channel="c"))
             one.poll()
-            world.publish(message("p-c", "1"), message("p-c", action=Action.CLOSE, code=4000, reason="over"))
+            one.world.publish(message("p-c", "1"), message("p-c", action=Action.CLOSE, code=4000, reason="over"))
             await settle()
             assert one.session.write(b"late") is None
             assert one.poll() == ['a["1"]']
@@ -398,8 +373,7 @@ class TestClosing:
 
     @in_own_time
     async def test_the_backend_breaks_off(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             waiting = one.held()
             one.backend.leave()
@@ -408,15 +382,14 @@ class TestClosing:
 
     @in_own_time
     async def test_what_came_before_it_broke_off_is_not_lost(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             one.backend.text("1")
             one.backend.leave()
             assert one.is_known
             assert one.poll() == ['a["1"]']
             assert not one.is_known
-            other = Sessions(world)
+            other = Session(one.world)
             other.poll()
             other.backend.text("1")
             other.backend.leave()
@@ -425,8 +398,7 @@ class TestClosing:
 
     @in_own_time
     async def test_the_process_stops(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             waiting = one.held()
             one.sessions.end_all()
@@ -437,8 +409,7 @@ class TestClosing:
 
     @in_own_time
     async def test_opened_while_the_process_stops(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world, is_relaying=False)
+        async with session(is_relaying=False) as one:
             first = one.held(is_streaming=True)
             one.sessions.end_all()
             one.open()
@@ -450,8 +421,7 @@ class TestClosing:
 class TestBounds:
     @in_own_time
     async def test_the_backend_is_not_read_from_while_much_waits(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             count = 0
             while one.backend.is_reading:
@@ -468,23 +438,21 @@ class TestBounds:
 
     @in_own_time
     async def test_too_much_is_the_end(self, caplog: pytest.LogCaptureFixture) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.backend.text(order("subscribe", channel="c"))
             one.poll()
             with caplog.at_level(logging.WARNING):
                 for _ in range(MAX_QUEUED_BYTES // 50_000 + 1):
-                    world.publish(message("p-c", "x" * 50_000))
+                    one.world.publish(message("p-c", "x" * 50_000))
                     await settle()
             assert not one.is_known
             assert one.backend.end == "aborted"
-            assert world.counters.sockjs_sessions_overflowed == 1
+            assert one.world.counters.sockjs_sessions_overflowed == 1
             assert "192.0.2.1 (SockJS session x): " in caplog.text
 
     @in_own_time
     async def test_one_message_of_the_backend_that_is_too_long(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             one.backend.text("x" * MAX_QUEUED_BYTES)
             assert not one.is_known
@@ -492,8 +460,7 @@ class TestBounds:
 
     @in_own_time
     async def test_empty_messages_cost_something(self) -> None:
-        async with socket_world() as world:
-            one = Sessions(world)
+        async with session() as one:
             one.poll()
             count = 0
             while one.backend.is_reading:
@@ -532,7 +499,7 @@ class TestRegistry:
             sessions = world.proxy.sockjs
             key = KEY._replace(session_id=b"broken")
             sessions.add(key, Broken(sessions, key, world.runtime, ""))
-            one = Sessions(world)
+            one = Session(world)
             one.poll()
             sessions.end_all()
             assert "ending a SockJS session failed" in caplog.text

@@ -36,12 +36,6 @@ def said(content: bytes) -> bytes:
     return encode_masked_frame(Opcode.TEXT, content, MASK)
 
 
-@pytest.fixture(params=[True, False], ids=["parked", "kept"])
-def has_parking(request: pytest.FixtureRequest) -> bool:
-    """Whether this system has epoll."""
-    return bool(request.param)
-
-
 # --- accepted ---------------------------------------------------------------------------------------------------------
 
 
