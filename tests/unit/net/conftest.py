@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from pathlib import Path
 
 import pytest
 import uvloop
 from tests.harness.timing import scaled
+from tests.harness.tls import make_certificate
 from tests.unit.net.backends import BackendStage
 
 TEST_TIMEOUT_S = 10.0
@@ -17,6 +19,15 @@ TEST_TIMEOUT_S = 10.0
 def transports(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What connections to backends are made of."""
     monkeypatch.setattr(BackendStage, "has_parking", request.param == "parked")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the key and the certificate of `a.test`, signed by itself."""
+    made = make_certificate("a.test")
+    path = tmp_path_factory.mktemp("tls") / "a.test.pem"
+    path.write_bytes(made.key + made.crt)
+    return path
 
 
 @pytest.hookimpl(tryfirst=True)
