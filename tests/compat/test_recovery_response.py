@@ -14,7 +14,7 @@ from tests.harness.client import Connect, RawClient, encode_chunk, fetch
 from tests.harness.grip import Stage, fresh_channel, instruct_reply, poll_reply, stream_reply
 from tests.harness.messages import Request
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
-from tests.harness.publish import Item, publish_ok, response_item
+from tests.harness.publish import Item, publish_ok, response_item, with_ids
 from tests.harness.timing import eventually, scaled
 
 LINGER_S = 2.0
@@ -77,12 +77,7 @@ class Turns:
 
 def item(channel: str, item_id: str | None = None, prev_id: str | None = None) -> Item:
     """A response item whose body is ``item`` and its id."""
-    result = response_item(channel, f"item {item_id}")
-    if item_id is not None:
-        result["id"] = item_id
-    if prev_id is not None:
-        result["prev-id"] = prev_id
-    return result
+    return with_ids(response_item(channel, f"item {item_id}"), item_id, prev_id)
 
 
 def hint(channel: str) -> Item:

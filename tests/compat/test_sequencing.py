@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect, RawClient, fetch
 from tests.harness.grip import Stage, fresh_channel
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
-from tests.harness.publish import Item, publish_ok, response_item, stream_item
+from tests.harness.publish import item, publish_ok, response_item, stream_item
 from tests.harness.timing import scaled
 
 WAIT_S = 1.0  # message_wait, in seconds
@@ -51,16 +50,6 @@ def channel() -> str:
 def client(stage: Stage, channel: str) -> RawClient:
     """A stream on `channel`."""
     return stage.stream(channel)
-
-
-def item(channel: str, item_id: str | None, prev_id: str | None = None, *, no_seq: bool = False) -> Item:
-    """A stream item that says its id and a comma (a dash if it has none)."""
-    fields: dict[str, Any] = {} if item_id is None else {"id": item_id}
-    if prev_id is not None:
-        fields["prev-id"] = prev_id
-    if no_seq:
-        fields["no-seq"] = True
-    return {**stream_item(channel, f"{'-' if item_id is None else item_id},"), **fields}
 
 
 def read_ids(client: RawClient, count: int, timeout_s: float = 5.0) -> list[str]:

@@ -10,9 +10,9 @@ import pytest
 from tests.harness.backend import Reply, ScriptedBackend, held_back
 from tests.harness.client import RawClient
 from tests.harness.grip import Stage
-from tests.harness.links import NextLink, follows, item
+from tests.harness.links import NextLink, follows
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
-from tests.harness.publish import close_item, hint_item, publish_ok, recover, stream_item
+from tests.harness.publish import close_item, hint_item, item, publish_ok, recover, stream_item
 
 LAST = Reply(body=b"last")
 QUEUE_ITEMS = 100

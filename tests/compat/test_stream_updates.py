@@ -9,9 +9,9 @@ import pytest
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import Connect
 from tests.harness.grip import Stage, fresh_channel
-from tests.harness.links import NextLink, follows, item
+from tests.harness.links import NextLink, follows
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
-from tests.harness.publish import hint_item, publish_ok, recover, stream_item
+from tests.harness.publish import hint_item, item, publish_ok, recover, stream_item
 from tests.harness.timing import scaled
 
 LAST = Reply(body=b"last")

@@ -12,7 +12,7 @@ from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect, RawClient
 from tests.harness.grip import Stage, fresh_channel, stream_reply
 from tests.harness.proxy import Launch, ProxyUnderTest
-from tests.harness.publish import Item, publish, response_item, stream_item
+from tests.harness.publish import Item, item, publish, response_item, stream_item
 from tests.harness.timing import scaled
 
 CLIENTS, BROADCASTS = 1000, 50
@@ -35,18 +35,6 @@ def channel() -> str:
 def client(stage: Stage, channel: str) -> RawClient:
     """A stream on `channel`."""
     return stage.stream(channel)
-
-
-def item(channel: str, item_id: str | None, prev_id: str | None = None, *, no_seq: bool = False) -> Item:
-    """A stream item that says its id and a comma."""
-    result = stream_item(channel, f"{item_id},")
-    if item_id is not None:
-        result["id"] = item_id
-    if prev_id is not None:
-        result["prev-id"] = prev_id
-    if no_seq:
-        result["no-seq"] = True
-    return result
 
 
 def reported(response_text: str) -> list[tuple[int, int]]:

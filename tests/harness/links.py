@@ -12,7 +12,7 @@ from tests.harness.client import RawClient
 from tests.harness.grip import Stage, fresh_channel, stream_reply
 from tests.harness.messages import HeaderList, Request
 from tests.harness.proxy import IS_PUSHPIN, ProxyUnderTest
-from tests.harness.publish import Item, publish_ok, stream_item, with_ids
+from tests.harness.publish import Item, publish_ok
 from tests.harness.timing import eventually, scaled
 
 CHANNELS_PER_HOLD = 20
@@ -120,11 +120,6 @@ def kept_channels(proxy: ProxyUnderTest, backend: ScriptedBackend, count: int = 
         if IS_PUSHPIN:
             time.sleep(1.3)
         yield iter(names)
-
-
-def item(channel: str, item_id: str | None, prev_id: str | None = None) -> Item:
-    """A stream item that says its id and a comma."""
-    return with_ids(stream_item(channel, f"{item_id},"), item_id, prev_id)
 
 
 def follows(channel: str, item_id: str) -> str:

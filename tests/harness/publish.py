@@ -36,6 +36,12 @@ def with_ids(item: Item, item_id: str | None, prev_id: str | None = None) -> Ite
     return {**item, **{name: value for name, value in ids.items() if value is not None}}
 
 
+def item(channel: str, item_id: str | None, prev_id: str | None = None, *, no_seq: bool = False) -> Item:
+    """A stream item that says its id and a comma (a dash if it has none)."""
+    content = stream_item(channel, f"{'-' if item_id is None else item_id},")
+    return with_ids({**content, **({"no-seq": True} if no_seq else {})}, item_id, prev_id)
+
+
 def response_item(channel: str, body: str, **fields: Any) -> Item:
     """An item with an ``http-response`` format; ``fields`` are ``code``, ``reason``, ``headers`` ..."""
     return {"channel": channel, "formats": {"http-response": {"body": body, **fields}}}
