@@ -16,6 +16,7 @@ from tests.harness.commands import StatsReader, read_stats
 from tests.harness.grip import Stage
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyConfig, ProxyUnderTest
+from tests.harness.tls import connecting_to
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_stage import WebSocketStage
 from tests.harness.zmq_sockets import ZmqSockets
@@ -100,6 +101,19 @@ def connect() -> Iterator[Connect]:
         client.close()
 
 
+@pytest.fixture(scope="module")
+def tls_port() -> int:
+    """A free port, for the module's proxy to speak TLS at."""
+    return free_port()
+
+
+@pytest.fixture
+def connect_tls(proxy: ProxyUnderTest, tls_port: int) -> Iterator[Connect]:
+    """The same by TLS, at `tls_port` whatever port is asked for."""
+    with connecting_to(tls_port) as connect:
+        yield connect
+
+
 @pytest.fixture
 def sockets() -> Iterator[ZmqSockets]:
     """ZeroMQ sockets that are closed when the test ends."""
@@ -118,6 +132,12 @@ def stats(proxy: ProxyUnderTest, sockets: ZmqSockets, spec: str) -> StatsReader:
 def stage(proxy: ProxyUnderTest, backend: ScriptedBackend, connect: Connect) -> Stage:
     """The module's proxy and backend, with clients that are closed when the test ends."""
     return Stage(proxy, backend, connect)
+
+
+@pytest.fixture
+def tls(proxy: ProxyUnderTest, backend: ScriptedBackend, connect_tls: Connect) -> Stage:
+    """The same, with clients that speak TLS."""
+    return Stage(proxy, backend, connect_tls)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Iterator
 
 import pytest
 from tests.harness.backend import Reply, ScriptedBackend
@@ -14,7 +13,7 @@ from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.publish import publish_ok, response_item, stream_item
 from tests.harness.timing import eventually
-from tests.harness.tls import TlsClient, client_context, connecting_to, make_certificate, refusal, wait_tls_port
+from tests.harness.tls import TlsClient, client_context, make_certificate, refusal, wait_tls_port
 from tests.harness.websocket import text
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_stage import WebSocketStage, ws_item
@@ -23,6 +22,11 @@ PORT, BARE_PORT = free_port(), free_port()
 """With a default certificate, and without."""
 
 OLD = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+
+
+@pytest.fixture(scope="module")
+def tls_port() -> int:
+    return PORT
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +52,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
     for port in (PORT, BARE_PORT):
         wait_tls_port(proxy, port)
     return proxy
-
-
-@pytest.fixture
-def connect_tls(proxy: ProxyUnderTest) -> Iterator[Connect]:
-    with connecting_to(PORT) as connect:
-        yield connect
-
-
-@pytest.fixture
-def tls(proxy: ProxyUnderTest, backend: ScriptedBackend, connect_tls: Connect) -> Stage:
-    """The stage of the module, by TLS."""
-    return Stage(proxy, backend, connect_tls)
 
 
 def subject(port: int, server_name: str | None) -> str:

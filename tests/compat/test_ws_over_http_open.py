@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 from tests.harness.backend import AnyReply, RawReply, Reply, ScriptedBackend
@@ -27,14 +26,6 @@ from tests.harness.ws_events import (
 from tests.harness.ws_stage import WebSocketStage
 
 BAD_GATEWAY = b"Error while proxying to origin.\n"
-
-
-@pytest.fixture(scope="module")
-def elsewhere() -> Iterator[ScriptedBackend]:
-    """A server that no route gives events to."""
-    server = ScriptedBackend()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

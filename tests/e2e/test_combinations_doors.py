@@ -5,25 +5,19 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Iterator
 
 import pytest
 from tests.harness.backend import ScriptedBackend
 from tests.harness.client import Connect, encode_chunk, encode_request
 from tests.harness.grip import Stage, fresh_channel
-from tests.harness.leaks import without_leaks
 from tests.harness.messages import HeaderList
-from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import stream_item
 
 TOKEN = "s3cret-token"
 GOOD: HeaderList = [("authorization", f"bEaReR {TOKEN}")]
 
-
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
+pytestmark = pytest.mark.usefixtures("lets_go")
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +29,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, metrics_port: int) -> ProxyU
             "holdfast": {"publish_token": TOKEN, "publish_key": "key of publishers: 32 bytes or so"},
         },
     )
-
-
-@pytest.fixture(autouse=True)
-def lets_go(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[None]:
-    with without_leaks(proxy, metrics_port):
-        yield
 
 
 def body_of(channel: str, content: str) -> bytes:

@@ -5,57 +5,40 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 from tests.harness.backend import AnyReply, Framing, RawReply, Reply, ScriptedBackend
 from tests.harness.client import Connect, RawClient, encode_request
 from tests.harness.grip import fresh_channel, instruct_reply, poll_reply, stream_reply
-from tests.harness.leaks import gauges, without_leaks
+from tests.harness.leaks import gauges
 from tests.harness.messages import Request
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import close_item, publish_ok, recover, response_item, stream_item
 from tests.harness.timing import eventually, scaled
-from tests.harness.tls import connecting_to, make_certificate, wait_tls_port
+from tests.harness.tls import make_certificate, wait_tls_port
 
-TLS_PORT = free_port()
-
-
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
+pytestmark = pytest.mark.usefixtures("lets_go")
 
 
 @pytest.fixture(scope="module")
-def proxy(launch: Launch, backend: ScriptedBackend, metrics_port: int) -> ProxyUnderTest:
+def proxy(launch: Launch, backend: ScriptedBackend, metrics_port: int, tls_port: int) -> ProxyUnderTest:
     target = f"127.0.0.1:{backend.port}"
     proxy = launch(
         f"*,aco {target}",
         f"basic,aco,jsonp_mode=basic,jsonp_defmethod=GET {target}",
         f"over,aco 127.0.0.1:{free_port()} {target}",
         settings={
-            "runner": {"https_ports": f"127.0.0.1:{TLS_PORT}"},
+            "runner": {"https_ports": f"127.0.0.1:{tls_port}"},
             "handler": {"share_all": "true", "prometheus_port": f"127.0.0.1:{metrics_port}"},
             "proxy": {"set_x_forwarded_protocol": "false"},
         },
-        files=make_certificate("default.test").files(f"default_{TLS_PORT}"),
+        files=make_certificate("default.test").files(f"default_{tls_port}"),
     )
-    wait_tls_port(proxy, TLS_PORT)
+    wait_tls_port(proxy, tls_port)
     return proxy
-
-
-@pytest.fixture(autouse=True)
-def lets_go(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[None]:
-    with without_leaks(proxy, metrics_port):
-        yield
-
-
-@pytest.fixture
-def connect_tls(proxy: ProxyUnderTest) -> Iterator[Connect]:
-    with connecting_to(TLS_PORT) as connect:
-        yield connect
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 from tests.harness.backend import RawReply, Reply, ScriptedBackend
 from tests.harness.client import Connect, RawClient, encode_request
 from tests.harness.grip import Stage, fresh_channel, poll_reply
-from tests.harness.leaks import no_free_descriptor, without_leaks
-from tests.harness.ports import free_port
+from tests.harness.leaks import no_free_descriptor
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok, response_item
 from tests.harness.timing import eventually
@@ -20,10 +18,7 @@ from tests.harness.websocket import WebSocketClient, close, text
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_stage import WebSocketStage
 
-
-@pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
+pytestmark = pytest.mark.usefixtures("lets_go")
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +29,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
         f"relay 127.0.0.1:{ws_backend.port}",
         settings={"handler": {"prometheus_port": f"127.0.0.1:{metrics_port}"}},
     )
-
-
-@pytest.fixture(autouse=True)
-def lets_go(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[None]:
-    with without_leaks(proxy, metrics_port):
-        yield
 
 
 class TestWithoutDescriptors:

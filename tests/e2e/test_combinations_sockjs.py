@@ -33,11 +33,6 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
-
-
-@pytest.fixture(scope="module")
 def proxy(
     launch: Launch,
     backend: ScriptedBackend,

@@ -8,20 +8,18 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.harness.backend import AnyReply, RawReply, Reply, ScriptedBackend
 from tests.harness.client import Connect, RawClient, RawConnection, encode_request, open_socket
 from tests.harness.grip import Stage, fresh_channel, poll_reply, stream_reply
-from tests.harness.leaks import without_leaks
 from tests.harness.messages import Request
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import close_item, publish_ok, recover, response_item, stream_item
 from tests.harness.timing import scaled
-from tests.harness.tls import TlsClient, client_context, connecting_to, make_certificate, wait_tls_port
+from tests.harness.tls import TlsClient, client_context, make_certificate, wait_tls_port
 from tests.harness.websocket import close, text
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_events import events_reply, text_event
@@ -29,10 +27,12 @@ from tests.harness.ws_stage import WebSocketStage
 
 TLS_PORT = free_port()
 
+pytestmark = pytest.mark.usefixtures("lets_go")
+
 
 @pytest.fixture(scope="module")
-def metrics_port() -> int:
-    return free_port()
+def tls_port() -> int:
+    return TLS_PORT
 
 
 @pytest.fixture(scope="module")
@@ -51,23 +51,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
     )
     wait_tls_port(proxy, TLS_PORT)
     return proxy
-
-
-@pytest.fixture(autouse=True)
-def lets_go(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[None]:
-    with without_leaks(proxy, metrics_port):
-        yield
-
-
-@pytest.fixture
-def connect_tls(proxy: ProxyUnderTest, lets_go: None) -> Iterator[Connect]:
-    with connecting_to(TLS_PORT) as connect:
-        yield connect
-
-
-@pytest.fixture
-def tls(proxy: ProxyUnderTest, backend: ScriptedBackend, connect_tls: Connect) -> Stage:
-    return Stage(proxy, backend, connect_tls)
 
 
 def test_poll_that_is_asked_again_and_again(tls: Stage) -> None:

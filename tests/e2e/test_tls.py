@@ -7,7 +7,6 @@ import signal
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -34,6 +33,11 @@ OUTBOX_BYTES = 100_000
 
 
 @pytest.fixture(scope="module")
+def tls_port() -> int:
+    return PORT
+
+
+@pytest.fixture(scope="module")
 def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend) -> ProxyUnderTest:
     return launched(launch, backend, ws_backend, PORT)
 
@@ -53,18 +57,6 @@ def launched(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBack
     )
     wait_tls_port(proxy, port)
     return proxy
-
-
-@pytest.fixture
-def connect_tls(proxy: ProxyUnderTest) -> Iterator[Connect]:
-    with connecting_to(PORT) as connect:
-        yield connect
-
-
-@pytest.fixture
-def tls(proxy: ProxyUnderTest, backend: ScriptedBackend, connect_tls: Connect) -> Stage:
-    """The stage of the module, by TLS."""
-    return Stage(proxy, backend, connect_tls)
 
 
 def counted(name: str) -> int:
