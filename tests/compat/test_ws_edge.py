@@ -248,7 +248,7 @@ class TestPassingFrames:
         script.wait_for(Event("TEXT", "ü".encode()))
 
     def test_close_of_one_byte(self, ws: WebSocketStage) -> None:
-        """Has no code: spec §4.2."""
+        """Has no code: ws spec §4.2."""
         client, peer = ws.relay()
         client.send(Frame(Opcode.CLOSE, b"\x03"))
         peer.expect(close())
@@ -298,7 +298,7 @@ class TestFramesOfBackends:
         ],
     )
     def test_failing(self, ws: WebSocketStage, frames: list[Frame]) -> None:
-        """The client's connection ends without a close frame: spec §2.7."""
+        """The client's connection ends without a close frame: ws spec §2.7."""
         client, peer = ws.relay()
         peer.send(*frames)
         assert [frame for frame in client.connection.read_to_close() if frame == 0x88] == []

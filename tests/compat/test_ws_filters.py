@@ -210,7 +210,7 @@ class TestContent:
 
 @differs("ws-debug-filters")
 class TestDebugRoute:
-    """The client of a ``debug`` route is closed with 1011 and told why: spec §2.4, §3.4."""
+    """The client of a ``debug`` route is closed with 1011 and told why: ws spec §2.4, §3.4."""
 
     def test_error(self, ws: WebSocketStage) -> None:
         listener = Listener(ws, "var-subst", host="debug")

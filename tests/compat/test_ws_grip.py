@@ -157,7 +157,7 @@ class TestMessages:
     @differs("ws-split-prefix")
     @pytest.mark.parametrize("pieces", [(b"m", b":he", b"llo"), (b"", b"m:hello"), (b"m", b"", b":", b"hello")])
     def test_split_prefix(self, ws: WebSocketStage, pieces: tuple[bytes, ...]) -> None:
-        """Target of spec §2.3: decided once enough bytes are known."""
+        """Target of ws spec §2.3: decided once enough bytes are known."""
         client, peer = ws.grip()
         peer.send(*fragments(Opcode.TEXT, *pieces), text("m:x"))
         client.expect_text("hello", "x")

@@ -130,12 +130,12 @@ class TestRequest:
 
     @differs("ws-content-type")
     def test_content_type_of_the_client(self, ws: WebSocketStage) -> None:
-        """Target of spec §1.2: there is one, and it is ours."""
+        """Target of ws spec §1.2: there is one, and it is ours."""
         _client, script = ws.over_http(headers=[("Content-Type", "text/plain")])
         assert script.requests[0].header("Content-Type") == EVENTS_TYPE
 
     def test_what_stays_of_the_handshake(self, ws: WebSocketStage) -> None:
-        """On every request of the connection: spec §1.2."""
+        """On every request of the connection: ws spec §1.2."""
         headers = [("Origin", "http://a"), ("Cookie", "a=1"), ("Cookie", "b=2"), ("X-Own", "x"), ("Authorization", "y")]
         client, script = ws.over_http(headers=headers)
         client.send_text("x")
@@ -249,7 +249,7 @@ class TestRejected:
         ],
     )
     def test_long_body(self, ws: WebSocketStage, size: int, kept: int) -> None:
-        """Target of spec §1.3: the first 100 000 bytes."""
+        """Target of ws spec §1.3: the first 100 000 bytes."""
         body = bytes(range(250)) * 480
         path = ws.backend.serve(Reply(403, "No", body=body[:size]))
         client = ws.client()
@@ -279,7 +279,7 @@ class TestRejected:
 
     @differs("ws-negative-length")
     def test_negative_length(self, ws: WebSocketStage) -> None:
-        """Target of spec §1.1: invalid."""
+        """Target of ws spec §1.1: invalid."""
         path = ws.backend.serve(events_reply(body=b"OPEN\r\nTEXT -3\r\nhello\r\n"))
         client = ws.client()
         client.handshake(path, host="events")

@@ -120,7 +120,7 @@ class TestSend:
         client.expect(Frame(Opcode[kind.upper()]))
 
     def test_format_beside_the_channel(self, ws: WebSocketStage) -> None:
-        """The old form of an item: spec §3.1."""
+        """The old form of an item: ws spec §3.1."""
         channel = fresh_channel()
         client, _peer = ws.grip(channel)
         ws.publish({"channel": channel, "ws-message": {"content": "x"}})
@@ -204,7 +204,7 @@ class TestClose:
 
     @differs("ws-long-reason")
     def test_long_reason(self, ws: WebSocketStage) -> None:
-        """Target of spec §3.3: cut between characters."""
+        """Target of ws spec §3.3: cut between characters."""
         channel = fresh_channel()
         client, _peer = ws.grip(channel)
         ws.publish(ws_item(channel, action="close", code=4000, reason="ü" * 70))
@@ -222,7 +222,7 @@ class TestClose:
         assert peer.read_to_end() == []
 
     def test_backend_over_http(self, ws: WebSocketStage) -> None:
-        """Hears of it by a CLOSE without content: spec §1.4."""
+        """Hears of it by a CLOSE without content: ws spec §1.4."""
         channel = fresh_channel()
         client, script = ws.grip_over_http(channel)
         ws.publish(ws_item(channel, action="close", code=4000, reason="bye"))

@@ -37,7 +37,7 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
 
 class TestHandshake:
     def test_request(self, ws: WebSocketStage) -> None:
-        """The client's headers stay, those of its own handshake do not: spec §2.1."""
+        """The client's headers stay, those of its own handshake do not: ws spec §2.1."""
         own = [("Origin", "http://a"), ("Cookie", "a=1"), ("Cookie", "b=2"), ("X-Own", "x")]
         protocol = ("Sec-WebSocket-Protocol", "one, two")
         client, peer = ws.shake(headers=[*own, protocol, ("Sec-WebSocket-Extensions", "x-mine")], query="?a=%20b&c")
@@ -298,7 +298,7 @@ class TestEnds:
 
     @differs("ws-last-message")
     def test_message_just_before_the_close(self, ws: WebSocketStage) -> None:
-        """Target of spec §2.7: is never lost."""
+        """Target of ws spec §2.7: is never lost."""
         for number in range(20):
             client, peer = ws.relay()
             peer.send(text(f"last {number}"), close(4000))

@@ -28,7 +28,6 @@ from tests.harness.ws_events import events_reply, opening, text_event
 from tests.harness.ws_stage import control, ws_item
 
 TLS_PORT = free_port()
-ZHTTP_PORT = free_port()
 _numbers = itertools.count(1)
 
 

@@ -48,7 +48,7 @@ def encode_events(*events: Event) -> bytes:
 
 
 def parse_events(body: bytes | bytearray) -> list[Event]:
-    """The events of a body, which must be as strict as a proxy's requests are (spec §1.1)."""
+    """The events of a body, which must be as strict as a proxy's requests are (ws spec §1.1)."""
     events: list[Event] = []
     rest = bytes(body)
     while rest:

@@ -234,9 +234,7 @@ class TestClock:
         site = f"{tmp_path}/site"
         os.mkdir(site)
         with open(f"{site}/sitecustomize.py", "w") as file:
-            file.write(
-                "import time, random\nreal = time.time\ntime.time = lambda: real() + random.choice((-1e6, 1e6))\n"
-            )
+            file.write(JUMPING)
         proxy = launch_once(
             f"* 127.0.0.1:{backend.port}",
             settings={"holdfast": {"idle_timeout": 3}},

@@ -1,4 +1,4 @@
-"""WebSocket-Over-HTTP bodies: a list of events, `application/websocket-events` (spec §1.1)."""
+"""WebSocket-Over-HTTP bodies: a list of events, `application/websocket-events` (ws spec §1.1)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a close frame says: a code and a reason (RFC 6455 §5.5.1, §7.4).
 
-The same bytes are the content of a CLOSE event (spec §1.1), so events and frames share this module. Codes are relayed
-as they are; which of them a peer may send in a frame is for `has_valid_code` to say.
+The same bytes are the content of a CLOSE event (ws spec §1.1), so events and frames share this module. Codes are
+relayed as they are; which of them a peer may send in a frame is for `has_valid_code` to say.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NO_STATUS = CloseStatus()
 
 
 def parse_close_payload(payload: bytes) -> CloseStatus:
-    """The status that a close payload spells; fewer than two bytes are no code (spec §1.1, §4.2).
+    """The status that a close payload spells; fewer than two bytes are no code (ws spec §1.1, §4.2).
 
     Raises UnicodeDecodeError for a reason that is not UTF-8.
     """
@@ -43,7 +43,7 @@ def parse_close_payload(payload: bytes) -> CloseStatus:
 
 
 def encode_close_payload(status: CloseStatus) -> bytes:
-    """The payload; a reason that is too long is cut at a character (spec §3.3)."""
+    """The payload; a reason that is too long is cut at a character (ws spec §3.3)."""
     if status.code is None:
         return b""
     reason = status.reason.encode("utf-8", "replace")

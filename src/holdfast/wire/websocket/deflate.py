@@ -41,7 +41,7 @@ def parse_extensions(values: Iterable[bytes]) -> list[Offer]:
 
 
 def negotiate(offers: Iterable[Offer]) -> bytes | None:
-    """The `Sec-WebSocket-Extensions` of our answer: the first acceptable offer wins (spec §4.5). None accepts none."""
+    """The `Sec-WebSocket-Extensions` of our answer: the first acceptable offer wins (ws spec §4.5); None without."""
     for name, params in offers:
         if name == NAME and _is_acceptable(params):
             # A window that was offered must be answered (RFC 7692 §7.1.2.1).

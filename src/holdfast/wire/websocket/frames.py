@@ -53,7 +53,7 @@ def encode_compressed_message(opcode: Opcode, payload: bytes) -> bytes:
 
 
 def encode_close(code: int | None, reason: str = "") -> bytes:
-    """The close frame for a client: without a code it is 1000, and the reason is discarded (spec §2.7, §3.3)."""
+    """The close frame for a client: without a code it is 1000, and the reason is discarded (ws spec §2.7, §3.3)."""
     status = CloseStatus(1000) if code is None else CloseStatus(code, reason)
     return encode_frame(Opcode.CLOSE, encode_close_payload(status))
 

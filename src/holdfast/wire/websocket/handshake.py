@@ -1,7 +1,7 @@
 """The opening handshake (RFC 6455 §4): what a client must send, and what a backend must answer.
 
 Compat: as much is asked of a client as the protocol needs, not all that RFC 6455 §4.2.1 allows to ask: no Connection
-field, no HTTP/1.1, and any text as a key (spec §4.1).
+field, no HTTP/1.1, and any text as a key (ws spec §4.1).
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class ClientHandshake:
 
 
 def is_upgrade(headers: Headers) -> bool:
-    """Whether a request asks for a WebSocket, with or without a Connection field that says so (spec §4.1)."""
+    """Whether a request asks for a WebSocket, with or without a Connection field that says so (ws spec §4.1)."""
     return any(value.lower() == b"websocket" for value in get_all(headers, b"upgrade"))
 
 
 def parse_handshake(method: bytes, headers: Headers, *, has_body: bool) -> ClientHandshake:
     """The handshake that a request with an `is_upgrade` is.
 
-    Raises WireError with status 400 and the text to answer; the connection must be closed then (spec §4.1).
+    Raises WireError with status 400 and the text to answer; the connection must be closed then (ws spec §4.1).
     """
     keys = get_all(headers, b"sec-websocket-key")
     versions = get_all(headers, b"sec-websocket-version")
@@ -78,7 +78,7 @@ def accept_key(key: bytes) -> bytes:
 
 
 def accepting_headers(accept: bytes, extensions: bytes | None = None) -> Headers:
-    """The fields that end the head of a 101, behind those of the backend (spec §4.1)."""
+    """The fields that end the head of a 101, behind those of the backend (ws spec §4.1)."""
     headers = [(b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"), (b"Sec-WebSocket-Accept", accept)]
     if extensions is not None:
         headers.append((b"Sec-WebSocket-Extensions", extensions))
@@ -91,7 +91,7 @@ def make_key(nonce: bytes) -> bytes:
 
 
 def asking_headers(key: bytes) -> Headers:
-    """The fields that make a request to a backend a handshake (spec §2.1). No compression is offered."""
+    """The fields that make a request to a backend a handshake (ws spec §2.1). No compression is offered."""
     return [
         (b"Upgrade", b"websocket"),
         (b"Connection", b"Upgrade"),
@@ -107,7 +107,7 @@ def check_acceptance(headers: Headers, key: bytes) -> None:
     looked at.
 
     Raises WireError with status 502: the accept value is wrong, or compression is accepted that nobody offered
-    (spec §2.1, §4.5).
+    (ws spec §2.1, §4.5).
     """
     if get_first(headers, b"sec-websocket-accept") != accept_key(key):
         raise WireError(502, "wrong Sec-WebSocket-Accept from the backend")
