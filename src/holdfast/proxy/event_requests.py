@@ -5,15 +5,13 @@ A session lasts for hours, and there may be very many: the headers that all of i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
-from holdfast.proxy.attempts import Attempts
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.own_request import WholeBody
 from holdfast.proxy.reply import Reply
 from holdfast.proxy.socket_request import SocketRequest
+from holdfast.proxy.whole_request import answer_to
 from holdfast.routing.authority import Authority
 from holdfast.routing.forward import OriginRequest, encode_headers
 from holdfast.routing.rules import Rule, Target
@@ -79,8 +77,7 @@ class EventRequests:
             proxy, rule, connection_id, has_grip, request.path_and_query, request.authority, encode_headers(headers)
         )
 
-    @asynccontextmanager
-    async def post(self, body: bytes, meta: Headers, replayed_bytes: int) -> AsyncIterator[Reply]:
+    def post(self, body: bytes, meta: Headers, replayed_bytes: int) -> AbstractAsyncContextManager[Reply]:
         """The answer to a request with these events, while the context lasts.
 
         Raises:
@@ -93,13 +90,7 @@ class EventRequests:
         if token is not None:
             headers.append((b"Grip-Sig", token))
         request = OriginRequest(b"POST", self.path_and_query, self.authority, headers, self.headers)
-        attempts = Attempts(self.proxy, WholeBody(), request, body)
-        reply = await attempts.run(self.rule)
-        try:
-            yield reply
-        finally:
-            attempts.stop()
-            reply.close(is_request_sent=True)
+        return answer_to(self.proxy, self.rule, request, body)
 
 
 def for_target(rule: Rule, target: Target) -> Rule:

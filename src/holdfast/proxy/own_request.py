@@ -7,14 +7,14 @@ exists and its path fits; any other goes directly to where the URI says, signed 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
-from holdfast.proxy.attempts import Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.origin import Home
 from holdfast.proxy.reply import Reply
+from holdfast.proxy.whole_request import answer_to
 from holdfast.routing.forward import build_origin_request
 from holdfast.routing.rules import Proto, Rule, Target, TargetKind
 from holdfast.routing.uri import ClientUri
@@ -52,8 +52,7 @@ class OwnRequests:
         self.turn = asyncio.Semaphore(MAX_OPEN)
         self._proxy = proxy
 
-    @asynccontextmanager
-    async def ask(self, request: OwnRequest) -> AsyncIterator[Reply]:
+    def ask(self, request: OwnRequest) -> AbstractAsyncContextManager[Reply]:
         """The answer to `request`, while the context lasts.
 
         Raises:
@@ -72,13 +71,7 @@ class OwnRequests:
             now_s=self._proxy.wall_clock(),
             grip_last=request.grip_last,
         )
-        attempts = Attempts(self._proxy, WholeBody(), origin_request, request.body)
-        reply = await attempts.run(rule)
-        try:
-            yield reply
-        finally:
-            attempts.stop()
-            reply.close(is_request_sent=True)
+        return answer_to(self._proxy, rule, origin_request, request.body)
 
     def _rule(self, request: OwnRequest) -> Rule:
         uri, home = request.uri, request.home
@@ -90,17 +83,6 @@ class OwnRequests:
         if rule is not None and is_fitting and home.is_home_of(uri):
             return rule
         return _direct_rule(uri, rule)
-
-
-class WholeBody:
-    """The body of a request of ours: all of it is known from the start. See `attempts.RequestBody`."""
-
-    content_length: int | None = None
-    is_body_complete = True
-
-    async def read_chunk(self) -> bytes:
-        """Nothing follows."""
-        return b""
 
 
 def _direct_rule(uri: ClientUri, rule: Rule | None) -> Rule:
