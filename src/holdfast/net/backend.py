@@ -15,6 +15,7 @@ from holdfast.net.endpoint import Endpoint
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.runtime import Runtime
 from holdfast.net.socket_transport import SocketTransport
+from holdfast.net.sockets import has_input
 from holdfast.timers import Deadline
 from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody, UntilCloseBody
 from holdfast.wire.http1.head import ResponseHead
@@ -153,6 +154,8 @@ class BackendConnection(asyncio.Protocol):
 
     async def write(self, data: bytes) -> None:
         """Send more of the request body, as fast as the backend takes it."""
+        if self.is_open and not isinstance(self._transport, SocketTransport) and has_input(self._transport):
+            await asyncio.sleep(0)  # to read it: a write that fails would have it thrown away (decision 16)
         if not self._is_lost:
             self._deadline.at_s = self._runtime.now() + self._timeout_s
             self._transport.write(data)

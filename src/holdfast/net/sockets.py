@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import select
 import shutil
 import socket
 import stat
@@ -107,3 +109,10 @@ def remove_socket_file(path: str, inode: int | None = None) -> None:
 
 def _id_or_name(text: str) -> str | int:
     return int(text) if text.isascii() and text.isdigit() else text
+
+
+def has_input(transport: asyncio.BaseTransport) -> bool:
+    """Whether the peer of a transport of the loop has sent something that was not read, or has broken off."""
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))

@@ -230,6 +230,23 @@ async def test_a_large_upload_arrives() -> None:
         connection.abort()
 
 
+async def test_an_answer_before_the_end_of_the_upload_is_read() -> None:
+    """The backend has heard enough, answers and closes, and the next write meets a closed connection."""
+    async with backend_stage() as stage:
+        connection, peer = await stage.connect()
+        connection.send_request(b"POST", REQUEST)
+        await peer.read_until(b"\r\n\r\n")
+        await connection.write(b"not read")
+        await settle()
+        peer.send_what_fits(b"HTTP/1.1 413 Too Much\r\nContent-Length: 4\r\n\r\nstop")
+        peer.sock.close()
+        await connection.write(b"more")
+        await connection.write(b"and more")
+        assert (await connection.read_head()).code == 413
+        assert await connection.read() == b"stop"
+        connection.abort()
+
+
 async def test_a_large_response_waits_in_the_system() -> None:
     """And the time in which nobody reads it is not the backend's silence."""
     async with backend_stage() as stage:
