@@ -2,7 +2,8 @@
 
 It runs as a process of its own, because it is killed now and then: ``/plain/BYTES``, ``/upload``, ``/download/BYTES``,
 ``/wait/CHANNEL`` (a long poll), ``/live/CHANNEL`` (a stream), ``/sse/CHANNELS/NUMBERS`` with ``/sse-next/CHANNELS``,
-``/events/CHANNEL`` (WebSockets over HTTP); and on the second port WebSockets at ``/relay/CHANNEL``.
+``/events/CHANNEL`` (WebSockets over HTTP); on the second port WebSockets at ``/relay/CHANNEL``; and over ZeroMQ what
+`answer_requests` has.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import zlib
 from pathlib import Path
 
 from benchmarks.soak.channels import open_store, text_of
+from benchmarks.soak.zmq_backend import answer_requests
 from tests.harness.item_store import BEGINNING, ItemStore
 from tests.harness.messages import HeaderList, parse_head
 from tests.harness.ws_events import EVENTS_TYPE, GRIP_EXTENSION, OPEN, Event, encode_events, parse_events, text_event
@@ -174,7 +176,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         _relayed, "127.0.0.1", arguments.ws_port, compression=None, ping_interval=None, process_response=_accept
     )
     async with sockets, listener:
-        await listener.serve_forever()
+        await answer_requests(arguments.zmq_spec)
 
 
 def main() -> None:
@@ -182,6 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
     parser.add_argument("--ws-port", type=int)
+    parser.add_argument("--zmq-spec")
     parser.add_argument("--directory", type=Path)
     asyncio.run(_run(parser.parse_args()))
 

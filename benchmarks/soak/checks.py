@@ -20,6 +20,8 @@ GONE_WITH_THE_CLIENTS = (
     "fanout_backlog",
     "paced_deliveries",
     "farewells",
+    "sockjs_sessions",
+    "zhttp_exchanges",
     "tasks",
 )
 _NEVER = (
@@ -33,6 +35,10 @@ _NEVER = (
     "control_messages_refused_total",
     "websockets_malformed_total",
     "subscriptions_refused_total",
+    "sockjs_sessions_refused_total",
+    "sockjs_sessions_overflowed_total",
+    "zhttp_packets_refused_total",
+    "zhttp_packets_unsent_total",
 )
 _TASKS_OF_ITS_OWN = 1
 """The watcher of the routes file."""
@@ -49,11 +55,13 @@ _EXPLAINED = tuple(
         r"\[WARN\w*\] .*client .*: ended because of next link",
         r"\[WARN\w*\] .*client .* is too slow: .* disconnected$",
         r"\[WARN\w*\] .*client .*: \d+ items wait already; item lost",
+        r"\[WARN\w*\] certificate .*; the one before stays in use$",
         r"\[WARN\w*\] .*(backend|websocket|WebSocket)",
     )
 )
 """Warnings that the faults explain: the backend broke off or is away, a client does not read, or so slowly that too
-much waits behind the answer of its next link. That client asks for what was lost, and is seen to have got it."""
+much waits behind the answer of its next link. That client asks for what was lost, and is seen to have got it. A new
+certificate may be there before its key."""
 _WORTH_READING = re.compile(r"^\[(WARN\w*|ERR\w*)\]|Traceback|Exception|Error:")
 
 

@@ -11,19 +11,39 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.soak.channels import open_store
-from benchmarks.soak.subscribers import dawdle, follow, make_followers, make_listeners
+from benchmarks.soak.certificates import Certificates
+from benchmarks.soak.channels import LIVE, open_store
+from benchmarks.soak.dawdlers import dawdle
+from benchmarks.soak.doors import Doors
+from benchmarks.soak.followers import follow, make_followers
+from benchmarks.soak.listeners import CompressedListener, Listener, SecureListener, SocketListener, StreamListener
+from benchmarks.soak.sockjs import PollingClient, StreamingClient
 from benchmarks.soak.tally import Tally
 from benchmarks.soak.visitors import visit
 from tests.harness.item_store import ItemStore
 from tests.harness.recovering_clients import RecoveringClient
 
-_DAWDLERS = 4
+_DAWDLERS = 6
 _SETTLE_S = 60.0
 _LOOK_EVERY_S = 0.2
 _LINGER_S = 1.0
+
+_LISTENERS: Sequence[tuple[type[Listener], str, int]] = (
+    (SocketListener, "/events", 32),
+    (SocketListener, "/relay", 24),
+    (CompressedListener, "/events", 8),
+    (CompressedListener, "/relay", 8),
+    (SecureListener, "/events", 8),
+    (SecureListener, "/relay", 8),
+    (StreamListener, "/live", 16),
+    (StreamListener, "/zmq/live", 8),
+    (PollingClient, "/sockjs", 12),
+    (StreamingClient, "/sockjs", 12),
+)
+"""How many of each kind, and where they ask."""
 
 
 class _Crowd:
@@ -33,16 +53,22 @@ class _Crowd:
         self.tally = Tally()
         self._arguments = arguments
         self._store, self._times = open_store(arguments.directory)
-        self._followers = make_followers(arguments.port, arguments.seed, self._times, self.tally)
-        self._listeners = make_listeners(arguments.port, arguments.seed, self.tally)
+        self._certificates = Certificates(arguments.directory)
+        self._doors = Doors(arguments.port, arguments.tls_port, self._certificates)
+        self._followers = make_followers(self._doors, arguments.seed, self._times, self.tally)
+        self._listeners = [
+            kind(number, self._doors, path, LIVE[number % len(LIVE)], self.tally, arguments.seed)
+            for kind, path, count in _LISTENERS
+            for number in range(count)
+        ]
 
     async def run(self) -> None:
         """Until told that the publishers have ended, and then until everybody has everything."""
-        port, seed, tally = self._arguments.port, self._arguments.seed, self.tally
+        doors, seed, tally = self._doors, self._arguments.seed, self.tally
         async with asyncio.TaskGroup() as group:
             reporting = group.create_task(self._report())
-            passing = group.create_task(visit(port, seed, tally))
-            dawdlers = [group.create_task(dawdle(port, number, seed, tally)) for number in range(_DAWDLERS)]
+            passing = group.create_task(visit(doors, seed, tally))
+            dawdlers = [group.create_task(dawdle(doors, number, seed, tally)) for number in range(_DAWDLERS)]
             waiting = []
             for follower in self._followers:
                 waiting.append(group.create_task(follow(follower, tally)))
@@ -58,6 +84,7 @@ class _Crowd:
             await passing
             for task in (*waiting, *dawdlers, reporting):
                 task.cancel()
+        self._check_certificates()
         self._tell(is_last=True)
 
     async def _settle(self) -> None:
@@ -82,6 +109,14 @@ class _Crowd:
             if listener.lacks(self._store, self._times)
         ]
         return lacking
+
+    def _check_certificates(self) -> None:
+        """Whether clients have come to see every one, each soon after it was there."""
+        seen, newest = self._certificates.seen, self._certificates.newest
+        self.tally.counts["TLS handshakes"] = sum(seen.values())
+        unseen = [number for number in range(1, newest + 1) if not seen[number]]
+        if unseen:
+            self.tally.violations.append(f"of {newest} certificates these were never shown: {unseen}")
 
     async def _report(self) -> None:
         while True:
@@ -110,6 +145,7 @@ def main() -> None:
     """The process."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
+    parser.add_argument("--tls-port", type=int)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--interval", type=float)
     parser.add_argument("--directory", type=Path)

@@ -32,9 +32,17 @@ class Fault(StrEnum):
     REPLACE = "replace"
     HANG_UP = "hangup"
     ROTATE = "rotate"
+    RENEW = "renew"
 
 
-_EVERY_S = {Fault.KILL: 75.0, Fault.REWRITE: 45.0, Fault.REPLACE: 90.0, Fault.HANG_UP: 90.0, Fault.ROTATE: 120.0}
+_EVERY_S = {
+    Fault.KILL: 75.0,
+    Fault.REWRITE: 45.0,
+    Fault.REPLACE: 90.0,
+    Fault.HANG_UP: 90.0,
+    Fault.ROTATE: 120.0,
+    Fault.RENEW: 60.0,
+}
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -61,7 +69,7 @@ def make_schedule(seconds: float, seed: int) -> list[Step]:
 
 
 class Backends:
-    """Both backends, which live and die together.
+    """The processes of the backends, which live and die together.
 
     Attributes:
         outages: from when until when requests may fail.
@@ -70,6 +78,7 @@ class Backends:
     def __init__(self, directory: Path, seed: int) -> None:
         self.port, self.ws_port = free_port(), free_port()
         self.outages: list[tuple[float, float]] = []
+        self._zmq_spec = f"ipc://{directory}/requests"
         store, _ = open_store(directory)
         self._directory = directory
         self._recovery = RecoveryBackend(store, _FAILURE_RATE, seed)
@@ -77,13 +86,23 @@ class Backends:
         self._killed_s = 0.0
 
     @property
-    def recovery_port(self) -> int:
-        """Of the one that has the items."""
-        return self._recovery.port
+    def addresses(self) -> dict[str, object]:
+        """Where Holdfast finds them, and where one of them finds Holdfast, by what the routes call it."""
+        return {
+            "port": self.port,
+            "ws_port": self.ws_port,
+            "recovery_port": self._recovery.port,
+            "zmq_spec": self._zmq_spec,
+        }
 
     def start(self) -> None:
         """Start both (again), and wait until they answer."""
-        values = {"--port": self.port, "--ws-port": self.ws_port, "--directory": self._directory}
+        values = {
+            "--port": self.port,
+            "--ws-port": self.ws_port,
+            "--zmq-spec": self._zmq_spec,
+            "--directory": self._directory,
+        }
         arguments = [str(part) for pair in values.items() for part in pair]
         self._process = subprocess.Popen([sys.executable, "-m", "benchmarks.soak.backend", *arguments], cwd=PROJECT)
         self._recovery.start()
@@ -101,9 +120,9 @@ class Backends:
             self._process.wait()
             self._process = None
 
-    def explain(self, at_s: float) -> bool:
-        """Whether an outage explains what failed then."""
-        return any(begin_s <= at_s <= end_s for begin_s, end_s in self.outages)
+    def explain(self, begun_s: float, at_s: float) -> bool:
+        """Whether an outage explains what began and failed then."""
+        return any(begin_s <= at_s and begun_s <= end_s for begin_s, end_s in self.outages)
 
 
 def carry_out(fault: Fault, backends: Backends, holdfast: Holdfast) -> None:
@@ -119,3 +138,5 @@ def carry_out(fault: Fault, backends: Backends, holdfast: Holdfast) -> None:
             holdfast.reload()
         case Fault.ROTATE:
             holdfast.rotate_log()
+        case Fault.RENEW:
+            holdfast.certificates.renew()

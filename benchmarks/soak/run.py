@@ -64,7 +64,7 @@ def run(options: Options) -> Findings:
         backends = Backends(directory, options.seed)
         stack.callback(backends.kill)
         backends.start()
-        holdfast = Holdfast(directory, backends.port, backends.ws_port, backends.recovery_port)
+        holdfast = Holdfast(directory, backends.addresses)
         with holdfast.started() as process:
             soak = _Soak(options, directory, backends, holdfast, process)
             soak.run()
@@ -82,7 +82,7 @@ class _Soak:
         self._backends = backends
         self._holdfast = holdfast
         self._process = process
-        self._incidents: list[tuple[float, str]] = []
+        self._incidents: list[tuple[float, float, str]] = []
         self._events: list[str] = []
         self._report: Report = {}
 
@@ -92,7 +92,13 @@ class _Soak:
         time.sleep(_WARM_UP_S)
         descriptors_before = self._descriptors()
         common = {"seed": options.seed, "directory": self._directory}
-        with Companion("benchmarks.soak.clients", port=holdfast.port, interval=options.interval_s, **common) as clients:
+        with Companion(
+            "benchmarks.soak.clients",
+            port=holdfast.port,
+            tls_port=holdfast.tls_port,
+            interval=options.interval_s,
+            **common,
+        ) as clients:
             time.sleep(_WARM_UP_S)
             with Companion(
                 "benchmarks.soak.publishers",
@@ -140,7 +146,7 @@ class _Soak:
         while not companion.reports.empty():
             report = companion.reports.get()
             self.findings.problems += report.get("violations", []) + report.get("problems", [])
-            self._incidents += [(at_s, text) for at_s, text in report.get("incidents", [])]
+            self._incidents += [(begun_s, at_s, text) for begun_s, at_s, text in report.get("incidents", [])]
             if "publish" in report:
                 self._report = report
             if "is_last" not in report or report["is_last"]:
@@ -157,7 +163,7 @@ class _Soak:
         self._take_reports(companion)
 
     def _check_incidents(self) -> None:
-        unexplained = [text for at_s, text in self._incidents if not self._backends.explain(at_s)]
+        unexplained = [text for begun_s, at_s, text in self._incidents if not self._backends.explain(begun_s, at_s)]
         self.findings.counts["failures explained by outages"] = len(self._incidents) - len(unexplained)
         self.findings.problems += [f"failed without an outage: {text}" for text in unexplained[:20]]
         if len(unexplained) > 20:

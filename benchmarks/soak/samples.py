@@ -21,6 +21,8 @@ GAUGES = (
     "waiting_retries",
     "fanout_backlog",
     "farewells",
+    "sockjs_sessions",
+    "zhttp_exchanges",
     "backend_idle_connections",
     "tasks",
 )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
+from itertools import cycle
 from pathlib import Path
 
 from benchmarks.processes import Running, running
 from benchmarks.servers import PROJECT
+from benchmarks.soak.certificates import Certificates
+from benchmarks.soak.channels import LIVE
 from benchmarks.soak.samples import Process
 from tests.harness.ports import free_port
 
@@ -19,6 +22,8 @@ LINGER_S = 3
 _CONF = """\
 [runner]
 http_port=127.0.0.1:{port}
+https_ports=127.0.0.1:{tls_port}
+allow_compression=true
 log_level=2
 client_maxconn=2000
 
@@ -44,28 +49,37 @@ _ROUTES = """\
 *,id=recovery,path_beg=/stream/ 127.0.0.1:{recovery_port}
 *,id=recovery,path_beg=/poll/ 127.0.0.1:{recovery_port}
 *,id=recovery,path_beg=/next/ 127.0.0.1:{recovery_port}
+{sockjs}*,id=zmq,path_beg=/zmq/ zhttpreq/{zmq_spec}
 *,id=relay,path_beg=/relay/ 127.0.0.1:{ws_port}
 *,id=events,path_beg=/events/ 127.0.0.1:{port},over_http
 * 127.0.0.1:{port}
 """
+_SOCKJS_ROUTE = "*,id=sockjs-{channel},path_beg=/sockjs/{channel},sockjs=/sockjs/{channel},sockjs_as_path={target}\n"
+# What SockJS clients of one channel talk to: a WebSocket over HTTP or a relayed one.
+_SOCKJS_TARGETS = ("/events/{channel} 127.0.0.1:{port},over_http", "/relay/{channel} 127.0.0.1:{ws_port}")
 
 
 class Holdfast:
     """The server that is measured, in a directory of its own.
 
+    Args:
+        backends: their addresses, by what the routes call them.
+
     Attributes:
+        certificates: what it shows to clients by TLS.
         push_spec: where ZeroMQ publishers connect.
         log_files: in the order in which they were written; the first is written to now until it is rotated.
     """
 
-    def __init__(self, directory: Path, port: int, ws_port: int, recovery_port: int) -> None:
-        self.port, self.control_port = free_port(), free_port()
+    def __init__(self, directory: Path, backends: Mapping[str, object]) -> None:
+        self.port, self.tls_port, self.control_port = free_port(), free_port(), free_port()
+        self.certificates = Certificates(directory)
         self.push_spec = f"ipc://{directory}/push"
         self.rotated: list[Path] = []
         self._metrics_port = free_port()
         self._directory = directory
         self._log_file = directory / "holdfast.log"
-        self._backends = {"port": port, "ws_port": ws_port, "recovery_port": recovery_port}
+        self._backends = backends
         self._routes_written = 0
         self._running: Running | None = None
 
@@ -76,6 +90,7 @@ class Holdfast:
         config_file.write_text(
             _CONF.format(
                 port=self.port,
+                tls_port=self.tls_port,
                 control_port=self.control_port,
                 push_spec=self.push_spec,
                 metrics_port=self._metrics_port,
@@ -83,17 +98,23 @@ class Holdfast:
             )
         )
         self.write_routes(by_rename=False)
+        self.certificates.renew()
         command = [sys.executable, "-m", "holdfast", "--config", str(config_file), "--logfile", str(self._log_file)]
         environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
         output = self._directory / "holdfast.output"
-        with running(command, output, [self.port, self.control_port, self._metrics_port], environment) as process:
+        ports = [self.port, self.tls_port, self.control_port, self._metrics_port]
+        with running(command, output, ports, environment) as process:
             self._running = process
             yield Process(process.pid)
 
     def write_routes(self, *, by_rename: bool) -> None:
         """Write the routes again, in place or as a new file in the old one's place."""
         self._routes_written += 1
-        text = _ROUTES.format(count=self._routes_written, **self._backends)
+        sockjs = "".join(
+            _SOCKJS_ROUTE.format(channel=channel, target=target.format(channel=channel, **self._backends))
+            for channel, target in zip(LIVE, cycle(_SOCKJS_TARGETS), strict=False)
+        )
+        text = _ROUTES.format(count=self._routes_written, sockjs=sockjs, **self._backends)
         routes_file = self._directory / "routes"
         if by_rename:
             new_file = self._directory / "routes.new"

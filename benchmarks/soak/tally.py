@@ -15,7 +15,7 @@ class Tally:
         counts: what happened, by what it is called.
         publish_s: from a publish to the client, of items that were waited for.
         request_s: of proxied requests.
-        incidents: when and how a request failed, which an outage of the backend may explain.
+        incidents: from when until when, and how, a request failed, which an outage of the backend may explain.
         violations: what nothing explains.
         is_over: publishers have ended, so nobody begins anything that takes long.
     """
@@ -24,14 +24,15 @@ class Tally:
         self.counts: Counter[str] = Counter()
         self.publish_s: list[float] = []
         self.request_s: list[float] = []
-        self.incidents: list[tuple[float, str]] = []
+        self.incidents: list[tuple[float, float, str]] = []
         self.violations: list[str] = []
         self.is_over = False
 
-    def fails(self, what: str) -> None:
-        """A request failed."""
+    def fails(self, what: str, begun_s: float | None = None) -> None:
+        """A request failed; `begun_s`: since when, if that matters."""
+        now = time.monotonic()
         if len(self.incidents) < _REMEMBERED_INCIDENTS:
-            self.incidents.append((time.monotonic(), what))
+            self.incidents.append((now if begun_s is None else begun_s, now, what))
 
     def take_latencies(self) -> dict[str, list[float]]:
         """Median, 99th percentile, worst, and number of those since the last time, in milliseconds."""

@@ -67,9 +67,9 @@ class Connection:
         """Connect, if need be, and send bytes. Raises Lost if nobody takes them."""
         try:
             if not self._is_connected:
-                await self._loop.sock_connect(self._socket, ("127.0.0.1", self._port))
+                await self._connect()
                 self._is_connected = True
-            await self._loop.sock_sendall(self._socket, data)
+            await self._write(data)
         except ConnectionError as exc:
             raise Lost(str(exc)) from exc
 
@@ -82,7 +82,7 @@ class Connection:
     async def receive(self) -> None:
         """Wait for more bytes. Raises Lost at their end."""
         try:
-            data = await self._loop.sock_recv(self._socket, 16384)
+            data = await self._read()
         except ConnectionError as exc:
             raise Lost(str(exc)) from exc
         if not data:
@@ -130,6 +130,16 @@ class Connection:
         data = bytes(self._buffer[:count])
         del self._buffer[:count]
         return data
+
+    async def _connect(self) -> None:
+        await self._loop.sock_connect(self._socket, ("127.0.0.1", self._port))
+
+    async def _write(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self._socket, data)
+
+    async def _read(self) -> bytes:
+        """Some bytes, none at their end."""
+        return await self._loop.sock_recv(self._socket, 16384)
 
 
 class History:
@@ -206,7 +216,7 @@ class RecoveringClient(ABC):
         """Receive, leave and come back, until cancelled. Raises AssertionError when an item is not the next one."""
         dice, history = self._random, self.history
         while True:
-            connection = Connection(self._port, self._manners.receive_buffer)
+            connection = self._open(self._manners.receive_buffer)
             try:
                 async with asyncio.timeout(dice.expovariate(1 / self._manners.stay_s)):
                     await self._use(connection)
@@ -217,6 +227,9 @@ class RecoveringClient(ABC):
             finally:
                 connection.close(resets=dice.random() < 0.3)
             await asyncio.sleep(dice.uniform(0, 0.3))
+
+    def _open(self, receive_buffer: int | None) -> Connection:
+        return Connection(self._port, receive_buffer)
 
     @abstractmethod
     async def _use(self, connection: Connection) -> None:
