@@ -55,13 +55,15 @@ _EXPLAINED = tuple(
         r"\[WARN\w*\] .*client .*: ended because of next link",
         r"\[WARN\w*\] .*client .* is too slow: .* disconnected$",
         r"\[WARN\w*\] .*client .*: \d+ items wait already; item lost",
+        r"\[WARN\w*\] .*SSL connection is closed$",
         r"\[WARN\w*\] certificate .*; the one before stays in use$",
         r"\[WARN\w*\] .*(backend|websocket|WebSocket)",
     )
 )
 """Warnings that the faults explain: the backend broke off or is away, a client does not read, or so slowly that too
 much waits behind the answer of its next link. That client asks for what was lost, and is seen to have got it. A new
-certificate may be there before its key."""
+certificate may be there before its key. And uvloop has something to say when a client by TLS is written to that has
+just left."""
 _WORTH_READING = re.compile(r"^\[(WARN\w*|ERR\w*)\]|Traceback|Exception|Error:")
 
 

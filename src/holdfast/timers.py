@@ -11,6 +11,9 @@ import heapq
 import math
 from typing import Protocol
 
+_SPARE_NUMBERS = 64
+"""Of slots that are gone, beside as many as there are slots: fewer are not worth the work."""
+
 
 class Timed(Protocol):
     """Something with a deadline. Entries are held by identity."""
@@ -23,8 +26,9 @@ class Timed(Protocol):
 class TimerWheel:
     """Entries in slots of `resolution_s` seconds.
 
-    Invariant: a slot number is in the heap exactly while the slot exists in the dictionary, and no slot is added at
-    or before the time the wheel has been advanced to: an entry that adds itself while it fires waits for a later turn.
+    Invariant: every slot has an entry, and its number is in the heap, where numbers of slots that are gone may be, too. No
+    slot is added at or before the time the wheel has been advanced to: an entry that adds itself while it fires waits for
+    a later turn.
     """
 
     __slots__ = ("_due", "_passed", "_resolution_s", "_slots")
@@ -53,6 +57,10 @@ class TimerWheel:
         entries = self._slots.get(slot)
         if entries is not None:
             entries.pop(entry, None)
+            if not entries:
+                # Or a slot whose entries are all removed, as most are, would take its memory until its time has come.
+                del self._slots[slot]
+                self._tidy()
 
     def advance(self, now_s: float, limit: int = 1000) -> bool:
         """Fire up to `limit` of the entries due at `now_s`, slot by slot.
@@ -62,14 +70,24 @@ class TimerWheel:
         """
         self._passed = last = math.floor(now_s / self._resolution_s)
         while self._due and self._due[0] <= last:
-            entries = self._slots[self._due[0]]
+            slot = self._due[0]
+            entries = self._slots.get(slot, {})
             while entries and limit:
                 limit -= 1
                 entries.popitem()[0].on_timer(now_s)
             if entries:
                 return True
-            del self._slots[heapq.heappop(self._due)]
+            self._slots.pop(slot, None)
+            # Not the heap of before, if entries that fired have removed others.
+            if self._due and self._due[0] == slot:
+                heapq.heappop(self._due)
         return False
+
+    def _tidy(self) -> None:
+        """Forget the numbers of slots that are gone, once they are most."""
+        if len(self._due) > 2 * len(self._slots) + _SPARE_NUMBERS:
+            self._due = list(self._slots)
+            heapq.heapify(self._due)
 
 
 class DeadlineOwner(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -104,6 +105,54 @@ def test_entries_of_one_slot_may_remove_each_other() -> None:
     assert {wheel.add(1.0, rival) for rival in rivals} == {8}
     wheel.advance(1.0)
     assert (Rival.fired, len(wheel)) == (1, 0)
+
+
+def test_entries_that_are_removed_take_no_memory() -> None:
+    """Nearly all deadlines of a proxy are hours away and never come."""
+    wheel = TimerWheel(SLOT_S)
+    kept = Entry()
+    wheel.add(100.0, kept)
+    tracemalloc.start()
+    try:
+        for number in range(20_000):
+            entry = Entry()
+            wheel.remove(wheel.add(3600 + number * SLOT_S, entry), entry)
+        assert tracemalloc.get_traced_memory()[0] < 20_000
+    finally:
+        tracemalloc.stop()
+    wheel.advance(100.0)
+    assert len(wheel) == 0 and kept.fired_at_s == [100.0]
+
+
+def test_a_slot_that_was_emptied_may_be_filled_again() -> None:
+    wheel = TimerWheel(SLOT_S)
+    removed, entry = Entry(), Entry()
+    wheel.remove(wheel.add(1.0, removed), removed)
+    wheel.add(1.0, entry)
+    wheel.advance(2.0)
+    assert entry.fired_at_s == [2.0]
+
+
+def test_an_entry_that_fires_may_remove_all_others() -> None:
+    """So many that what is known of their slots is made anew."""
+    wheel = TimerWheel(SLOT_S)
+    others = [Entry() for _ in range(500)]
+    slots = [wheel.add(2.0 + number, other) for number, other in enumerate(others)]
+
+    class Last:
+        def on_timer(self, now_s: float) -> None:
+            wheel.remove(8, same)
+            for slot, other in zip(slots, others, strict=True):
+                wheel.remove(slot, other)
+            wheel.add(now_s + 1, later)
+
+    later, same = Entry(), Entry()
+    wheel.add(1.0, same)
+    wheel.add(1.0, Last())
+    wheel.advance(1.5)
+    assert len(wheel) == 1 and not same.fired_at_s
+    wheel.advance(9.0)
+    assert len(wheel) == 0 and later.fired_at_s == [9.0]
 
 
 def test_an_entry_that_fails_harms_no_other() -> None:

@@ -327,6 +327,10 @@ class ClientConnection(asyncio.Protocol):
         """Whether it got its transport, which TLS clients get when their handshake has succeeded."""
         return hasattr(self, "_transport")
 
+    def discard(self) -> None:
+        """It will not begin."""
+        self._deadline.cancel()
+
     @property
     def parking(self) -> ParkingLot | None:
         """Where it can be parked; None if it must keep its transport, because of TLS or for want of epoll."""

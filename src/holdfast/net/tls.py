@@ -176,12 +176,17 @@ class _ServerObject(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as exc:
-            failure = HandshakeFailedError(*exc.args)
-            failure.reason = exc.reason
-            if self.refusal is not None:
-                failure = HandshakeFailedError(self.refusal)
-            failure.alert = self.outgoing.read()
-            raise failure from exc
+            # Not by a variable of this frame, to which its traceback leads: the two would keep everything that belongs
+            # to the connection, until a collection of garbage.
+            raise self._failure(exc) from exc
+
+    def _failure(self, exc: ssl.SSLError) -> HandshakeFailedError:
+        failure = HandshakeFailedError(*exc.args)
+        failure.reason = exc.reason
+        if self.refusal is not None:
+            failure = HandshakeFailedError(self.refusal)
+        failure.alert = self.outgoing.read()
+        return failure
 
 
 class _DoorContext(ssl.SSLContext):

@@ -55,6 +55,7 @@ class TlsAcceptor(Acceptor):
             log.log(level, "client %s: TLS handshake failed: %s", describe_peer(peer_name), problem, extra=LIMITED)
         finally:
             if not connection.has_begun:
+                connection.discard()
                 client.close()
                 self._edge.closed(connection.started)
 

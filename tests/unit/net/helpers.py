@@ -74,7 +74,7 @@ async def leaving_no(kind: type) -> AsyncIterator[None]:
 
 
 def _count(kind: type) -> int:
-    return sum(type(thing) is kind for thing in gc.get_objects())
+    return sum(issubclass(type(thing), kind) for thing in gc.get_objects())
 
 
 async def settle() -> None:

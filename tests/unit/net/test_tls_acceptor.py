@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from tests.harness.tls import client_context, make_certificate
-from tests.unit.net.helpers import LIMITS, Owner, Stage, echo, eventually, get, ok, settle, staged
+from tests.unit.net.helpers import LIMITS, Owner, Stage, echo, eventually, get, leaving_no, ok, settle, staged
 
 from holdfast.net.client import ClientConnection
 from holdfast.net.exchange import ClientExchange
-from holdfast.net.tls import CertificateDirectory
+from holdfast.net.tls import CertificateDirectory, HandshakeFailedError
 
 CERTIFICATE = make_certificate("x.test")
 
@@ -126,6 +126,22 @@ async def test_nothing_remains_of_a_client_that_has_left(tmp_path: Path, is_held
             await eventually(lambda: not connections(), "the connection is gone")
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"], ids=["nothing", "a beginning", "no TLS"]
+)
+async def test_nothing_remains_of_a_client_without_a_handshake(tmp_path: Path, sent: bytes) -> None:
+    """What OpenSSL keeps for each of them is much, and no collection of garbage is hastened by it."""
+    async with staged(echo) as stage:
+        address = await listen(stage, tmp_path)
+        async with leaving_no(ClientConnection), leaving_no(ssl.SSLObject), leaving_no(HandshakeFailedError):
+            with socket.create_connection(address) as client:
+                client.sendall(sent)
+                await eventually(lambda: stage.counters.connections_accepted == 1, "accepted")
+                await settle()
+            await stage.expect_empty()
+        assert stage.counters.tls_handshakes_failed == 1
 
 
 async def test_a_slow_client_is_waited_for_as_soon_as_others(tmp_path: Path) -> None:
