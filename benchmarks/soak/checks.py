@@ -56,7 +56,7 @@ _EXPLAINED = tuple(
         r"\[WARN\w*\] .*client .* is too slow: .* disconnected$",
         r"\[WARN\w*\] .*client .*: \d+ items wait already; item lost",
         r"\[WARN\w*\] .*SSL connection is closed$",
-        r"\[WARN\w*\] certificate .*; the one before stays in use$",
+        r"\[WARN\w*\] .*certificate .*; the one before stays in use$",
         r"\[WARN\w*\] .*(backend|websocket|WebSocket)",
     )
 )

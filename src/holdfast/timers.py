@@ -26,9 +26,9 @@ class Timed(Protocol):
 class TimerWheel:
     """Entries in slots of `resolution_s` seconds.
 
-    Invariant: every slot has an entry, and its number is in the heap, where numbers of slots that are gone may be, too. No
-    slot is added at or before the time the wheel has been advanced to: an entry that adds itself while it fires waits for
-    a later turn.
+    Invariant: every slot has an entry, and its number is in the heap, where numbers of slots that are gone may be, too.
+    No slot is added at or before the time the wheel has been advanced to: an entry that adds itself while it fires
+    waits for a later turn.
     """
 
     __slots__ = ("_due", "_passed", "_resolution_s", "_slots")

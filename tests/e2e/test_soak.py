@@ -25,6 +25,11 @@ def test_nothing_is_lost_in_a_short_one(tmp_path: Path) -> None:
     with samples.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     assert len(rows) > SECONDS / 3
-    assert {event for row in rows for event in row["events"].split()} >= {"kill", "start", "rotate", "hangup"}
+    assert {event for row in rows for event in row["events"].split()} >= {"kill", "start", "rotate", "hangup", "renew"}
     assert any(int(row["publish_count"]) for row in rows)
     assert int(rows[-1]["deliveries_total"]) > 1000
+    assert any(int(row["sockjs_sessions"]) for row in rows)
+    for kind in ("SockJS polling", "SockJS streaming", "WebSocket", "WebSocket by TLS", "compressed WebSocket"):
+        assert f"| messages answered: {kind} |" in result.stdout
+    for what in ("requests over ZeroMQ", "TLS handshakes"):
+        assert f"| {what} |" in result.stdout

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import pytest
+from benchmarks.soak.certificates import Certificates
 from benchmarks.soak.channels import ALL, BULK, EVENTS, FOLLOWED, LIVE, PublishTimes, item_of
 from benchmarks.soak.checks import (
     GONE_WITH_THE_CLIENTS,
@@ -14,8 +16,9 @@ from benchmarks.soak.checks import (
     memory_problems,
     remaining,
 )
-from benchmarks.soak.faults import Fault, make_schedule
+from benchmarks.soak.faults import Backends, Fault, make_schedule
 from benchmarks.soak.samples import Row, memory_slope, slope
+from benchmarks.soak.server import Holdfast
 from benchmarks.soak.tally import summary
 
 
@@ -80,6 +83,7 @@ def test_log() -> None:
         "[WARN] 2031-05-17 10:00:00.000 client 127.0.0.1:9 on stream of b0 is too slow: 36038 bytes are waiting, "
         "limit 65536; disconnected\n",
         "[WARN] 2031-05-17 10:00:00.000 client 127.0.0.1:9, stream of e2: 100 items wait already; item lost\n",
+        "[WARN] 2031-05-17 10:00:00.000 certificate x in /x: key values mismatch; the one before stays in use\n",
     ]
     assert log_problems(innocent) == []
     wrong = ["[ERR] 2031-05-17 10:00:00.000 request failed\n", "[ERR] 2031-05-17 10:00:01.000 request failed\n"]
@@ -101,6 +105,60 @@ class TestSchedule:
 
     def test_seed_decides(self) -> None:
         assert make_schedule(600, 1) == make_schedule(600, 1) != make_schedule(600, 2)
+
+
+@pytest.mark.parametrize(
+    ("begun_s", "failed_s", "is_explained"),
+    [(9, 9, False), (9, 10, True), (12, 12, True), (9, 30, True), (20, 30, True), (21, 30, False)],
+)
+def test_outages_explain(tmp_path: Path, begun_s: float, failed_s: float, is_explained: bool) -> None:
+    backends = Backends(tmp_path, 1)
+    backends.outages.append((10, 20))
+    assert backends.explain(begun_s, failed_s) is is_explained
+
+
+class TestCertificates:
+    """Which one clients may be shown, while it is renewed."""
+
+    @pytest.fixture
+    def server(self, tmp_path: Path) -> Certificates:
+        made = Certificates(tmp_path)
+        made.renew()
+        return made
+
+    def shown(self, directory: Path) -> bytes:
+        return ssl.PEM_cert_to_DER_cert((directory / "runner" / "certs" / "localhost.crt").read_text())
+
+    def test_both_processes_know_the_newest(self, tmp_path: Path, server: Certificates) -> None:
+        clients = Certificates(tmp_path)
+        for number in (1, 2, 3):
+            assert clients.newest == number
+            clients.see(self.shown(tmp_path), number)
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            directory = tmp_path / "runner" / "certs"
+            context.load_cert_chain(directory / "localhost.crt", directory / "localhost.key")
+            server.renew()
+        assert clients.seen == {1: 1, 2: 1, 3: 1}
+
+    def test_an_old_one_is_wrong_only_for_who_came_later(self, tmp_path: Path, server: Certificates) -> None:
+        old = self.shown(tmp_path)
+        begun = server.newest
+        server.renew()
+        server.see(old, begun)
+        with pytest.raises(AssertionError, match="certificate 1 was shown, 2 had replaced it"):
+            server.see(old, server.newest)
+        with pytest.raises(AssertionError, match="no certificate"):
+            server.see(None, begun)
+
+
+def test_sockjs_routes_take_each_kind_of_target(tmp_path: Path) -> None:
+    Holdfast(tmp_path, {"port": 1, "ws_port": 2, "recovery_port": 3, "zmq_spec": "ipc://x"}).write_routes(
+        by_rename=True
+    )
+    lines = (tmp_path / "routes").read_text().splitlines()
+    sockjs = [line.rpartition(" ")[2] for line in lines if "sockjs_as_path" in line]
+    assert sockjs == ["127.0.0.1:1,over_http", "127.0.0.1:2"] * 2
+    assert "*,id=zmq,path_beg=/zmq/ zhttpreq/ipc://x" in lines
 
 
 @pytest.mark.parametrize(
