@@ -16,6 +16,7 @@ from holdfast.logs import limited
 from holdfast.net.backend import BackendConnection
 from holdfast.net.endpoint import Endpoint
 from holdfast.net.exchange import ClientGone
+from holdfast.net.runtime import Work
 from holdfast.proxy.answers import backend_error_answer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.reply import BackendReply, Reply, WholeReply
@@ -73,6 +74,7 @@ class Attempts:
 
     __slots__ = (
         "_begun",
+        "_has_streamed",
         "_is_whole",
         "_prefix",
         "_proxy",
@@ -102,6 +104,8 @@ class Attempts:
         self.shared: int | None = None
         self._prefix = prefix
         self._pump: asyncio.Task[None] | None = None
+        # Body bytes beyond the prefix are consumed, so that the request cannot be sent again.
+        self._has_streamed = False
         self._begun: BackendConnection | None = None
         self._route_key = ""
         self._sent_at_s = 0.0
@@ -186,13 +190,14 @@ class Attempts:
 
     def stop(self) -> None:
         """Stop sending the request body."""
-        if self._pump is not None:
-            self._pump.cancel()
+        pump, self._pump = self._pump, None  # once it was cancelled, it refers to us, as we did to it
+        if pump is not None:
+            pump.cancel()
 
-    @property
-    def _has_streamed(self) -> bool:
-        """Whether body bytes beyond the prefix have been consumed, so that the request cannot be sent again."""
-        return self._pump is not None
+    def _start_pump(self, sending: Work) -> None:
+        """Send the body while the answer is waited for."""
+        self._has_streamed = True
+        self._pump = self._proxy.runtime.spawn(sending, "request body")
 
     async def _ask(self, rule: Rule, target: Target) -> Reply:
         if target.kind is TargetKind.TEST:
@@ -242,7 +247,7 @@ class Attempts:
         self._note_request()
         connection.send_request(self.request.method, head + body)
         if not is_whole:
-            self._pump = self._proxy.runtime.spawn(self._send_body(connection, is_chunked), "request body")
+            self._start_pump(self._send_body(connection, is_chunked))
 
     @property
     def _length(self) -> int | None:
@@ -317,7 +322,7 @@ class Attempts:
         try:
             rest = reply.send_request(head, self._prefix, is_whole=self._is_whole)
             if rest or not self._is_whole:
-                self._pump = self._proxy.runtime.spawn(self._send_packets(reply, rest), "request body")
+                self._start_pump(self._send_packets(reply, rest))
             await reply.read_head()
             self._note_answer()
         except (BackendError, asyncio.CancelledError):

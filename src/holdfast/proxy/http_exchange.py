@@ -129,8 +129,9 @@ class HttpExchange:
 
     def cancel(self) -> None:
         """Nobody waits any more for the answer to what `start` sent."""
-        if self._task is not None:
-            self._task.cancel()
+        task, self._task = self._task, None  # once it was cancelled, it refers to us, even if it was never begun
+        if task is not None:
+            task.cancel()
         if not self._is_running:  # nor will it, if its task was cancelled before the first step
             self._proxy.runtime.callbacks.discard(self)
             assert self._attempts is not None

@@ -15,6 +15,7 @@ from tests.unit.routing.helpers import make_rule
 
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.pool import BackendPool
+from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
 from holdfast.push.outlet import HoldContext
@@ -316,6 +317,33 @@ async def test_a_client_that_leaves_before_its_backend_is_connected() -> None:
         await eventually(lambda: exchanges and proxy.is_over, "over")
         assert proxy.log.outcomes == ["error"]
         assert proxy.holds.statistics.routes.find(proxy.rule.key).connections == 0
+
+
+async def test_a_client_that_leaves_before_its_backend_is_connected_leaves_nothing() -> None:
+    async with proxy_stage() as proxy, leaving_no(HttpExchange):
+        answer = proxy.answer
+
+        def leave(exchange: ClientExchange) -> Any:
+            work = answer(exchange)
+            assert isinstance(exchange._connection.work, HttpExchange)
+            exchange._connection.work.cancel()
+            return work
+
+        proxy.stage.edge.service.serve = leave  # type: ignore[method-assign]
+        client = await proxy.stage.ask(GET)
+        await eventually(lambda: proxy.log.outcomes and proxy.is_over, "over")
+        client.close()
+
+
+async def test_a_client_that_leaves_during_its_upload_leaves_nothing() -> None:
+    async with proxy_stage() as proxy, leaving_no(HttpExchange), leaving_no(Attempts):
+        client, backend = await proxy.warm_up()
+        size = 2 * PREFIX_BYTES
+        await client.send(get(b"/", b"Host: localhost", b"Content-Length: %d" % (size + 1), method=b"POST"))
+        await client.send(b"x" * size)
+        await backend.read_until(b"x" * size)
+        client.close()
+        await eventually(lambda: proxy.is_over, "ended")
 
 
 async def test_a_client_that_leaves_during_its_answer() -> None:
