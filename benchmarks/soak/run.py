@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.soak.checks import counter_problems, log_problems, memory_problems, remaining
+from benchmarks.soak.checks import counter_problems, heap_problems, log_problems, memory_problems, remaining
 from benchmarks.soak.faults import Backends, Fault, Step, carry_out, make_schedule
 from benchmarks.soak.processes import Companion, Report
 from benchmarks.soak.samples import Process, Row, Sampler
 from benchmarks.soak.server import LINGER_S, Holdfast
+from benchmarks.soak.watched import EVERY_S
 
 _END_S = 90.0
 _REST_S = LINGER_S + 12.0
@@ -91,6 +92,7 @@ class _Soak:
         options, holdfast, findings = self._options, self._holdfast, self.findings
         time.sleep(_WARM_UP_S)
         descriptors_before = self._descriptors()
+        heap_before = self._holdfast.heap_kb()
         common = {"seed": options.seed, "directory": self._directory}
         with Companion(
             "benchmarks.soak.clients",
@@ -113,6 +115,11 @@ class _Soak:
             self._end(clients, "clients", _END_S)
         self._check_incidents()
         self._check_rest(descriptors_before)
+        time.sleep(2 * EVERY_S)
+        heap_after = self._holdfast.heap_kb()
+        findings.counts["kB of the heap in use at the beginning"] = heap_before["heap_used_kb"]
+        findings.counts["kB of the heap in use after all clients"] = heap_after["heap_used_kb"]
+        findings.problems += heap_problems(heap_before, heap_after)
         findings.problems += counter_problems(findings.metrics)
         findings.problems += memory_problems(findings.rows)
 
@@ -129,7 +136,8 @@ class _Soak:
                 self._carry_out(steps.pop(0))
             if elapsed_s >= sample_s:
                 self._take_reports(clients)
-                self.findings.rows.append(sampler.row(self._holdfast.metrics(), self._report, self._events))
+                row = sampler.row(self._holdfast.metrics(), self._report, self._events)
+                self.findings.rows.append(row | self._holdfast.heap_kb())
                 self._events.clear()
                 sample_s += options.interval_s
             time.sleep(0.05)

@@ -30,7 +30,8 @@ COUNTERS = ("requests_received_total", "deliveries_total", "slow_clients_disconn
 _LATENCIES = tuple(
     f"{kind}_{which}" for kind in ("publish", "request") for which in ("p50_ms", "p99_ms", "max_ms", "count")
 )
-COLUMNS = ("at_s", "rss_kb", "pss_kb", "cpu_percent", "descriptors", *GAUGES, *COUNTERS, *_LATENCIES, "events")
+_HEAP = ("heap_used_kb", "heap_free_kb")
+COLUMNS = ("at_s", "rss_kb", "pss_kb", *_HEAP, "cpu_percent", "descriptors", *GAUGES, *COUNTERS, *_LATENCIES, "events")
 
 Row = dict[str, object]
 

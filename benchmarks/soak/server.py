@@ -79,6 +79,7 @@ class Holdfast:
         self._metrics_port = free_port()
         self._directory = directory
         self._log_file = directory / "holdfast.log"
+        self._heap_file = directory / "heap"
         self._backends = backends
         self._routes_written = 0
         self._running: Running | None = None
@@ -99,8 +100,10 @@ class Holdfast:
         )
         self.write_routes(by_rename=False)
         self.certificates.renew()
-        command = [sys.executable, "-m", "holdfast", "--config", str(config_file), "--logfile", str(self._log_file)]
-        environment = {**os.environ, "PYTHONPATH": str(PROJECT / "src")}
+        self._heap_file.write_text("0 0")
+        program = [sys.executable, "-m", "benchmarks.soak.watched", str(self._heap_file)]
+        command = [*program, "--config", str(config_file), "--logfile", str(self._log_file)]
+        environment = {**os.environ, "PYTHONPATH": f"{PROJECT / 'src'}{os.pathsep}{PROJECT}"}
         output = self._directory / "holdfast.output"
         ports = [self.port, self.tls_port, self.control_port, self._metrics_port]
         with running(command, output, ports, environment) as process:
@@ -145,6 +148,11 @@ class Holdfast:
             connection.close()
         pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#") and "{" not in line)
         return {name.removeprefix("holdfast_"): float(value) for name, value in pairs}
+
+    def heap_kb(self) -> dict[str, int]:
+        """What the heap of the C library had in use, and free, up to a second ago."""
+        used, free = map(int, self._heap_file.read_text().split())
+        return {"heap_used_kb": used, "heap_free_kb": free}
 
     def log_lines(self) -> Iterator[str]:
         """Everything that it has written, output included."""

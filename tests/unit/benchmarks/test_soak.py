@@ -9,9 +9,11 @@ import pytest
 from benchmarks.soak.certificates import Certificates
 from benchmarks.soak.channels import ALL, BULK, EVENTS, FOLLOWED, LIVE, PublishTimes, item_of
 from benchmarks.soak.checks import (
+    MAX_HEAP_LEFT_KB,
     MAX_KB_PER_MINUTE,
     ZERO_AT_THE_END,
     counter_problems,
+    heap_problems,
     log_problems,
     memory_problems,
     remaining,
@@ -53,6 +55,14 @@ def test_the_first_third_is_not_judged() -> None:
 def test_growth_is_wrong_when_the_run_was_long_enough(kb_per_minute: float, minutes: int, is_wrong: bool) -> None:
     rows = memory([round(60_000 + kb_per_minute * minute) for minute in range(minutes + 1)])
     assert bool(memory_problems(rows)) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("left_kb", "is_wrong"), [(-500, False), (MAX_HEAP_LEFT_KB, False), (MAX_HEAP_LEFT_KB + 1, True)]
+)
+def test_what_is_left_in_the_heap(left_kb: int, is_wrong: bool) -> None:
+    before, after = {"heap_used_kb": 9000, "heap_free_kb": 1}, {"heap_used_kb": 9000 + left_kb, "heap_free_kb": 90_000}
+    assert bool(heap_problems(before, after)) is is_wrong
 
 
 def test_summary() -> None:
