@@ -7,24 +7,18 @@ Memory stays flat, processor time grows with the bytes only, and somebody else i
 from __future__ import annotations
 
 import itertools
-import os
 import time
 from collections.abc import Iterator
 
 import pytest
 from tests.harness.backend import Framing, Reply, ScriptedBackend
+from tests.harness.bodies import LARGE, PIECE, LargeBody, framing_header, read_body, send_body
 from tests.harness.client import RawClient, RawConnection, encode_chunk, encode_request
 from tests.harness.grip import Stage
 from tests.harness.proxy import ProxyUnderTest
 from tests.harness.timing import scaled
 from tests.harness.watch import MB, Bystander, Watch, in_thread
 from tests.harness.ws_backend import WebSocketBackend
-
-LARGE = int(os.environ.get("HOLDFAST_SURVIVAL_MB", "60")) * MB
-"""Bytes of a large body."""
-
-PIECE = bytes(range(250)) * 400
-"""100,000 bytes."""
 
 STALL_S = 0.25
 """The longest that somebody else may wait, on a machine that is busy with the attack as well."""
@@ -38,36 +32,6 @@ def bystander(watch: Watch, proxy: ProxyUnderTest, backend: ScriptedBackend) -> 
         yield other
     print(f"the longest that somebody else waited: {other.longest_s * 1000:.0f} ms, {other.answers} answers")
     assert other.longest_s < scaled(STALL_S)
-
-
-class LargeBody:
-    """The pieces of a large body, made as they are sent."""
-
-    def __iter__(self) -> Iterator[bytes]:
-        return itertools.repeat(PIECE, LARGE // len(PIECE))
-
-
-def read_body(connection: RawConnection, framing: str | None) -> int:
-    """Read a large body to its end; returns its length, and checks what can be checked at little cost."""
-    if framing == "chunked":
-        size = 0
-        while piece := connection.read_chunk(30):
-            size += len(piece)
-        return size
-    for _ in range(LARGE // len(PIECE)):
-        assert connection.read_exactly(len(PIECE), 30) == PIECE
-    return LARGE
-
-
-def send_body(connection: RawConnection, framing: str) -> None:
-    for piece in LargeBody():
-        connection.send(encode_chunk(piece) if framing == "chunked" else piece, 30)
-    if framing == "chunked":
-        connection.send(encode_chunk(b""))
-
-
-def framing_header(framing: str) -> tuple[str, str]:
-    return ("Transfer-Encoding", "chunked") if framing == "chunked" else ("Content-Length", str(LARGE))
 
 
 @pytest.mark.slow
