@@ -10,6 +10,9 @@ ARGS ?=
 SECONDS ?= 60
 SEED ?=
 
+# Modules and classes stay whole, in the order of tests/conftest.py.
+PARALLEL = -n $(JOBS) --dist loadscope --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check compat e2e fuzz bench soak clean
 
@@ -20,7 +23,7 @@ run: $(VENV)/.installed ## Install Holdfast into .venv and serve the demo on htt
 	@exec $(VENV)/bin/holdfast demo --port $(PORT)
 
 test: $(VENV)/.installed-test ## Run the whole test suite (JOBS=..., ARGS="-k hold")
-	$(PYTHON_IN_VENV) -m pytest -n $(JOBS) --dist loadscope $(ARGS)
+	$(PYTHON_IN_VENV) -m pytest $(PARALLEL) $(ARGS)
 
 check: $(VENV)/.installed-test $(VENV)/.installed-dev ## Check format, lint, types and import rules
 	$(VENV)/bin/ruff format --check .
@@ -29,10 +32,10 @@ check: $(VENV)/.installed-test $(VENV)/.installed-dev ## Check format, lint, typ
 	$(PYTHON_IN_VENV) -m pytest -q tests/test_imports.py
 
 compat: $(VENV)/.installed-test ## Run the compatibility suite against Debian's Pushpin, differences checked both ways
-	HOLDFAST_TEST_PROXY=pushpin $(PYTHON_IN_VENV) -m pytest -n $(JOBS) --dist loadscope -r fE tests/compat $(ARGS)
+	HOLDFAST_TEST_PROXY=pushpin $(PYTHON_IN_VENV) -m pytest $(PARALLEL) -o cache_dir=.pytest_cache/pushpin -r fE tests/compat $(ARGS)
 
 e2e: $(VENV)/.installed-test ## Run only the tests with real sockets, clients and a browser
-	$(PYTHON_IN_VENV) -m pytest -n $(JOBS) --dist loadscope tests/compat tests/e2e tests/browser $(ARGS)
+	$(PYTHON_IN_VENV) -m pytest $(PARALLEL) tests/compat tests/e2e tests/browser $(ARGS)
 
 fuzz: $(VENV)/.installed-test ## Run each fuzz target for a while (SECONDS=..., ARGS="-k frames"), or a round again (SEED=...)
 	HOLDFAST_FUZZ_SECONDS=$(SECONDS) HOLDFAST_FUZZ_SEED=$(SEED) $(PYTHON_IN_VENV) -m pytest --timeout 0 tests/fuzz $(ARGS)

@@ -5,6 +5,7 @@ A module of end-to-end tests defines a fixture ``proxy`` (usually with `launch`)
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,12 @@ from tests.harness.zmq_sockets import ZmqSockets
 # Examples are counted, not timed: the machine that runs the tests may be busy with something else.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules that have most slow tests: at the end, one worker would wait and the others be idle."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 def _launcher() -> Iterator[Launch]:
