@@ -5,6 +5,7 @@ A module of end-to-end tests defines a fixture ``proxy`` (usually with `launch`)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the modules that have slow tests: left to the end, one worker would wait and the others be idle."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _time_factor_is_ours() -> None:
+    """Keep from proxies what only tests know: Holdfast warns of unknown variables that have its prefix."""
+    os.environ.pop("HOLDFAST_TEST_TIME_FACTOR", None)
 
 
 def _launcher() -> Iterator[Launch]:
