@@ -134,6 +134,7 @@ def test_socket_is_removed_at_the_end(launch_once: Launch, directory: Path) -> N
     path = directory / "removed"
     proxy = launch_once("* test", settings={"runner": {"local_ports": path}})
     connected(path).close()
+    proxy.wait_log("started")  # until then, a signal ends it at once
     proxy.stop()
     assert not path.exists()
 

@@ -161,12 +161,15 @@ def test_sigterm_under_load(proxy: ProxyUnderTest, stage: Stage) -> None:
 
 def test_sighup_under_load(proxy: ProxyUnderTest, backend: ScriptedBackend, stage: Stage) -> None:
     """Routes are read again and again: no request fails, and no item is lost."""
+    fresh = proxy.directory / "fresh"  # a file that is rewritten in place is read half-written sometimes
     load = Load(stage)
     publisher = in_thread(load.publish)
     path = backend.serve(Reply(body=b"ok"))
     with Bystander(proxy.port, path, pause_s=0) as other:
         for number in range(30):
-            proxy.write_routes([f"* 127.0.0.1:{backend.port}", *(f"host{n}.example test" for n in range(number))])
+            others = [f"host{n}.example test\n" for n in range(number)]
+            fresh.write_text("".join([f"* 127.0.0.1:{backend.port}\n", *others]))
+            fresh.rename(proxy.routes_file)
             proxy.send_signal(signal.SIGHUP)
             time.sleep(0.03)
         assert other.answers > 50
