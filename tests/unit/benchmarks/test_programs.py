@@ -139,6 +139,7 @@ def test_items_are_posted_to_nchan(nchan: Server) -> None:
     assert Posting(500).measure(nchan)[figures.LOST] == 0
 
 
+@pytest.mark.slow
 def test_a_crowd_is_idle_and_disturbs() -> None:
     with started(Kind.HOLDFAST, has_metrics=True) as server:
         measured = Crowd(200, idle_s=1, broadcasts=1500, seconds=1).measure(server)
