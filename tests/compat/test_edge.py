@@ -265,6 +265,7 @@ class TestListeners:
         second, sixth = free_port(), free_port("::1")
         ports = "127.0.0.1:{port}," + f"127.0.0.1:{second},[::1]:{sixth}"
         proxy = launch_once(f"* 127.0.0.1:{backend.port}", http_ports=ports)
+        proxy.wait_log("started")  # until then, only the first of them may be open
         path = backend.serve(Reply(body=b"ok"))
         for client in (connect(proxy.port), connect(second), connect(sixth, host="::1")):
             client.request(path)

@@ -1,15 +1,27 @@
 """Free loopback ports, chosen outside the range from which the kernel takes the ports of outgoing connections.
 
 A port from bind(0) could be given to an outgoing connection of a test in another process before the server binds it;
-one below the ephemeral range cannot. Ports are drawn at random, so that parallel test runs do not meet.
+one below the ephemeral range cannot. Each worker has a part of the range, those of Pushpin's tests in its other half:
+a port is free until its server binds it, and two would take the same. Ports are drawn at random, so that runs that know
+nothing of each other seldom meet.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 
-_LOWEST, _HIGHEST = 10_000, 32_000
+
+def _own_part(lowest: int, highest: int) -> tuple[int, int]:
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % workers
+    size = (highest - lowest) // 2 // workers
+    part = worker + (workers if os.environ.get("HOLDFAST_TEST_PROXY") == "pushpin" else 0)
+    return lowest + part * size, lowest + (part + 1) * size
+
+
+_LOWEST, _HIGHEST = _own_part(10_000, 32_000)
 _random = random.SystemRandom()
 _given: set[int] = set()
 
