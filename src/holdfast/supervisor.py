@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 
 import uvloop
@@ -67,12 +68,13 @@ async def _run(start: Start, sink: LogSink, max_files: int) -> int:
     )
     garbage = GarbageWatch()
     server = Server(start, loop, request_log, max_files, garbage)
+    stop = asyncio.Event()
+    _handle_termination(loop, stop)  # before the first client is there: from then on it ends in good order
     await server.start()
     sink.on_first_line = partial(_flush_soon, loop, sink)
     sink.limiter.on_suppressed = partial(loop.call_later, 1.0, sink.limiter.tell)
-    stop = asyncio.Event()
     manager = ServiceManager(start.notify_socket)
-    _handle_signals(loop, server, sink, stop, manager)
+    _handle_hangup(loop, server, sink, manager)
     garbage.settle()
     log.info("started")
     manager.ready()
@@ -89,15 +91,20 @@ def _flush_soon(loop: asyncio.AbstractEventLoop, sink: LogSink) -> None:
     loop.call_soon(sink.flush)
 
 
-def _handle_signals(
-    loop: asyncio.AbstractEventLoop, server: Server, sink: LogSink, stop: asyncio.Event, manager: ServiceManager
-) -> None:
-    """routes spec §2.8. A signal that was ignored when the process started stays ignored, as `nohup` wants it."""
+def _handle_termination(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """The first signal stops in good order, the second one at once (routes spec §2.8)."""
 
     def terminate() -> None:
         if stop.is_set():
             raise SystemExit(0)
         stop.set()
+
+    _handle(loop, signal.SIGTERM, terminate)
+    _handle(loop, signal.SIGINT, terminate)
+
+
+def _handle_hangup(loop: asyncio.AbstractEventLoop, server: Server, sink: LogSink, manager: ServiceManager) -> None:
+    """SIGHUP opens the log again and reads the routes (routes spec §2.8)."""
 
     def reload() -> None:
         log.info("reloading")
@@ -107,9 +114,13 @@ def _handle_signals(
         server.reload()
         manager.ready()
 
-    for number, handler in ((signal.SIGTERM, terminate), (signal.SIGINT, terminate), (signal.SIGHUP, reload)):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, handler)
+    _handle(loop, signal.SIGHUP, reload)
+
+
+def _handle(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Callable[[], None]) -> None:
+    """A signal that was ignored when the process started stays ignored, as `nohup` wants it."""
+    if signal.getsignal(number) is not signal.SIG_IGN:
+        loop.add_signal_handler(number, handler)
 
 
 def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:

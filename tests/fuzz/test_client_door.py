@@ -15,6 +15,7 @@ from tests.fuzz.targets import fuzz
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import RawClient
 from tests.harness.proxy import Launch, ProxyUnderTest
+from tests.harness.timing import scaled
 
 EXAMPLES = 60
 PATH = "/bystander"
@@ -61,17 +62,19 @@ FRAMES = mutated(websocket_frames.SEEDS, websocket_frames.TOKENS)
 def test_any_frames(
     proxy: ProxyUnderTest, bystander: Bystander, frames: bytes, places: list[int], must_reset: bool
 ) -> None:
-    received = talk(proxy, [SHAKE, *cut(frames, places)], must_reset=must_reset)
+    received = talk(proxy, [SHAKE, *cut(frames, places)], must_reset=must_reset, is_answered=True)
     assert received.startswith(b"HTTP/1.1 101 ") or must_reset, received
     bystander.check()
 
 
-def talk(proxy: ProxyUnderTest, pieces: list[bytes], *, must_reset: bool) -> bytes:
-    """Send `pieces`, and return what comes before anybody closes."""
+def talk(proxy: ProxyUnderTest, pieces: list[bytes], *, must_reset: bool, is_answered: bool = False) -> bytes:
+    """Send `pieces`, and return what comes before anybody closes; `is_answered` waits longer for the beginning."""
     with RawClient(proxy.port) as client:
         with contextlib.suppress(OSError):  # the proxy may have had enough
             for piece in pieces:
                 client.send(piece)
+        if is_answered:
+            client.is_readable(scaled(5))
         received = read_what_comes(client, SILENCE_S)
         if must_reset:
             client.reset()
