@@ -98,6 +98,14 @@ class TestStopping:
         gate.set()
 
     @STOP_SIGNALS
+    def test_as_soon_as_the_port_is_open(self, launch_once: Launch, number: signal.Signals) -> None:
+        """There may be clients already."""
+        proxy = launch_once("* test")
+        proxy.send_signal(number)
+        assert proxy.wait_exit() == 0
+        proxy.wait_log(r"stopping\.\.\.$")
+
+    @STOP_SIGNALS
     def test_a_second_signal_ends_at_once(
         self, launch_once: Launch, backend: ScriptedBackend, connect: Connect, number: signal.Signals
     ) -> None:
