@@ -74,7 +74,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line as values, with what is not given filled in."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one short round, nothing recorded")
-    parser.add_argument("--rounds", type=_positive, help="how often everything is measured (default: 2)")
+    parser.add_argument("--rounds", type=_positive, help="how often everything is measured (default: 3)")
     parser.add_argument(
         "--servers",
         type=lambda text: [Kind(name) for name in text.split(",")],
@@ -93,7 +93,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single sample here")
     options = parser.parse_args(arguments)
     if options.rounds is None:
-        options.rounds = 1 if options.quick else 2
+        options.rounds = 1 if options.quick else 3
     if options.write is None:
         options.write = not options.quick
     return options

@@ -16,10 +16,10 @@ from benchmarks.tls_holding import TlsHolding
 @pytest.mark.parametrize(
     ("arguments", "rounds", "writes"),
     [
-        ([], 2, True),
+        ([], 3, True),
         (["--quick"], 1, False),
-        (["--quick", "--rounds", "3", "--write"], 3, True),
-        (["--no-write"], 2, False),
+        (["--quick", "--rounds", "2", "--write"], 2, True),
+        (["--no-write"], 3, False),
     ],
 )
 def test_a_quick_run_is_one_round_and_is_not_recorded(arguments: list[str], rounds: int, writes: bool) -> None:
