@@ -57,7 +57,7 @@ class Acceptor(abc.ABC):
 
     @abc.abstractmethod
     def _welcome(self, fd: int, peer_name: object) -> None:
-        """Serve a client, whose descriptor does not block."""
+        """Serve a client, whose descriptor does not block. Raises OSError; it is closed then."""
 
     def _on_knock(self) -> None:
         for _ in range(ACCEPTS_PER_TURN):
@@ -69,7 +69,11 @@ class Acceptor(abc.ABC):
                 if exc.errno not in _LEFT_AGAIN:
                     self._rest(exc)
                 return
-            self._welcome(fd, peer_name)
+            try:
+                self._welcome(fd, peer_name)
+            except OSError as exc:
+                self._rest(exc)
+                return
             if fd >= self._edge.limits.max_files:
                 self._rest(_no_more_files())
 

@@ -8,6 +8,7 @@ either side (`parked_duplex`). Writes go straight to the socket; an outbox exist
 from __future__ import annotations
 
 import logging
+import os
 import select
 import socket
 from collections.abc import Callable, Sequence
@@ -73,11 +74,11 @@ class ParkingLot:
     # --- awake -----------------------------------------------------------------------------------------------------
 
     def accept(self, fd: int, peer_name: object, connection: Connection) -> None:
-        """Let a connection serve a client that was accepted."""
+        """Let a connection serve a client that was accepted. Raises OSError; the descriptor is closed then."""
         self._serve(fd, peer_name, connection, is_client=True)
 
     def connect(self, sock: socket.socket, connection: Connection) -> None:
-        """Let a connection ask a backend. What it has sent is read, also after it has left."""
+        """Let a connection ask a backend; what that has sent is read, also after it has left. As `accept`."""
         self._serve(sock.detach(), None, connection, is_client=False)
 
     def wake(self, fd: int, connection: Connection) -> None:
@@ -90,14 +91,18 @@ class ParkingLot:
 
     def _serve(self, fd: int, peer: object, connection: Connection, *, is_client: bool) -> None:
         transport = SocketTransport(self, fd, peer, connection, is_leaving_noticed=is_client)
-        self.admit(fd, transport)
+        try:
+            self.admit(fd, transport)
+        except OSError:
+            os.close(fd)
+            raise
         connection.connection_made(transport)
 
     def admit(self, fd: int, transport: SocketTransport) -> None:
-        """Have a transport told what happens to its descriptor."""
+        """Have a transport told what happens to its descriptor. Raises OSError: the system has no room for that."""
+        self._epoll.register(fd, transport.mask())
         self._awake += 1
         self._sockets[fd] = transport
-        self._epoll.register(fd, transport.mask())
 
     # --- parked ----------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ class HttpExchange:
     __slots__ = (
         "_attempts",
         "_client",
+        "_is_over",
         "_is_running",
         "_is_trusted",
         "_method",
@@ -77,6 +78,7 @@ class HttpExchange:
         self._attempts: Attempts | None = None
         self._reply: Reply | None = None
         self._task: asyncio.Task[None] | None = None
+        self._is_over = False
         self._is_running = False
         self._is_trusted = False
         self._status: int | None = None
@@ -319,7 +321,10 @@ class HttpExchange:
         return self._rule.debug if self._rule is not None else self._proxy.is_debug
 
     def _finish(self, outcome: Outcome) -> None:
-        """The request is answered or held, or given up."""
+        """The request is answered or held, or given up; once, whoever says so again because the client leaves."""
+        if self._is_over:
+            return
+        self._is_over = True
         proxy, attempts = self._proxy, self._attempts
         self._visit.end(attempts, self._reply)
         if proxy.request_log.is_enabled:

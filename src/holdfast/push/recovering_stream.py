@@ -60,8 +60,8 @@ class RecoveringStream(StreamHold):
             return NOT_DIRECT
         fd = super().claim(delivery)
         if fd >= 0:
-            intake.go_on(ids)
             self._note_activity(channel, delivery.now_s)
+            intake.go_on(ids)
         return fd
 
     def receive(self, delivery: Delivery) -> None:

@@ -160,6 +160,27 @@ async def test_a_client_that_has_left_before_it_was_accepted(monkeypatch: pytest
         assert stage.counters.accept_failures == 0
 
 
+async def test_a_client_that_the_system_cannot_watch(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is let go, nothing of it is kept, and others wait until there is room."""
+    monkeypatch.setattr(acceptor_module, "RETRY_S", 0.05)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    async with staged(echo) as stage:
+        assert stage.lot is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(stage.lot, "admit", fail)
+            peer = await stage.ask(get())
+            await peer.expect_end()
+            await eventually(lambda: stage.counters.accept_failures, "failed")
+        assert (stage.edge.open_connections, len(stage.lot), stage.lot._awake) == (0, 0, 0)
+        assert "test: cannot accept: no room; new ones wait" in caplog.messages
+        await (await stage.ask(get(b"/later"))).expect(ok(b"/later"))
+
+
 async def test_an_end_while_nobody_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither starts to accept again."""
 

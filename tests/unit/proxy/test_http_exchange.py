@@ -19,6 +19,7 @@ from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
 from holdfast.push.outlet import HoldContext
+from holdfast.push.plan import PlanTable
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.rules import Rule
 from holdfast.routing.table import RouteTable
@@ -297,6 +298,21 @@ async def test_a_client_that_leaves_as_its_task_begins() -> None:
         assert await backend.drain() == 0
         await eventually(lambda: proxy.is_over, "ended")
         assert proxy.log.outcomes == ["error"]
+
+
+@pytest.mark.parametrize("fields", [[], [b"Grip-Hold: stream", b"Grip-Channel: a"]], ids=["answer", "hold"])
+async def test_a_client_that_leaves_as_its_answer_comes(fields: list[bytes]) -> None:
+    """Both are seen in one turn of the loop: the request ends once, held or not."""
+    async with proxy_stage() as proxy:
+        proxy._context.plans = PlanTable(10)
+        proxy._context.pool._parking = proxy.stage.lot
+        client, backend = await proxy.ask_again()
+        counts = proxy.holds.statistics.routes.find(proxy.rule.key)
+        client.close()
+        backend.send_what_fits(ok(b"hello", *fields))
+        await eventually(lambda: proxy.is_over and not proxy.stage.edge.open_connections, "over")
+        assert len(proxy.log.outcomes) == 1
+        assert counts.connections == 0
 
 
 async def test_a_client_that_leaves_before_its_backend_is_connected() -> None:
