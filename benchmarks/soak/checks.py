@@ -30,9 +30,9 @@ _TASKS_OF_ITS_OWN = 1
 """The watcher of the routes file."""
 
 MAX_KB_PER_MINUTE = 300.0
-"""After the first third. Resident memory counts what is free in the C library's heap, which grows for long without any
-leak: read buffers of TLS clients, 256 kB each of which a page is touched, come to lie there. Python's small objects are
-not in that heap, so this is the bound for them; half a kilobyte left by every connection would be more."""
+"""After the first third, of resident memory without what is free in the C library's heap. That grows for long without
+any leak: read buffers of TLS clients, 256 kB each of which a page is touched, come to lie there. Half a kilobyte left by
+every connection would be more than this."""
 
 MAX_HEAP_LEFT_KB = 4000
 """In use of the C library's heap after all clients have left, more than before they came. What is remembered of routes,
@@ -90,7 +90,7 @@ def heap_problems(before: Mapping[str, int], after: Mapping[str, int]) -> list[s
 
 def memory_problems(rows: Sequence[Row]) -> list[str]:
     """Growth of memory, once the run is long enough to tell it from noise."""
-    kb_per_minute = memory_slope(rows)
+    kb_per_minute = memory_slope(rows, less="heap_free_kb")
     if float(str(rows[-1]["at_s"])) < _JUDGED_FROM_S or kb_per_minute <= MAX_KB_PER_MINUTE:
         return []
     return [

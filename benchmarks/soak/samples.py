@@ -115,8 +115,9 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
 
 
-def memory_slope(rows: Sequence[Mapping[str, object]], column: str = "rss_kb") -> float:
-    """Growth of memory after the first third, in kB per minute."""
+def memory_slope(rows: Sequence[Mapping[str, object]], column: str = "rss_kb", less: str = "") -> float:
+    """Growth of memory after the first third, in kB per minute; `less` names a column that does not count."""
     last_s = float(str(rows[-1]["at_s"]))
     later = [row for row in rows if float(str(row["at_s"])) >= last_s / 3]
-    return slope([(float(str(row["at_s"])) / 60, float(str(row[column]))) for row in later])
+    sizes = [float(str(row[column])) - float(str(row.get(less, 0))) for row in later]
+    return slope([(float(str(row["at_s"])) / 60, size) for row, size in zip(later, sizes, strict=True)])

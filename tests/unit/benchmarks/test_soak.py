@@ -48,6 +48,12 @@ def test_the_first_third_is_not_judged() -> None:
     assert memory_problems(rows) == []
 
 
+def test_what_is_free_in_the_heap_is_not_judged() -> None:
+    rows = [{**row, "heap_free_kb": 500 * number} for number, row in enumerate(memory(list(range(0, 15_000, 500))))]
+    assert memory_slope(rows) == 500
+    assert memory_problems(rows) == []
+
+
 @pytest.mark.parametrize(
     ("kb_per_minute", "minutes", "is_wrong"),
     [(MAX_KB_PER_MINUTE + 1, 30, True), (MAX_KB_PER_MINUTE - 1, 30, False), (MAX_KB_PER_MINUTE + 1, 5, False)],
