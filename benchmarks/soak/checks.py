@@ -31,8 +31,8 @@ _TASKS_OF_ITS_OWN = 1
 
 MAX_KB_PER_MINUTE = 300.0
 """After the first third, of resident memory without what is free in the C library's heap. That grows for long without
-any leak: read buffers of TLS clients, 256 kB each of which a page is touched, come to lie there. Half a kilobyte left by
-every connection would be more than this."""
+any leak: read buffers of TLS clients, 256 kB each of which a page is touched, come to lie there. Half a kilobyte left
+by every connection would be more than this."""
 
 MAX_HEAP_LEFT_KB = 4000
 """In use of the C library's heap after all clients have left, more than before they came. What is remembered of routes,
