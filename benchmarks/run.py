@@ -114,13 +114,13 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
     many = own | {Kind.PUSHPIN} if options.many_pushpin else own
     once = frozenset(Kind) if is_first else frozenset(Kind) - {Kind.PUSHPIN}
     every_round: list[Load] = [
-        Holding(1000, (Publishing(40, 1), Publishing(10, 20))),
+        Holding(1000, (Publishing(160, 1), Publishing(10, 20))),
         Holding(5000, (Publishing(12, 1), Publishing(3, 20))),
-        Holding(1000, (Publishing(40, 1), Publishing(10, 20)), Held.EVENT_STREAM),
+        Holding(1000, (Publishing(160, 1), Publishing(10, 20)), Held.EVENT_STREAM),
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.EVENT_STREAM),
-        Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.OVER_HTTP),
+        Holding(1000, (Publishing(160, 1), Publishing(4, 20)), Held.OVER_HTTP),
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.OVER_HTTP, only=once),
-        Holding(1000, (Publishing(40, 1), Publishing(4, 20)), Held.LINKED_STREAM, only=own),
+        Holding(1000, (Publishing(160, 1), Publishing(4, 20)), Held.LINKED_STREAM, only=own),
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.LINKED_STREAM, only=own),
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.RELAYED, only=own),
         Requests(requests=20_000, seconds=3),
