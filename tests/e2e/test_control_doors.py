@@ -28,6 +28,7 @@ from tests.harness.proxy import PROJECT, Launch, ProxyConfig, ProxyUnderTest
 from tests.harness.publish import post_publish, publish_ok, stream_item
 from tests.harness.timing import eventually, scaled
 from tests.harness.tokens import make_token
+from tests.harness.watch import scrape
 from tests.harness.zmq_sockets import ZmqSockets
 
 from holdfast.wire.jwt import encode_jwt, parse_pem_key
@@ -52,11 +53,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, metrics_port: int) -> ProxyU
     )
 
 
-def metric(metrics_port: int, name: str) -> int:
-    (value,) = re.findall(rf"^holdfast_{name}_total (\S+)$", fetch(metrics_port, "/").text, re.MULTILINE)
-    return int(float(value))
-
-
 def body_of(channel: str, content: str = "x") -> bytes:
     return json.dumps({"items": [stream_item(channel, content)]}).encode()
 
@@ -78,7 +74,7 @@ class TestWithoutCredentials:
         channel = fresh_channel()
         client = stage.stream(channel)
         port = stage.proxy.control_port
-        before = metric(metrics_port, "publishes_unauthorized")
+        before = scrape(metrics_port)["publishes_unauthorized_total"]
         wrong: list[tuple[HeaderList, str]] = [
             ([], "credentials are missing"),
             (bearer({"exp": soon(), "iss": ISSUER}, "wrong"), "the credentials are not valid"),
@@ -93,7 +89,7 @@ class TestWithoutCredentials:
             assert response.text == f"Unauthorized: {reason}.\n"
             assert response.header("WWW-Authenticate") == 'Bearer realm="publish", Basic realm="publish"'
         client.assert_silent(0.2)
-        assert metric(metrics_port, "publishes_unauthorized") == before + len(wrong)
+        assert scrape(metrics_port)["publishes_unauthorized_total"] == before + len(wrong)
         stage.proxy.wait_log(r"\[WARN\].*control request from 127\.0\.0\.1 refused: credentials are missing")
         good = bearer({"exp": soon(), "iss": ISSUER})
         assert post_publish(port, body_of(channel, "now"), good).text == "Published\n"
@@ -357,14 +353,14 @@ class TestFloods:
         assert len(open_proxy.log_lines(f"{text}: ")) < 300
 
     def test_publishers_without_credentials(self, proxy: ProxyUnderTest, connect: Connect, metrics_port: int) -> None:
-        before = metric(metrics_port, "publishes_unauthorized")
+        before = scrape(metrics_port)["publishes_unauthorized_total"]
         client = connect(proxy.control_port)
         request = b"POST /publish/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
         for _ in range(20):
             client.send(request * 50)
             for _ in range(50):
                 assert client.read_response().status == 401
-        assert metric(metrics_port, "publishes_unauthorized") == before + 1000
+        assert scrape(metrics_port)["publishes_unauthorized_total"] == before + 1000
         assert len(proxy.log_lines("control request from .* credentials are missing")) < 100
 
     def test_all_others_are_served(self, open_proxy: ProxyUnderTest) -> None:

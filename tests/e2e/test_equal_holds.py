@@ -13,6 +13,7 @@ from tests.harness.messages import Request
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok, response_item, stream_item
 from tests.harness.timing import eventually
+from tests.harness.watch import scrape
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +45,6 @@ def hold(stage: Stage, reply: Reply, *, host: str = "localhost", version: str = 
     client.request(path, host=host, version=version)
     stage.proxy.wait_held(path)
     return client
-
-
-def read_metric(metrics_port: int, name: str) -> float:
-    lines = fetch(metrics_port, "/").text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
 
 def test_streams(stage: Stage) -> None:
@@ -168,7 +164,7 @@ def test_too_many_channels_are_told_each_time(stage: Stage, metrics_port: int) -
 
 def test_nothing_is_kept_of_those_who_have_left(stage: Stage, metrics_port: int) -> None:
     def plans() -> float:
-        return read_metric(metrics_port, "holdfast_hold_plans")
+        return scrape(metrics_port)["hold_plans"]
 
     eventually(lambda: plans() == 0, "no plan from before")
     clients = [hold(stage, stream_reply(fresh_channel())) for _ in range(2)]

@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.harness.backend import Framing, Reply, ScriptedBackend
-from tests.harness.client import ClosedByServer, Connect, RawClient, fetch
+from tests.harness.client import ClosedByServer, Connect, RawClient
 from tests.harness.messages import HeaderList, Request
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually, scaled
+from tests.harness.watch import scrape
 
 BODY = bytes(range(256)) * 4096 * 8
 SEND_TIMEOUT_S = 2
@@ -29,12 +30,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, metrics_port: int) -> ProxyU
         },
         environment={"HOLDFAST_HOLDFAST_SEND_TIMEOUT": str(SEND_TIMEOUT_S)},
     )
-
-
-def metric(port: int, name: str) -> float:
-    lines = fetch(port, "/metrics").text.splitlines()
-    (value,) = [line.split()[1] for line in lines if line.startswith(f"{name} ") or line.startswith(f"{name}_total ")]
-    return float(value)
 
 
 class TestSlowClients:
@@ -55,14 +50,14 @@ class TestSlowClients:
         assert len(backend.requests(path)) == 1
         with pytest.raises(ClosedByServer):
             stuck.read_chunks(scaled(20))
-        names = "holdfast_client_timeouts", "holdfast_sharers_left_behind"  # whichever is the first to notice
-        eventually(lambda: sum(metric(metrics_port, name) for name in names) >= 1, "the client is counted")
+        names = "client_timeouts_total", "sharers_left_behind_total"  # whichever is the first to notice
+        eventually(lambda: sum(scrape(metrics_port)[name] for name in names) >= 1, "the client is counted")
 
     def test_dripping_client_is_left_behind(
         self, proxy: ProxyUnderTest, backend: ScriptedBackend, connect: Connect, metrics_port: int
     ) -> None:
         """It takes some bytes all the time, so that the time limit of its connection is never reached."""
-        before = metric(metrics_port, "holdfast_sharers_left_behind")
+        before = scrape(metrics_port)["sharers_left_behind_total"]
         gate = threading.Event()
         path = backend.serve(Reply(body=[b"", gate, BODY], framing=Framing.CHUNKED))
         dripping, quick = connect(proxy.port, receive_buffer=4096), connect(proxy.port)
@@ -78,7 +73,7 @@ class TestSlowClients:
         finally:
             done.set()
             drip.join()
-        assert metric(metrics_port, "holdfast_sharers_left_behind") == before + 1
+        assert scrape(metrics_port)["sharers_left_behind_total"] == before + 1
 
     def _drip(self, client: RawClient, done: threading.Event) -> None:
         while not done.wait(0.1):
@@ -133,7 +128,7 @@ def test_nobody_gets_what_is_for_another(proxy: ProxyUnderTest, backend: Scripte
 
 def test_many(proxy: ProxyUnderTest, backend: ScriptedBackend, connect: Connect, metrics_port: int) -> None:
     """Three hundred clients, one request, and the whole answer for each."""
-    before = metric(metrics_port, "holdfast_requests_shared")
+    before = scrape(metrics_port)["requests_shared_total"]
     gate = threading.Event()
     body = BODY[:1_000_000]
     path = backend.serve(Reply(body=[b"", gate, body], length=len(body)))
@@ -142,14 +137,14 @@ def test_many(proxy: ProxyUnderTest, backend: ScriptedBackend, connect: Connect,
         client.request(path)
     for client in clients:
         client.read_head()
-    assert metric(metrics_port, "holdfast_shareable_requests") == 1
+    assert scrape(metrics_port)["shareable_requests"] == 1
     gate.set()
     with ThreadPoolExecutor(len(clients)) as pool:
         assert all(pool.map(lambda client: client.read_exactly(len(body), scaled(20)) == body, clients))
     assert len(backend.requests(path)) == 1
-    assert metric(metrics_port, "holdfast_requests_shared") == before + 299
-    eventually(lambda: metric(metrics_port, "holdfast_shareable_requests") == 0, "nothing is left")
-    eventually(lambda: metric(metrics_port, "holdfast_tasks") <= 3, "no task is left")
+    assert scrape(metrics_port)["requests_shared_total"] == before + 299
+    eventually(lambda: scrape(metrics_port)["shareable_requests"] == 0, "nothing is left")
+    eventually(lambda: scrape(metrics_port)["tasks"] <= 3, "no task is left")
 
 
 def test_with_a_limit_of_open_requests(launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:

@@ -11,12 +11,13 @@ import time
 
 import pytest
 from tests.harness.backend import Reply, ScriptedBackend, held_back
-from tests.harness.client import ClosedByServer, Connect, RawClient, fetch
+from tests.harness.client import ClosedByServer, Connect, RawClient
 from tests.harness.grip import fresh_channel
 from tests.harness.messages import Response
 from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually
+from tests.harness.watch import scrape
 from tests.harness.websocket import Opcode, close, fragments, ping, pong, text
 from tests.harness.ws_backend import BackendPeer, WebSocketBackend
 from tests.harness.ws_events import CLOSE, DISCONNECT, EventsBackend, events_reply, opening
@@ -104,12 +105,6 @@ def proxy(launch: Launch, backend: ScriptedBackend, ws_backend: WebSocketBackend
 @pytest.fixture
 def sockjs(ws: WebSocketStage, connect: Connect) -> SockJsStage:
     return SockJsStage(ws, connect)
-
-
-def metric(port: int, name: str) -> int:
-    lines = fetch(port, "/metrics").body.decode().splitlines()
-    (value,) = [line.split()[1] for line in lines if line.split()[0].endswith(name)]
-    return int(float(value))
 
 
 class TestStreams:
@@ -241,13 +236,13 @@ class TestSessions:
         assert client.read_response().body == b'a["b"]\n'
 
     def test_open_polls_are_parked(self, sockjs: SockJsStage, metrics_port: int) -> None:
-        before = metric(metrics_port, "parked_clients")
+        before = scrape(metrics_port)["parked_clients"]
         session = sockjs.session()
         session.open()
         session.ask("xhr")
         # the poll, and the socket to the backend
-        eventually(lambda: metric(metrics_port, "parked_clients") >= before + 2, "parked clients")
-        assert metric(metrics_port, "sockjs_sessions") >= 1
+        eventually(lambda: scrape(metrics_port)["parked_clients"] >= before + 2, "parked clients")
+        assert scrape(metrics_port)["sockjs_sessions"] >= 1
 
     def test_over_http(self, sockjs: SockJsStage, backend: ScriptedBackend) -> None:
         """The web server sees an ordinary session."""
@@ -373,7 +368,7 @@ def test_orderly_stop(
 
 
 def test_requests_are_logged_and_counted(sockjs: SockJsStage, proxy: ProxyUnderTest, metrics_port: int) -> None:
-    before = metric(metrics_port, "sockjs_sessions_opened_total")
+    before = scrape(metrics_port)["sockjs_sessions_opened_total"]
     session = sockjs.session("test")
     session.poll()
     session.send("a")
@@ -383,7 +378,7 @@ def test_requests_are_logged_and_counted(sockjs: SockJsStage, proxy: ProxyUnderT
     assert proxy.wait_log(rf"POST http://test{path}/xhr_send code=200 2$")
     session.ask("xhr")
     assert proxy.wait_log(rf"POST http://test{path}/xhr accept$")
-    assert metric(metrics_port, "sockjs_sessions_opened_total") == before + 1
+    assert scrape(metrics_port)["sockjs_sessions_opened_total"] == before + 1
 
 
 def test_control_messages(sockjs: SockJsStage) -> None:
