@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.harness.backend import Reply, ScriptedBackend
-from tests.harness.client import Connect, RawClient, fetch
+from tests.harness.client import ClosedByServer, Connect, RawClient, fetch
 from tests.harness.grip import Stage, fresh_channel, stream_reply
 from tests.harness.ports import free_port, is_open
 from tests.harness.proxy import Launch, ProxyConfig, ProxyUnderTest, differs
@@ -25,7 +25,7 @@ def answers(port: int) -> bool:
     """Whether a request is answered soon; 1.36 loses those of its first moments."""
     try:
         return fetch(port, "/", timeout_s=1).status == 200
-    except TimeoutError:
+    except (TimeoutError, ClosedByServer):
         return False
 
 

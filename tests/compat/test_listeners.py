@@ -58,9 +58,14 @@ def proxy(launch: Launch, backend: ScriptedBackend, directory: Path) -> ProxyUnd
 
 
 def connected(path: Path) -> UnixClient:
-    """A client, as soon as the socket is there."""
-    eventually(path.exists, f"the socket {path}")
+    """A client, as soon as somebody listens."""
+    eventually(lambda: is_listening(path), f"the socket {path}")
     return UnixClient(path)
+
+
+def is_listening(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 @pytest.mark.spec("ws-101")
@@ -122,7 +127,7 @@ def test_mode_user_and_group(launch_once: Launch, backend: ScriptedBackend, dire
         f"* 127.0.0.1:{backend.port}",
         settings={"runner": {"local_ports": f"{path}?mode=622&user={user}&group={group}"}},
     )
-    eventually(path.exists, "the socket", timeout_s=2)
+    connected(path).close()  # before that it may have the mode of all new files
     found = path.stat()
     assert stat.S_IMODE(found.st_mode) == 0o622
     assert (found.st_uid, found.st_gid) == (os.getuid(), os.getgid())
