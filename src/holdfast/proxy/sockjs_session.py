@@ -12,6 +12,7 @@ import enum
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from holdfast.net.outlets import NOT_DIRECT
 from holdfast.proxy.sockjs_queue import FrameQueue
 from holdfast.proxy.sockjs_sessions import SessionKey, SockJsSessions
 from holdfast.timers import Deadline
@@ -71,7 +72,7 @@ class SockJsSession:
         client_address: of who has opened it.
     """
 
-    direct_fd = -1
+    direct_fd = NOT_DIRECT
 
     __slots__ = (
         "_deadline",
