@@ -190,6 +190,7 @@ class _Soak:
         self.findings.metrics = metrics
         if rest:
             self.findings.problems.append(f"left after all clients have gone: {rest}")
+            self.findings.problems += [f"a task that is there then: {task}" for task in self._holdfast.tasks()]
         if descriptors > descriptors_before:
             self.findings.problems.append(f"{descriptors} open descriptors, before there were {descriptors_before}")
 

@@ -17,6 +17,7 @@ from benchmarks.soak.certificates import Certificates
 from benchmarks.soak.channels import LIVE
 from benchmarks.soak.samples import Process
 from tests.harness.ports import free_port
+from tests.harness.timing import eventually
 
 LINGER_S = 3
 _CONF = """\
@@ -153,6 +154,15 @@ class Holdfast:
         """What the heap of the C library had in use, and free, up to a second ago."""
         used, free = map(int, self._heap_file.read_text().split())
         return {"heap_used_kb": used, "heap_free_kb": free}
+
+    def tasks(self) -> list[str]:
+        """Every task that it has, and where it waits."""
+        assert self._running is not None
+        file = self._heap_file.with_suffix(".tasks")
+        file.unlink(missing_ok=True)
+        os.kill(self._running.pid, signal.SIGUSR2)
+        eventually(file.exists, "the server to tell its tasks")
+        return file.read_text().splitlines()
 
     def log_lines(self) -> Iterator[str]:
         """Everything that it has written, output included."""

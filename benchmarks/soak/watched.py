@@ -1,18 +1,24 @@
-"""Holdfast in one process with a thread that writes down what the C library's heap has in use and free.
+"""Holdfast in one process with what only the inside can tell: how much of the heap is in use, and which tasks wait.
 
-Run as ``python -m benchmarks.soak.watched FILE ARGUMENTS``, with the arguments of ``holdfast``. All of TLS is in that
-heap, small objects of Python are not.
+Run as ``python -m benchmarks.soak.watched FILE ARGUMENTS``, with the arguments of ``holdfast``. A thread writes down
+what the C library's heap has in use and free: all of TLS is in there, small objects of Python are not. After SIGUSR2
+the tasks are in ``FILE.tasks``, and where each of them waits.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import gc
+import signal
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from holdfast.cli import main
+from holdfast.net.runtime import Runtime
 
 EVERY_S = 1.0
 _FIELDS = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
@@ -36,6 +42,28 @@ def _watch(file: Path) -> None:
         time.sleep(EVERY_S)
 
 
+def _tell_tasks(file: Path) -> None:
+    """Write a line for each task, and for each piece of work that has none."""
+    lines = [_describe(task) for task in asyncio.all_tasks()]
+    runtimes = [each for each in gc.get_objects() if isinstance(each, Runtime)]
+    lines += [repr(work) for runtime in runtimes for work in runtime.callbacks]
+    fresh = file.with_suffix(".new")
+    fresh.write_text("".join(f"{line}\n" for line in lines))
+    fresh.replace(file)
+
+
+def _describe(task: asyncio.Task[Any]) -> str:
+    """Its name, and the functions that wait for one another, with the lines where they do."""
+    places = []
+    waiting: Any = task.get_coro()
+    while waiting is not None and getattr(waiting, "cr_frame", None) is not None:
+        places.append(f"{waiting.__qualname__}:{waiting.cr_frame.f_lineno}")
+        waiting = waiting.cr_await
+    return f"{task.get_name()}: {' > '.join(places)} > {waiting!r}"
+
+
 if __name__ == "__main__":
-    threading.Thread(target=_watch, args=[Path(sys.argv.pop(1))], daemon=True).start()
+    heap_file = Path(sys.argv.pop(1))
+    signal.signal(signal.SIGUSR2, lambda *_: _tell_tasks(heap_file.with_suffix(".tasks")))
+    threading.Thread(target=_watch, args=[heap_file], daemon=True).start()
     sys.exit(main())
