@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import signal
 import sys
 import time
@@ -16,6 +15,8 @@ from functools import partial
 
 import uvloop
 
+from holdfast import descriptors
+from holdfast.config.limits import RESERVED_FILES
 from holdfast.config.load import Start
 from holdfast.errors import ConfigError
 from holdfast.garbage import GarbageWatch
@@ -45,8 +46,11 @@ def serve(start: Start) -> int:
     sys.unraisablehook = _log_unraisable
     if settings.runner.https_ports:
         prepare_for_tls()
+    max_files = descriptors.raise_limit()
+    # A client that is relayed to a WebSocket server has two.
+    descriptors.make_room(min(2 * settings.runner.client_maxconn + RESERVED_FILES, max_files))
     try:
-        return uvloop.run(_run(start, sink, _raise_file_limit()))
+        return uvloop.run(_run(start, sink, max_files))
     except ConfigError as exc:
         for line in str(exc).splitlines():
             log.error("%s", line)
@@ -128,13 +132,3 @@ def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
     # A TLS client may name a host in any bytes; the ssl module decodes them before our code is asked.
     level = logging.DEBUG if isinstance(unraisable.exc_value, UnicodeDecodeError) else logging.ERROR
     log.log(level, "ignored in %r: %r", unraisable.object, unraisable.exc_value)
-
-
-def _raise_file_limit() -> int:
-    """Every client is a descriptor: use all that the system allows, and return how many those are."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (ValueError, OSError):
-        return soft
-    return hard if hard != resource.RLIM_INFINITY else sys.maxsize

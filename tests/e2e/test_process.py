@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import socket
 import threading
@@ -65,6 +66,15 @@ def slow_request(proxy: ProxyUnderTest, backend: ScriptedBackend, connect: Conne
     client.request(path)
     client.read_head()
     return client
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nobody else tells how large the table is")
+def test_there_is_room_for_the_descriptors_of_all_clients(launch_once: Launch) -> None:
+    """A table that has to grow while there are threads makes everybody wait."""
+    proxy = launch_once("* test", settings={"runner": {"client_maxconn": 3000}})
+    room = re.search(r"^FDSize:\s+(\d+)$", Path(f"/proc/{proxy.pid}/status").read_text(), re.MULTILINE)
+    assert room is not None
+    assert int(room[1]) >= min(6512, resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE)[1])
 
 
 class TestStopping:
