@@ -176,6 +176,13 @@ class BackendConnection(asyncio.Protocol):
         """The head of the final response if its body is here as well."""
         return self._head if self._decoder is None or self._decoder.is_complete else None
 
+    @property
+    def coming_head(self) -> ResponseHead | None:
+        """The head of the final response if there will be news of its body, which has not failed nor grown too long."""
+        decoder = self._decoder
+        is_coming = decoder is not None and not decoder.is_complete and self._is_reading and self._error is None
+        return self._head if is_coming and not self._is_lost else None
+
     async def read(self) -> bytes:
         """The next content bytes, empty at the end. Raises BackendTimeout or BadResponse."""
         while not self._chunks:

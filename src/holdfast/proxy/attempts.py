@@ -27,6 +27,7 @@ from holdfast.routing.forward import OriginRequest, connect_address, encode_orig
 from holdfast.routing.rules import Rule, Target, TargetKind
 from holdfast.routing.sharing import SHAREABLE_METHODS
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk
+from holdfast.wire.http1.head import ResponseHead
 from holdfast.wire.zhttp.packets import MAX_BODY_BYTES
 
 log = logging.getLogger("holdfast.proxy")
@@ -146,6 +147,17 @@ class Attempts:
         self._begun = None
         self._proxy.pool.release(connection)
         return reply
+
+    @property
+    def coming_head(self) -> ResponseHead | None:
+        """The head of the answer to what `begin` sent, if its body is just coming."""
+        assert self._begun is not None
+        return self._begun.coming_head
+
+    def wait_on(self, on_news: Callable[[], object]) -> None:
+        """Have `on_news` called again when there is more of the answer to what `begin` sent."""
+        assert self._begun is not None
+        self._begun.on_news = on_news
 
     def abandon(self) -> None:
         """Break off what `begin` began, if it is not done."""

@@ -111,18 +111,26 @@ class HttpExchange:
         return None
 
     def _on_news(self) -> None:
-        """Something came of what `start` sent: act on a whole answer, and leave everything else to the coroutine."""
+        """Something came of what `start` sent: act on a whole answer, and leave everything else to the coroutine.
+
+        Many servers write head and body one after the other. With an instruct nothing is lost by waiting for the rest.
+        """
         self._proxy.runtime.callbacks.discard(self)
-        assert self._attempts is not None
+        attempts = self._attempts
+        assert attempts is not None
         outcome = Outcome.RESPONSE
         try:
-            self._reply = reply = self._attempts.whole_reply()
-            is_instruct = reply is not None and self._is_instruct(reply)
+            self._reply = reply = attempts.whole_reply()
+            if reply is None and (head := attempts.coming_head) is not None and self._is_instruct(head.headers):
+                attempts.wait_on(self._on_news)
+                self._proxy.runtime.callbacks.add(self)
+                return
+            is_instruct = reply is not None and self._is_instruct(reply.headers)
             if reply is None or (is_instruct and not self._can_accept_at_once(reply)):
                 self._task = self._proxy.runtime.spawn(self.run(), "exchange")
                 return
             if is_instruct:
-                outcome = run_at_once(self._accept(reply, self._attempts))
+                outcome = run_at_once(self._accept(reply, attempts))
             else:
                 self._relay(reply)
         except Exception as exc:
@@ -164,7 +172,7 @@ class HttpExchange:
         assert rule is not None
         self._reply = reply = self._reply or await self._ask(attempts, rule)
         try:
-            if self._is_instruct(reply):
+            if self._is_instruct(reply.headers):
                 return await self._accept(reply, attempts)
             if reply.is_complete:
                 self._relay(reply)
@@ -227,10 +235,10 @@ class HttpExchange:
         wanted = self._proxy.wanted_route(self._client.head.headers)
         return routes.find(uri.host, uri.path, proto=Proto.HTTP, is_tls=is_tls, route_id=wanted)
 
-    def _is_instruct(self, reply: Reply) -> bool:
-        """Whether the answer is an instruct, and from somebody who may give us one."""
+    def _is_instruct(self, headers: Headers) -> bool:
+        """Whether an answer is an instruct, and from somebody who may give us one."""
         assert self._rule is not None
-        return not self._is_trusted and not self._rule.no_grip and is_instruct(reply.headers)
+        return not self._is_trusted and not self._rule.no_grip and is_instruct(headers)
 
     def _relay(self, reply: Reply) -> None:
         """Pass a complete answer through, in one go (routes spec §3.10)."""

@@ -13,6 +13,7 @@ import pytest
 from tests.unit.net.helpers import Peer, Stage, eventually, get, leaving_no, ok, settle, staged
 from tests.unit.routing.helpers import make_rule
 
+from holdfast.net.backend import BODY_BUFFER_BYTES
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.pool import BackendPool
 from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
@@ -215,7 +216,7 @@ async def test_a_body_that_is_not_here_is_waited_for() -> None:
 
 
 async def test_an_answer_in_pieces() -> None:
-    """A task takes over at the first piece, wherever that ends."""
+    """A task takes over at the first piece, wherever that ends: the client is not kept waiting for the rest."""
     answer = ok(b"hello")
     for size in (5, len(answer) - 5, len(answer) - 1):
         async with proxy_stage() as proxy:
@@ -235,6 +236,79 @@ async def test_an_instruct() -> None:
         await client.expect(b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello")
         await eventually(lambda: proxy.is_over, "ended")
         assert proxy.stage.counters.backend_requests == 2
+
+
+CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nhello"
+INSTRUCT = ok(b"hello", b"Grip-Status: 201")
+CHUNKED_INSTRUCT = (
+    b"HTTP/1.1 200 OK\r\nGrip-Status: 201\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"
+)
+ENDLESS_INSTRUCT = b"HTTP/1.1 200 OK\r\nGrip-Status: 201\r\n\r\nhello"
+
+
+@pytest.mark.parametrize(
+    "instruct", [INSTRUCT, CHUNKED_INSTRUCT, ENDLESS_INSTRUCT], ids=["sized", "chunked", "until close"]
+)
+async def test_an_instruct_in_pieces(instruct: bytes) -> None:
+    """Nothing of it is for the client before all of it is here: no task has to wait for that."""
+    for size in range(instruct.index(b"\r\n\r\n") + 4, len(instruct)):
+        async with proxy_stage() as proxy:
+            client, backend = await proxy.ask_again()
+            await backend.send(instruct[:size])
+            await settle()
+            assert proxy.is_short
+            await backend.send(instruct[size:])
+            if instruct is ENDLESS_INSTRUCT:
+                assert proxy.is_short
+                backend.close()
+            await client.expect(CREATED)
+            assert proxy.is_over and proxy.log.outcomes == ["response"]
+
+
+async def test_a_long_instruct_is_left_to_a_task() -> None:
+    """More than is kept of an answer that nobody takes."""
+    body = b"x" * (BODY_BUFFER_BYTES + 100)
+    instruct = ok(body, b"Grip-Status: 201")
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.ask_again()
+        await backend.send(instruct[:-10])
+        await eventually(lambda: not proxy.is_short, "a task has taken over")
+        await backend.send(instruct[-10:])
+        await client.expect(CREATED.replace(b"hello", body).replace(b"5", b"%d" % len(body), 1))
+
+
+async def test_an_instruct_that_is_broken_off() -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.ask_again()
+        await backend.send(INSTRUCT[:-1])
+        await settle()
+        assert proxy.is_short
+        backend.close()
+        await client.expect(ORIGIN_ERROR)
+        await eventually(lambda: proxy.is_over, "ended")
+        assert (proxy.stage.counters.backend_failures, proxy.log.outcomes) == (1, ["response"])
+
+
+async def test_an_instruct_whose_rest_does_not_come() -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.ask_again()
+        await backend.send(INSTRUCT[:-1])
+        await settle()
+        proxy.stage.skip(BACKEND_TIMEOUT_S + 1)
+        await client.expect(ORIGIN_ERROR)
+        await eventually(lambda: proxy.is_over, "ended")
+
+
+async def test_a_client_that_leaves_during_its_instruct_leaves_nothing() -> None:
+    async with proxy_stage() as proxy, leaving_no(HttpExchange), leaving_no(Attempts):
+        client, backend = await proxy.ask_again()
+        await backend.send(INSTRUCT[:-1])
+        await settle()
+        assert proxy.is_short
+        client.close()
+        assert await backend.drain() == 0
+        await eventually(lambda: proxy.is_over, "ended")
+        assert proxy.log.outcomes == ["error"]
 
 
 async def test_requests_that_came_together_share_a_connection() -> None:
