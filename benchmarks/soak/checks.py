@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from benchmarks.soak.samples import Row, memory_slope
+from benchmarks.soak.samples import Row, slope_of
 from tests.harness.watch import GONE_WITH_THE_CLIENTS
 
 ZERO_AT_THE_END = (*GONE_WITH_THE_CLIENTS, "paced_deliveries", "sockjs_sessions", "zhttp_exchanges", "tasks")
@@ -29,15 +30,26 @@ _NEVER = (
 _TASKS_OF_ITS_OWN = 1
 """The watcher of the routes file."""
 
+MAX_BLOCKS_PER_MINUTE = 500.0
+"""Of Python's blocks in use after the first third: a block left by every third connection would be more."""
+
 MAX_KB_PER_MINUTE = 300.0
-"""After the first third, of resident memory without what is free in the C library's heap. That grows for long without
-any leak: read buffers of TLS clients, 256 kB each of which a page is touched, come to lie there. Half a kilobyte left
-by every connection would be more than this."""
+"""Of resident memory without what is free in the C library's heap, in the second half. It takes its time to come to
+rest, without any leak: small things that stay keep room around them, and read buffers of TLS clients, 256 kB each of
+which a page is touched, come to lie in more and more places. Half a kilobyte left by every connection would be more."""
+
+SETTLED: Mapping[str, Any] = {"less": "heap_free_kb", "skipped": 0.5}
+"""How growth of resident memory is found, see `slope_of`."""
 
 MAX_HEAP_LEFT_KB = 4000
 """In use of the C library's heap after all clients have left, more than before they came. What is remembered of routes,
 addresses and ids is some of it; 300 connections by TLS that stay would be more."""
-_JUDGED_FROM_S = 600.0
+
+MAX_BLOCKS_LEFT = 80_000
+"""In use of Python's blocks then: five for each of ten thousand ids that are remembered for a minute, and some more."""
+
+_BLOCKS_JUDGED_FROM_S = 300.0
+_MEMORY_JUDGED_FROM_S = 1500.0
 
 _EXPLAINED = tuple(
     re.compile(pattern)
@@ -82,17 +94,19 @@ def counter_problems(metrics: Mapping[str, float]) -> list[str]:
     return [f"{name} is {metrics[name]:g}" for name in _NEVER if metrics[name]]
 
 
-def heap_problems(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
-    """What clients have left in the heap of the C library; unlike resident memory it does not count what is free."""
-    left_kb = after["heap_used_kb"] - before["heap_used_kb"]
-    return [f"{left_kb} kB more of the heap are in use than before the clients"] if left_kb > MAX_HEAP_LEFT_KB else []
+def leftover_problems(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+    """What clients have left in memory; unlike resident memory that does not count what is free."""
+    limits = {"heap_used_kb": (MAX_HEAP_LEFT_KB, "kB of the heap"), "python_blocks": (MAX_BLOCKS_LEFT, "blocks")}
+    left = [(after[name] - before[name], limit, what) for name, (limit, what) in limits.items()]
+    return [f"{more} {what} more are in use than before the clients" for more, limit, what in left if more > limit]
 
 
 def memory_problems(rows: Sequence[Row]) -> list[str]:
     """Growth of memory, once the run is long enough to tell it from noise."""
-    kb_per_minute = memory_slope(rows, less="heap_free_kb")
-    if float(str(rows[-1]["at_s"])) < _JUDGED_FROM_S or kb_per_minute <= MAX_KB_PER_MINUTE:
-        return []
-    return [
-        f"memory grows by {kb_per_minute:.0f} kB/min after the first third; at most {MAX_KB_PER_MINUTE:g} are noise"
-    ]
+    run_s, problems = float(str(rows[-1]["at_s"])), []
+    blocks, kb = slope_of(rows, "python_blocks"), slope_of(rows, "rss_kb", **SETTLED)
+    if run_s >= _BLOCKS_JUDGED_FROM_S and blocks > MAX_BLOCKS_PER_MINUTE:
+        problems.append(f"{blocks:.0f} blocks of Python more every minute; at most {MAX_BLOCKS_PER_MINUTE:g} are noise")
+    if run_s >= _MEMORY_JUDGED_FROM_S and kb > MAX_KB_PER_MINUTE:
+        problems.append(f"memory grows by {kb:.0f} kB/min in the second half; at most {MAX_KB_PER_MINUTE:g} are noise")
+    return problems

@@ -12,7 +12,7 @@ from typing import Any
 
 import matplotlib
 from benchmarks.soak.faults import Fault
-from benchmarks.soak.samples import memory_slope
+from benchmarks.soak.samples import slope_of
 from PIL import Image
 
 matplotlib.use("Agg")
@@ -64,7 +64,7 @@ def _memory(panel: Any, minutes: Sequence[float], rows: Rows) -> None:
     for name, color in (("rss", _BLUE), ("pss", _ORANGE)):
         values = [number / 1000 for number in _column(rows, f"{name}_kb")]
         panel.plot(minutes, values, color=color, label=name.upper(), linewidth=1.4)
-    panel.plot([], [], " ", label=f"RSS after the first third: {memory_slope(rows):+.0f} kB/min")
+    panel.plot([], [], " ", label=f"RSS after the first third: {slope_of(rows, 'rss_kb'):+.0f} kB/min")
     panel.set_ylabel("memory, MB")
     panel.legend(loc="center right", fontsize=8)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.report import format_number
+from benchmarks.soak.checks import SETTLED
 from benchmarks.soak.run import Findings
-from benchmarks.soak.samples import Row, memory_slope
+from benchmarks.soak.samples import Row, slope_of
 
 _SHOWN_METRICS = (
     "connections_accepted_total",
@@ -42,6 +43,7 @@ def report_lines(findings: Findings) -> Iterator[str]:
     for title, column in (
         ("CPU, % of a core", "cpu_percent"),
         ("Resident memory, kB", "rss_kb"),
+        ("Python's blocks in use", "python_blocks"),
         ("Open descriptors", "descriptors"),
         ("Publish to client, median, ms", "publish_p50_ms"),
         ("Publish to client, 99th percentile, ms", "publish_p99_ms"),
@@ -53,8 +55,11 @@ def report_lines(findings: Findings) -> Iterator[str]:
         values = sorted(_number(row, column) for row in findings.rows)
         yield f"| {title} | {format_number(values[len(values) // 2])} | {format_number(values[-1])} |"
     yield ""
-    growth = ", ".join(f"{name.upper()} {memory_slope(findings.rows, f'{name}_kb'):+.1f}" for name in ("rss", "pss"))
+    growth = ", ".join(f"{name.upper()} {slope_of(findings.rows, f'{name}_kb'):+.1f}" for name in ("rss", "pss"))
     yield f"Growth of memory after the first third, kB/min: {growth}"
+    blocks, kb = slope_of(findings.rows, "python_blocks"), slope_of(findings.rows, "rss_kb", **SETTLED)
+    yield f"Python's blocks in use after the first third, per minute: {blocks:+.0f}"
+    yield f"Growth in the second half, less what is free in the C library's heap, kB/min: {kb:+.1f}"
 
 
 def _number(row: Row, column: str) -> float:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.soak.checks import counter_problems, heap_problems, log_problems, memory_problems, remaining
+from benchmarks.soak.checks import counter_problems, leftover_problems, log_problems, memory_problems, remaining
 from benchmarks.soak.faults import Backends, Fault, Step, carry_out, make_schedule
 from benchmarks.soak.processes import Companion, Report
 from benchmarks.soak.samples import Process, Row, Sampler
@@ -92,7 +92,7 @@ class _Soak:
         options, holdfast, findings = self._options, self._holdfast, self.findings
         time.sleep(_WARM_UP_S)
         descriptors_before = self._descriptors()
-        heap_before = self._holdfast.heap_kb()
+        before = self._holdfast.memory()
         common = {"seed": options.seed, "directory": self._directory}
         with Companion(
             "benchmarks.soak.clients",
@@ -116,10 +116,11 @@ class _Soak:
         self._check_incidents()
         self._check_rest(descriptors_before)
         time.sleep(2 * EVERY_S)
-        heap_after = self._holdfast.heap_kb()
-        findings.counts["kB of the heap in use at the beginning"] = heap_before["heap_used_kb"]
-        findings.counts["kB of the heap in use after all clients"] = heap_after["heap_used_kb"]
-        findings.problems += heap_problems(heap_before, heap_after)
+        after = self._holdfast.memory()
+        for when, memory in (("at the beginning", before), ("after all clients", after)):
+            findings.counts[f"kB of the heap in use {when}"] = memory["heap_used_kb"]
+            findings.counts[f"Python's blocks in use {when}"] = memory["python_blocks"]
+        findings.problems += leftover_problems(before, after)
         findings.problems += counter_problems(findings.metrics)
         findings.problems += memory_problems(findings.rows)
 
@@ -137,7 +138,7 @@ class _Soak:
             if elapsed_s >= sample_s:
                 self._take_reports(clients)
                 row = sampler.row(self._holdfast.metrics(), self._report, self._events)
-                self.findings.rows.append(row | self._holdfast.heap_kb())
+                self.findings.rows.append(row | self._holdfast.memory())
                 self._events.clear()
                 sample_s += options.interval_s
             time.sleep(0.05)

@@ -30,8 +30,12 @@ COUNTERS = ("requests_received_total", "deliveries_total", "slow_clients_disconn
 _LATENCIES = tuple(
     f"{kind}_{which}" for kind in ("publish", "request") for which in ("p50_ms", "p99_ms", "max_ms", "count")
 )
-_HEAP = ("heap_used_kb", "heap_free_kb")
-COLUMNS = ("at_s", "rss_kb", "pss_kb", *_HEAP, "cpu_percent", "descriptors", *GAUGES, *COUNTERS, *_LATENCIES, "events")
+INSIDE = ("heap_used_kb", "heap_free_kb", "python_blocks")
+"""What the process itself knows of its memory: of the C library's heap, and Python's blocks in use."""
+
+COLUMNS = ("at_s", "rss_kb", "pss_kb", *INSIDE, "cpu_percent", "descriptors", *GAUGES, *COUNTERS, *_LATENCIES, "events")
+
+FIRST_THIRD = 1 / 3
 
 Row = dict[str, object]
 
@@ -115,9 +119,16 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
 
 
-def memory_slope(rows: Sequence[Mapping[str, object]], column: str = "rss_kb", less: str = "") -> float:
-    """Growth of memory after the first third, in kB per minute; `less` names a column that does not count."""
+def slope_of(
+    rows: Sequence[Mapping[str, object]], column: str, *, less: str = "", skipped: float = FIRST_THIRD
+) -> float:
+    """Growth of a column, per minute.
+
+    Args:
+        less: a column that is subtracted.
+        skipped: the share of the run at its beginning that does not count.
+    """
     last_s = float(str(rows[-1]["at_s"]))
-    later = [row for row in rows if float(str(row["at_s"])) >= last_s / 3]
-    sizes = [float(str(row[column])) - float(str(row.get(less, 0))) for row in later]
-    return slope([(float(str(row["at_s"])) / 60, size) for row, size in zip(later, sizes, strict=True)])
+    later = [row for row in rows if float(str(row["at_s"])) >= last_s * skipped]
+    values = [float(str(row[column])) - float(str(row.get(less, 0))) for row in later]
+    return slope([(float(str(row["at_s"])) / 60, value) for row, value in zip(later, values, strict=True)])

@@ -15,7 +15,7 @@ from benchmarks.processes import Running, running
 from benchmarks.servers import PROJECT
 from benchmarks.soak.certificates import Certificates
 from benchmarks.soak.channels import LIVE
-from benchmarks.soak.samples import Process
+from benchmarks.soak.samples import INSIDE, Process
 from tests.harness.ports import free_port
 from tests.harness.timing import eventually
 
@@ -80,7 +80,7 @@ class Holdfast:
         self._metrics_port = free_port()
         self._directory = directory
         self._log_file = directory / "holdfast.log"
-        self._heap_file = directory / "heap"
+        self._memory_file = directory / "memory"
         self._backends = backends
         self._routes_written = 0
         self._running: Running | None = None
@@ -101,8 +101,8 @@ class Holdfast:
         )
         self.write_routes(by_rename=False)
         self.certificates.renew()
-        self._heap_file.write_text("0 0")
-        program = [sys.executable, "-m", "benchmarks.soak.watched", str(self._heap_file)]
+        self._memory_file.write_text("0 0 0")
+        program = [sys.executable, "-m", "benchmarks.soak.watched", str(self._memory_file)]
         command = [*program, "--config", str(config_file), "--logfile", str(self._log_file)]
         environment = {**os.environ, "PYTHONPATH": f"{PROJECT / 'src'}{os.pathsep}{PROJECT}"}
         output = self._directory / "holdfast.output"
@@ -150,15 +150,14 @@ class Holdfast:
         pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#") and "{" not in line)
         return {name.removeprefix("holdfast_"): float(value) for name, value in pairs}
 
-    def heap_kb(self) -> dict[str, int]:
-        """What the heap of the C library had in use, and free, up to a second ago."""
-        used, free = map(int, self._heap_file.read_text().split())
-        return {"heap_used_kb": used, "heap_free_kb": free}
+    def memory(self) -> dict[str, int]:
+        """What the heap of the C library had in use and free, and Python's blocks in use, up to a second ago."""
+        return dict(zip(INSIDE, map(int, self._memory_file.read_text().split()), strict=True))
 
     def tasks(self) -> list[str]:
         """Every task that it has, and where it waits."""
         assert self._running is not None
-        file = self._heap_file.with_suffix(".tasks")
+        file = self._memory_file.with_suffix(".tasks")
         file.unlink(missing_ok=True)
         os.kill(self._running.pid, signal.SIGUSR2)
         eventually(file.exists, "the server to tell its tasks")

@@ -1,8 +1,8 @@
-"""Holdfast in one process with what only the inside can tell: how much of the heap is in use, and which tasks wait.
+"""Holdfast in one process with what only the inside can tell: how much memory is in use, and which tasks wait.
 
 Run as ``python -m benchmarks.soak.watched FILE ARGUMENTS``, with the arguments of ``holdfast``. A thread writes down
-what the C library's heap has in use and free: all of TLS is in there, small objects of Python are not. After SIGUSR2
-the tasks are in ``FILE.tasks``, and where each of them waits.
+what the C library's heap has in use and free, where all of TLS is, and how many of Python's own blocks are in use,
+where small objects are. After SIGUSR2 the tasks are in ``FILE.tasks``, and where each of them waits.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class _Heap(ctypes.Structure):
 
 
 def _watch(file: Path) -> None:
-    """Write two numbers of kB: in use, blocks of their own included, and free. Both are 0 where nobody knows."""
+    """Write three numbers: kB in use, blocks of their own included, and free, 0 where nobody knows; Python's blocks."""
     library = ctypes.CDLL(None)
-    if not hasattr(library, "mallinfo2"):
-        return
-    library.mallinfo2.restype = _Heap
+    ask: Any = getattr(library, "mallinfo2", _Heap)
+    ask.restype = _Heap
     fresh = file.with_suffix(".new")
     while True:
-        heap = library.mallinfo2()
-        fresh.write_text(f"{(heap.uordblks + heap.hblkhd) // 1000} {heap.fordblks // 1000}")
+        heap = ask()
+        used_kb, free_kb = (heap.uordblks + heap.hblkhd) // 1000, heap.fordblks // 1000
+        fresh.write_text(f"{used_kb} {free_kb} {sys.getallocatedblocks()}")
         fresh.replace(file)
         time.sleep(EVERY_S)
 
@@ -63,7 +63,7 @@ def _describe(task: asyncio.Task[Any]) -> str:
 
 
 if __name__ == "__main__":
-    heap_file = Path(sys.argv.pop(1))
-    signal.signal(signal.SIGUSR2, lambda *_: _tell_tasks(heap_file.with_suffix(".tasks")))
-    threading.Thread(target=_watch, args=[heap_file], daemon=True).start()
+    memory_file = Path(sys.argv.pop(1))
+    signal.signal(signal.SIGUSR2, lambda *_: _tell_tasks(memory_file.with_suffix(".tasks")))
+    threading.Thread(target=_watch, args=[memory_file], daemon=True).start()
     sys.exit(main())

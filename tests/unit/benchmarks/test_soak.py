@@ -9,17 +9,19 @@ import pytest
 from benchmarks.soak.certificates import Certificates
 from benchmarks.soak.channels import ALL, BULK, EVENTS, FOLLOWED, LIVE, PublishTimes, item_of
 from benchmarks.soak.checks import (
+    MAX_BLOCKS_LEFT,
+    MAX_BLOCKS_PER_MINUTE,
     MAX_HEAP_LEFT_KB,
     MAX_KB_PER_MINUTE,
     ZERO_AT_THE_END,
     counter_problems,
-    heap_problems,
+    leftover_problems,
     log_problems,
     memory_problems,
     remaining,
 )
 from benchmarks.soak.faults import Backends, Fault, make_schedule
-from benchmarks.soak.samples import Row, memory_slope, slope
+from benchmarks.soak.samples import Row, slope, slope_of
 from benchmarks.soak.server import Holdfast
 from benchmarks.soak.tally import summary
 
@@ -38,25 +40,37 @@ def test_slope(points: list[tuple[float, float]], expected: float) -> None:
     assert slope(points) == pytest.approx(expected)
 
 
-def memory(kb_at: list[int], every_s: float = 60) -> list[Row]:
-    return [{"at_s": number * every_s, "rss_kb": kb} for number, kb in enumerate(kb_at)]
+def memory(kb_at: list[int], every_s: float = 60, **columns: list[int]) -> list[Row]:
+    rows: list[Row] = [{"at_s": number * every_s, "rss_kb": kb} for number, kb in enumerate(kb_at)]
+    return [
+        row | {"python_blocks": 0} | {name: values[number] for name, values in columns.items()}
+        for number, row in enumerate(rows)
+    ]
 
 
-def test_the_first_third_is_not_judged() -> None:
-    rows = memory([0, 10_000, 20_000, 30_000, *[30_000] * 6])
-    assert memory_slope(rows) == 0
+def test_the_first_half_is_not_judged() -> None:
+    rows = memory([*range(0, 30_000, 2000), *[30_000] * 15])
+    assert slope_of(rows, "rss_kb") > MAX_KB_PER_MINUTE
+    assert memory_problems(rows) == []
+
+
+def test_the_first_third_of_blocks_is_not_judged() -> None:
+    rows = memory([0] * 30, python_blocks=[*range(0, 10_000, 1000), *[10_000] * 20])
+    assert slope_of(rows, "python_blocks") == 0
+    assert slope_of(rows, "python_blocks", skipped=0) > 0
     assert memory_problems(rows) == []
 
 
 def test_what_is_free_in_the_heap_is_not_judged() -> None:
-    rows = [{**row, "heap_free_kb": 500 * number} for number, row in enumerate(memory(list(range(0, 15_000, 500))))]
-    assert memory_slope(rows) == 500
+    growing = list(range(0, 15_000, 500))
+    rows = memory(growing, heap_free_kb=growing)
+    assert slope_of(rows, "rss_kb") == 500
     assert memory_problems(rows) == []
 
 
 @pytest.mark.parametrize(
     ("kb_per_minute", "minutes", "is_wrong"),
-    [(MAX_KB_PER_MINUTE + 1, 30, True), (MAX_KB_PER_MINUTE - 1, 30, False), (MAX_KB_PER_MINUTE + 1, 5, False)],
+    [(MAX_KB_PER_MINUTE + 1, 30, True), (MAX_KB_PER_MINUTE - 1, 30, False), (MAX_KB_PER_MINUTE + 1, 20, False)],
 )
 def test_growth_is_wrong_when_the_run_was_long_enough(kb_per_minute: float, minutes: int, is_wrong: bool) -> None:
     rows = memory([round(60_000 + kb_per_minute * minute) for minute in range(minutes + 1)])
@@ -64,11 +78,28 @@ def test_growth_is_wrong_when_the_run_was_long_enough(kb_per_minute: float, minu
 
 
 @pytest.mark.parametrize(
-    ("left_kb", "is_wrong"), [(-500, False), (MAX_HEAP_LEFT_KB, False), (MAX_HEAP_LEFT_KB + 1, True)]
+    ("per_minute", "minutes", "is_wrong"),
+    [(MAX_BLOCKS_PER_MINUTE + 1, 6, True), (MAX_BLOCKS_PER_MINUTE, 6, False), (MAX_BLOCKS_PER_MINUTE + 1, 4, False)],
 )
-def test_what_is_left_in_the_heap(left_kb: int, is_wrong: bool) -> None:
-    before, after = {"heap_used_kb": 9000, "heap_free_kb": 1}, {"heap_used_kb": 9000 + left_kb, "heap_free_kb": 90_000}
-    assert bool(heap_problems(before, after)) is is_wrong
+def test_objects_that_stay_are_seen_sooner(per_minute: float, minutes: int, is_wrong: bool) -> None:
+    rows = memory([0] * (minutes + 1), python_blocks=[round(per_minute * minute) for minute in range(minutes + 1)])
+    assert bool(memory_problems(rows)) is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "left", "is_wrong"),
+    [
+        ("heap_used_kb", -500, False),
+        ("heap_used_kb", MAX_HEAP_LEFT_KB, False),
+        ("heap_used_kb", MAX_HEAP_LEFT_KB + 1, True),
+        ("python_blocks", MAX_BLOCKS_LEFT, False),
+        ("python_blocks", MAX_BLOCKS_LEFT + 1, True),
+        ("heap_free_kb", 10 * MAX_HEAP_LEFT_KB, False),
+    ],
+)
+def test_what_is_left_in_memory(name: str, left: int, is_wrong: bool) -> None:
+    before = {"heap_used_kb": 9000, "heap_free_kb": 1, "python_blocks": 200_000}
+    assert bool(leftover_problems(before, before | {name: before[name] + left})) is is_wrong
 
 
 def test_summary() -> None:
