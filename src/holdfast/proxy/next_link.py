@@ -219,6 +219,9 @@ class _Fetch:
             stream = BuildIdStream(instruct.meta) if has_response_filter(instruct.subscriptions) else None
             conclude = self._conclusion(instruct)
             while content := await reply.read():
+                if not any(hold.is_open for hold in self._members):
+                    self._links.forget(self._key, self)  # the rest may be without end
+                    return
                 if self._has_relayed:
                     await self._wait_for_laggards()
                 await self._relay(content if stream is None else stream.feed(content))

@@ -469,6 +469,23 @@ class TestFailures:
             assert (len(world.requests.asked), len(world.links)) == (1, 0)
 
     @in_own_time
+    async def test_nobody_is_left_to_read_the_answer(self) -> None:
+        """It is read no further, and who comes then asks anew."""
+        async with proxy_world(
+            hold_on("c", pieces=[b"one ", *[1.0, b"more "] * 100]), hold_on("c", body=b"x")
+        ) as world:
+            first, second = world.stream("c"), world.stream("c")
+            begin_s = world.runtime.now()
+            follow(world, first)
+            await asyncio.sleep(0.5)
+            first.leave()
+            await asyncio.sleep(1)
+            assert (world.runtime.task_count, len(world.links)) == (0, 0)
+            follow(world, second, since_s=begin_s)
+            await settle()
+            assert (second.content, len(world.requests.asked)) == ("x", 2)
+
+    @in_own_time
     async def test_keep_alives_and_items_go_on(self) -> None:
         """grip-70"""
         async with proxy_world(*[Answer(500) for _ in range(3)], hold_on("c")) as world:
