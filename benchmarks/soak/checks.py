@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from benchmarks.soak.samples import Row, slope_of
 from tests.harness.watch import GONE_WITH_THE_CLIENTS
@@ -34,12 +33,10 @@ MAX_BLOCKS_PER_MINUTE = 500.0
 """Of Python's blocks in use after the first third: a block left by every third connection would be more."""
 
 MAX_KB_PER_MINUTE = 300.0
-"""Of resident memory without what is free in the C library's heap, in the second half. It takes its time to come to
-rest, without any leak: small things that stay keep room around them, and read buffers of TLS clients, 256 kB each of
-which a page is touched, come to lie in more and more places. Half a kilobyte left by every connection would be more."""
+"""Of resident memory in the second half. It takes its time to come to rest, without any leak: small things that stay
+keep the room around them. Half a kilobyte left by every connection would be more."""
 
-SETTLED: Mapping[str, Any] = {"less": "heap_free_kb", "skipped": 0.5}
-"""How growth of resident memory is found, see `slope_of`."""
+SECOND_HALF = 0.5
 
 MAX_HEAP_LEFT_KB = 4000
 """In use of the C library's heap after all clients have left, more than before they came. What is remembered of routes,
@@ -104,7 +101,7 @@ def leftover_problems(before: Mapping[str, int], after: Mapping[str, int]) -> li
 def memory_problems(rows: Sequence[Row]) -> list[str]:
     """Growth of memory, once the run is long enough to tell it from noise."""
     run_s, problems = float(str(rows[-1]["at_s"])), []
-    blocks, kb = slope_of(rows, "python_blocks"), slope_of(rows, "rss_kb", **SETTLED)
+    blocks, kb = slope_of(rows, "python_blocks"), slope_of(rows, "rss_kb", skipped=SECOND_HALF)
     if run_s >= _BLOCKS_JUDGED_FROM_S and blocks > MAX_BLOCKS_PER_MINUTE:
         problems.append(f"{blocks:.0f} blocks of Python more every minute; at most {MAX_BLOCKS_PER_MINUTE:g} are noise")
     if run_s >= _MEMORY_JUDGED_FROM_S and kb > MAX_KB_PER_MINUTE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.report import format_number
-from benchmarks.soak.checks import SETTLED
+from benchmarks.soak.checks import SECOND_HALF
 from benchmarks.soak.run import Findings
 from benchmarks.soak.samples import Row, slope_of
 
@@ -57,9 +57,9 @@ def report_lines(findings: Findings) -> Iterator[str]:
     yield ""
     growth = ", ".join(f"{name.upper()} {slope_of(findings.rows, f'{name}_kb'):+.1f}" for name in ("rss", "pss"))
     yield f"Growth of memory after the first third, kB/min: {growth}"
-    blocks, kb = slope_of(findings.rows, "python_blocks"), slope_of(findings.rows, "rss_kb", **SETTLED)
+    blocks, kb = slope_of(findings.rows, "python_blocks"), slope_of(findings.rows, "rss_kb", skipped=SECOND_HALF)
     yield f"Python's blocks in use after the first third, per minute: {blocks:+.0f}"
-    yield f"Growth in the second half, less what is free in the C library's heap, kB/min: {kb:+.1f}"
+    yield f"Growth of resident memory in the second half, kB/min: {kb:+.1f}"
 
 
 def _number(row: Row, column: str) -> float:

@@ -119,16 +119,8 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0.0
 
 
-def slope_of(
-    rows: Sequence[Mapping[str, object]], column: str, *, less: str = "", skipped: float = FIRST_THIRD
-) -> float:
-    """Growth of a column, per minute.
-
-    Args:
-        less: a column that is subtracted.
-        skipped: the share of the run at its beginning that does not count.
-    """
+def slope_of(rows: Sequence[Mapping[str, object]], column: str, *, skipped: float = FIRST_THIRD) -> float:
+    """Growth of a column, per minute, without that share of the run at its beginning."""
     last_s = float(str(rows[-1]["at_s"]))
     later = [row for row in rows if float(str(row["at_s"])) >= last_s * skipped]
-    values = [float(str(row[column])) - float(str(row.get(less, 0))) for row in later]
-    return slope([(float(str(row["at_s"])) / 60, value) for row, value in zip(later, values, strict=True)])
+    return slope([(float(str(row["at_s"])) / 60, float(str(row[column]))) for row in later])

@@ -18,21 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from holdfast.cli import main
+from holdfast.memory import HeapInfo
 from holdfast.net.runtime import Runtime
 
 EVERY_S = 1.0
-_FIELDS = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
-
-
-class _Heap(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_size_t) for name in _FIELDS.split()]
 
 
 def _watch(file: Path) -> None:
     """Write three numbers: kB in use, blocks of their own included, and free, 0 where nobody knows; Python's blocks."""
     library = ctypes.CDLL(None)
-    ask: Any = getattr(library, "mallinfo2", _Heap)
-    ask.restype = _Heap
+    ask: Any = getattr(library, "mallinfo2", HeapInfo)
+    ask.restype = HeapInfo
     fresh = file.with_suffix(".new")
     while True:
         heap = ask()

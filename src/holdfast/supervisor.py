@@ -21,7 +21,7 @@ from holdfast.config.load import Start
 from holdfast.errors import ConfigError
 from holdfast.garbage import GarbageWatch
 from holdfast.logs import LogSink, RequestLog, configure_logging
-from holdfast.memory import prepare_for_tls
+from holdfast.memory import HeapKeeper, prepare_for_tls
 from holdfast.net.notify import ServiceManager
 from holdfast.server import Server
 
@@ -80,12 +80,16 @@ async def _run(start: Start, sink: LogSink, max_files: int) -> int:
     manager = ServiceManager(start.notify_socket)
     _handle_hangup(loop, server, sink, manager)
     garbage.settle()
+    keeper = HeapKeeper()
+    if settings.runner.https_ports:
+        keeper.start()
     log.info("started")
     manager.ready()
     await stop.wait()
     log.info("stopping...")
     manager.stopping(settings.holdfast.stop_timeout)
     await server.stop()
+    keeper.stop()
     garbage.stop()
     return 0
 

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+from holdfast.memory import PAUSE_CHECKS, Slack
 
 PROGRAM = """
 import ctypes, re
@@ -26,11 +30,77 @@ print(heap_kb() - before < 1000, library.prctl(42, 0, 0, 0, 0))
 """
 
 
+def run(program: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    ).stdout
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="there is nothing to prepare")
 def test_large_blocks_come_from_the_system_in_small_pages() -> None:
     """In a process of its own, because it cannot be undone."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
-    result = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, env=environment
-    )
-    assert result.stdout.split() == ["True", "1"]
+    assert run(PROGRAM).split() == ["True", "1"]
+
+
+MB = 1_000_000
+
+
+def dues(*free_mb: float) -> list[int]:
+    """At which checks memory was given back, when so much was free."""
+    slack = Slack()
+    return [number for number, free in enumerate(free_mb) if slack.is_due(round(free * MB))]
+
+
+class TestWhenMemoryIsGivenBack:
+    def test_not_what_was_never_used(self) -> None:
+        assert dues(*[50] * 100) == []
+
+    def test_not_a_little(self) -> None:
+        assert dues(1, *[4.9] * 100) == []
+
+    def test_when_a_crowd_has_left(self) -> None:
+        """Not before the last of them; and not what was given back before, which counts as free all the same."""
+        assert dues(1, 1, 20, 60, 100, 100.5, *[101] * 100) == [5]
+
+    def test_for_every_crowd(self) -> None:
+        assert dues(1, 100, 100, *[5] * 20, 100, 100, *[100] * 20) == [2, 24]
+
+    def test_not_for_ever_later(self) -> None:
+        assert dues(*range(0, 200, 2))[0] == 11
+
+    def test_not_too_often(self) -> None:
+        given = dues(*[1, 20] * 50)
+        assert len(given) >= 3
+        assert all(later - earlier >= PAUSE_CHECKS for earlier, later in pairwise(given))
+
+
+CROWD = """
+import ctypes, sys, time
+from holdfast import memory
+
+memory.CHECK_S = 0.1
+library = ctypes.CDLL(None)
+library.malloc.restype = ctypes.c_void_p
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * 4096 // 1_000_000
+keeper = memory.HeapKeeper()
+keeper.start()
+blocks = [ctypes.c_void_p(library.malloc(1000)) for _ in range(60_000)]
+for block in blocks:
+    ctypes.memset(block, 1, 1000)
+time.sleep(0.5)
+before = resident()
+for block in blocks[:-1]:  # the last one holds the end of the heap, which would be given back anyway
+    library.free(block)
+deadline = time.monotonic() + 20
+while resident() > before - 40 and time.monotonic() < deadline:
+    time.sleep(0.1)
+print(before - resident())
+keeper.stop()
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="there is no glibc")
+def test_what_is_free_goes_back_to_the_system() -> None:
+    """In a process of its own, with a heap that nobody else has made."""
+    assert int(run(CROWD)) > 40

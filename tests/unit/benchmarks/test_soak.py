@@ -61,13 +61,6 @@ def test_the_first_third_of_blocks_is_not_judged() -> None:
     assert memory_problems(rows) == []
 
 
-def test_what_is_free_in_the_heap_is_not_judged() -> None:
-    growing = list(range(0, 15_000, 500))
-    rows = memory(growing, heap_free_kb=growing)
-    assert slope_of(rows, "rss_kb") == 500
-    assert memory_problems(rows) == []
-
-
 @pytest.mark.parametrize(
     ("kb_per_minute", "minutes", "is_wrong"),
     [(MAX_KB_PER_MINUTE + 1, 30, True), (MAX_KB_PER_MINUTE - 1, 30, False), (MAX_KB_PER_MINUTE + 1, 20, False)],

@@ -471,9 +471,8 @@ class TestFailures:
     @in_own_time
     async def test_nobody_is_left_to_read_the_answer(self) -> None:
         """It is read no further, and who comes then asks anew."""
-        async with proxy_world(
-            hold_on("c", pieces=[b"one ", *[1.0, b"more "] * 100]), hold_on("c", body=b"x")
-        ) as world:
+        endless: list[bytes | float | Exception] = [b"one ", *(each for _ in range(100) for each in (1.0, b"more "))]
+        async with proxy_world(hold_on("c", pieces=endless), hold_on("c", body=b"x")) as world:
             first, second = world.stream("c"), world.stream("c")
             begin_s = world.runtime.now()
             follow(world, first)
