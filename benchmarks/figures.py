@@ -160,7 +160,7 @@ def tls_memory(clients: int) -> Figure:
 
 def tls_memory_left(clients: int) -> Figure:
     """What remains of that after all have left."""
-    return Figure(f"Of that, 2 s after the {clients:,} streams by TLS have left", "kB")
+    return Figure(f"Of that, 5 s after the {clients:,} streams by TLS have left", "kB")
 
 
 def tls_open_rate(clients: int) -> Figure:

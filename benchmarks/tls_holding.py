@@ -27,6 +27,8 @@ _SILENCE_S = 10.0
 
 _WARM_UP_CLIENTS = 50
 _SETTLE_S = 1.0
+_LEAVE_S = 5.0
+"""What is free is given back when no more becomes free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class TlsHolding:
                 _publish(server)
                 received += _receive(clients)
             delivery_s = cpu_s(pids) - before_s
-        time.sleep(2 * _SETTLE_S)
+        time.sleep(_LEAVE_S)
         return {
             figures.tls_memory(self.clients): grown_bytes / self.clients / 1000,
             figures.tls_memory_left(self.clients): (_resident_bytes(pids) - before_bytes) / self.clients / 1000,
