@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 import signal
 import ssl
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -25,6 +27,7 @@ from tests.harness.tls import (
     make_certificate,
     wait_tls_port,
 )  # fmt: skip
+from tests.harness.watch import MB, Watch
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_stage import WebSocketStage
 
@@ -131,6 +134,23 @@ def test_resumption(tls: Stage) -> None:
 
 
 # --- connections ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="there is no glibc")
+def test_memory_goes_back_to_the_system(tls: Stage) -> None:
+    """Most of what each client took, however many others came between."""
+    watch = Watch(tls.proxy.pid, METRICS_PORT)
+    path = tls.backend.serve(stream_reply(fresh_channel()))
+    before = watch.memory()
+    with ExitStack() as stack:
+        for _ in range(400):
+            client = stack.enter_context(TlsClient(PORT))
+            client.request(path)
+            client.read_head()
+        taken = watch.memory() - before
+        assert taken > 5 * MB
+    watch.wait_empty()
+    eventually(lambda: watch.memory() - before < taken / 2, "half of it is back", timeout_s=30)
 
 
 def test_plain_and_tls_clients_share_one_limit(launch_once: Launch, backend: ScriptedBackend, connect: Connect) -> None:
