@@ -137,7 +137,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_write_paused = False
         if self._state is _SERVING:
             if self._exchange is not None and self._exchange.is_awaiting_body:
-                self.expect_body()
+                self.expect_body(self._exchange)
             else:
                 self._deadline.clear()
         elif self._state is _WAITING:
@@ -274,13 +274,14 @@ class ClientConnection(asyncio.Protocol):
             self._drain_waiter = self.edge.runtime.loop.create_future()
             await self._drain_waiter
 
-    def expect_body(self) -> None:
+    def expect_body(self, exchange: ClientExchange) -> None:
         """The exchange waits for body bytes: the client must not be silent for long."""
-        self._set_deadline(self.edge.limits.body_timeout_s)
+        if self._exchange is exchange:
+            self._set_deadline(self.edge.limits.body_timeout_s)
 
-    def expect_nothing(self) -> None:
-        """The exchange no longer waits for the client."""
-        if not self._is_write_paused:
+    def expect_nothing(self, exchange: ClientExchange) -> None:
+        """The exchange no longer waits for the client. If it is over, another deadline may have been set by now."""
+        if self._exchange is exchange and not self._is_write_paused:
             self._deadline.clear()
 
     def end_exchange(self, *, is_persistent: bool) -> None:

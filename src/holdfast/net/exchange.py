@@ -181,13 +181,13 @@ class ClientExchange:
         if self._awaits_continue:
             self._awaits_continue = False
             self._connection.write(CONTINUE)
-        self._connection.expect_body()
+        self._connection.expect_body(self)
         self._waiter = self._connection.edge.runtime.loop.create_future()
         try:
             await self._waiter
         finally:
             self._waiter = None
-            self._connection.expect_nothing()
+            self._connection.expect_nothing(self)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

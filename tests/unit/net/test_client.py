@@ -261,6 +261,25 @@ async def test_a_request_body_that_stops_coming() -> None:
         stage.skip(BODY_S + 0.2)
         await peer.expect(refused(408, "No request body bytes for 30 seconds."))
         await peer.expect_end()
+        stage.skip(LINGER_S + 0.2)
+        await stage.expect_empty()
+
+
+async def test_a_client_that_is_answered_before_its_body_is_not_kept_for_ever() -> None:
+    """Whoever waits for more of the body learns later that this is over."""
+
+    async def answer(exchange: ClientExchange) -> None:
+        body = stage.runtime.spawn(read_all(exchange), "body")
+        await settle()
+        echo(exchange)
+        body.cancel()
+
+    async with staged(answer) as stage:
+        peer = await stage.ask(CHUNKED_POST)
+        await peer.expect(ok(b"/", b"Connection: close"))
+        await peer.expect_end()
+        stage.skip(LINGER_S + 0.2)
+        await stage.expect_empty()
 
 
 async def test_no_time_runs_while_the_service_works() -> None:
