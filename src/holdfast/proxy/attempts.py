@@ -1,5 +1,7 @@
 """Getting an answer: the targets of a route in order, a stale connection once more, the request body sent along.
 
+Targets that are reached over ZeroMQ are asked by `holdfast.proxy.zhttp_asking`.
+
 routes spec §1.9 says when the next target is tried: only while no response bytes have come, and only because of the
 connection. Here a request also moves on when a name does not resolve or a network cannot be reached.
 """
@@ -21,14 +23,12 @@ from holdfast.proxy.answers import backend_error_answer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.reply import BackendReply, Reply, WholeReply
 from holdfast.proxy.test_target import answer_test_request
-from holdfast.proxy.zhttp_reply import StreamReply
-from holdfast.proxy.zhttp_values import make_request_head
+from holdfast.proxy.zhttp_asking import ask_in_one_packet, ask_in_packets
 from holdfast.routing.forward import OriginRequest, connect_address, encode_origin_head, origin_authority
 from holdfast.routing.rules import Rule, Target, TargetKind
 from holdfast.routing.sharing import SHAREABLE_METHODS
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk
 from holdfast.wire.http1.head import ResponseHead
-from holdfast.wire.zhttp.packets import MAX_BODY_BYTES
 
 log = logging.getLogger("holdfast.proxy")
 
@@ -69,6 +69,7 @@ class Attempts:
         body: the request body as far as it has been read, and as far as it may be needed again.
         is_body_sent: whether the backend got the whole request body.
         request: what backends are sent.
+        prefix: what is sent of its body at once; all of it, if it `is_whole`.
         shared: the number of the request that several clients share, None while this one is alone.
         head_bytes_sent, body_bytes_sent: what went to backends; content without its framing.
     """
@@ -76,8 +77,6 @@ class Attempts:
     __slots__ = (
         "_begun",
         "_has_streamed",
-        "_is_whole",
-        "_prefix",
         "_proxy",
         "_pump",
         "_route_key",
@@ -87,6 +86,8 @@ class Attempts:
         "body_bytes_sent",
         "head_bytes_sent",
         "is_body_sent",
+        "is_whole",
+        "prefix",
         "request",
         "shared",
         "target",
@@ -98,12 +99,12 @@ class Attempts:
         self.head_bytes_sent = 0
         self.body_bytes_sent = 0
         # Asked now: what arrives later is not in the prefix, and has to be sent after it.
-        self.is_body_sent = self._is_whole = source.is_body_complete
+        self.is_body_sent = self.is_whole = source.is_body_complete
         self._proxy = proxy
         self._source = source
         self.request = request
         self.shared: int | None = None
-        self._prefix = prefix
+        self.prefix = prefix
         self._pump: asyncio.Task[None] | None = None
         # Body bytes beyond the prefix are consumed, so that the request cannot be sent again.
         self._has_streamed = False
@@ -118,7 +119,7 @@ class Attempts:
         may have the answer; if not, `run` goes on.
         """
         target = rule.targets[0]
-        if not self._is_whole or target.kind is not TargetKind.HOST:
+        if not self.is_whole or target.kind is not TargetKind.HOST:
             return False
         self.target = target
         self._route_key = rule.key
@@ -141,7 +142,7 @@ class Attempts:
         head = connection.whole_head
         if head is None:
             return None
-        self._note_answer()
+        self.note_answer()
         content = connection.take()
         reply = WholeReply(head.code, head.reason, head.headers, content, head.content_length, connection.head_bytes)
         self._begun = None
@@ -198,7 +199,12 @@ class Attempts:
     @property
     def is_shareable(self) -> bool:
         """Whether the request only asks, so that others who ask the same can do with its answer."""
-        return self._is_whole and self.request.method in SHAREABLE_METHODS and self._length is None and not self._prefix
+        return (
+            self.is_whole
+            and self.request.method in SHAREABLE_METHODS
+            and self.content_length is None
+            and not self.prefix
+        )
 
     def stop(self) -> None:
         """Stop sending the request body."""
@@ -206,18 +212,64 @@ class Attempts:
         if pump is not None:
             pump.cancel()
 
-    def _start_pump(self, sending: Work) -> None:
-        """Send the body while the answer is waited for."""
+    # --- for whoever sends -----------------------------------------------------------------------------------------
+
+    @property
+    def content_length(self) -> int | None:
+        """The Content-Length of the request, None for none."""
+        length = self._source.content_length
+        if length is None and self.is_whole and (self.prefix or self.request.method not in _BODYLESS_METHODS):
+            return len(self.prefix)
+        return length
+
+    async def read_more(self) -> bytes:
+        """The next piece of the body after the prefix, empty at the end. Raises ClientGone."""
+        content = await self._source.read_chunk()
+        if len(self.body) <= KEPT_BODY_BYTES:
+            self.body += content
+        return content
+
+    async def read_all(self, max_bytes: int) -> bool:
+        """Have the whole body for the prefix, unless it is longer than this; returns whether that was so."""
+        pieces, size = [self.prefix], len(self.prefix)
+        is_whole = self.is_whole
+        while max(size, self._source.content_length or 0) <= max_bytes and not is_whole:
+            content = await self.read_more()
+            pieces.append(content)
+            size += len(content)
+            is_whole = not content
+        if not is_whole or size > max_bytes:
+            return False
+        self.prefix = b"".join(pieces)
+        self.is_whole = self.is_body_sent = True
+        return True
+
+    def start_pump(self, sending: Work) -> None:
+        """Send the rest of the body while the answer is waited for."""
         self._has_streamed = True
         self._pump = self._proxy.runtime.spawn(sending, "request body")
+
+    def note_request(self) -> None:
+        """A request goes out: count it, and remember when, if anybody wants to know how long the answer takes."""
+        self._proxy.runtime.counters.backend_requests += 1
+        if self._proxy.holds.statistics.is_exported:
+            self._sent_at_s = self._proxy.runtime.now()
+
+    def note_answer(self) -> None:
+        """The head of the answer is here."""
+        if self._sent_at_s:
+            waited_s = self._proxy.runtime.now() - self._sent_at_s
+            self._proxy.holds.statistics.backend_answered(self._route_key, waited_s)
+
+    # --- asking one target -----------------------------------------------------------------------------------------
 
     async def _ask(self, rule: Rule, target: Target) -> Reply:
         if target.kind is TargetKind.TEST:
             return answer_test_request(self.request.path_and_query, rule.path_beg, len(self.body))
         if target.kind is TargetKind.ZHTTPREQ:
-            return await self._ask_in_one_packet(target)
+            return await ask_in_one_packet(self, self._proxy.zhttp.requests(target), target)
         if target.kind is TargetKind.ZHTTP:
-            return await self._ask_in_packets(target)
+            return await ask_in_packets(self, self._proxy.zhttp.streams(target), target)
         endpoint = endpoint_of(self.request, target)
         begun, self._begun = self._begun, None
         connection = begun or self._proxy.pool.take_idle(endpoint)
@@ -240,7 +292,7 @@ class Attempts:
             if not is_sent:
                 self._send(connection, target)
             head = await connection.read_head()
-            self._note_answer()
+            self.note_answer()
             return BackendReply(connection, self._proxy.pool, head)
         except (BackendError, WireError, asyncio.CancelledError):
             self.stop()
@@ -249,111 +301,28 @@ class Attempts:
 
     def _send(self, connection: BackendConnection, target: Target) -> None:
         """Send the request, or what of it is here; the rest of its body follows in a task."""
-        is_whole = self._is_whole
-        length = self._length
+        is_whole = self.is_whole
+        length = self.content_length
         is_chunked = length is None and not is_whole
         head = encode_origin_head(self.request, target, content_length=length, is_chunked=is_chunked)
-        body = encode_chunk(self._prefix) if is_chunked and self._prefix else self._prefix
+        body = encode_chunk(self.prefix) if is_chunked and self.prefix else self.prefix
         self.head_bytes_sent += len(head)
-        self.body_bytes_sent += len(self._prefix)
-        self._note_request()
+        self.body_bytes_sent += len(self.prefix)
+        self.note_request()
         connection.send_request(self.request.method, head + body)
         if not is_whole:
-            self._start_pump(self._send_body(connection, is_chunked))
-
-    @property
-    def _length(self) -> int | None:
-        """The Content-Length of the request, None for none."""
-        length = self._source.content_length
-        if length is None and self._is_whole and (self._prefix or self.request.method not in _BODYLESS_METHODS):
-            return len(self._prefix)
-        return length
+            self.start_pump(self._send_body(connection, is_chunked))
 
     async def _send_body(self, connection: BackendConnection, is_chunked: bool) -> None:
         """Send what follows the prefix, as fast as the backend takes it."""
         try:
-            while content := await self._source.read_chunk():
+            while content := await self.read_more():
                 self.body_bytes_sent += len(content)
-                self._keep(content)
                 await connection.write(encode_chunk(content) if is_chunked else content)
         except ClientGone:
             return
         if is_chunked:
             await connection.write(LAST_CHUNK)
-        self.is_body_sent = True
-
-    def _note_request(self) -> None:
-        """A request goes out: count it, and remember when, if anybody wants to know how long the answer takes."""
-        self._proxy.runtime.counters.backend_requests += 1
-        if self._proxy.holds.statistics.is_exported:
-            self._sent_at_s = self._proxy.runtime.now()
-
-    def _note_answer(self) -> None:
-        """The head of the answer is here."""
-        if self._sent_at_s:
-            waited_s = self._proxy.runtime.now() - self._sent_at_s
-            self._proxy.holds.statistics.backend_answered(self._route_key, waited_s)
-
-    def _keep(self, content: bytes) -> None:
-        """Keep what has been read of the body, as far as it may be needed again."""
-        if len(self.body) <= KEPT_BODY_BYTES:
-            self.body += content
-
-    # --- ZeroMQ backends -------------------------------------------------------------------------------------------
-
-    async def _ask_in_one_packet(self, target: Target) -> Reply:
-        """Read all of the body, and send it with the request (ws spec §7.6)."""
-        service = self._proxy.zhttp.requests(target)
-        await self._read_whole_body()
-        head = make_request_head(self.request, target, self._length)
-        self._note_request()
-        reply = await service.ask(head, self._prefix)
-        self._note_answer()
-        return reply
-
-    async def _read_whole_body(self) -> None:
-        """Wait for what follows the prefix, which is the whole body then. Raises ErrorAnswer if that is too long."""
-        pieces, size = [self._prefix], len(self._prefix)
-        is_whole = self._is_whole
-        while max(size, self._source.content_length or 0) <= MAX_BODY_BYTES and not is_whole:
-            content = await self._source.read_chunk()
-            self._keep(content)
-            pieces.append(content)
-            size += len(content)
-            is_whole = not content
-        if not is_whole or size > MAX_BODY_BYTES:
-            raise origin_error(f"request body exceeds {MAX_BODY_BYTES} bytes")
-        self._prefix = b"".join(pieces)
-        self._is_whole = self.is_body_sent = True
-
-    async def _ask_in_packets(self, target: Target) -> Reply:
-        """Send what is here of the request; the rest of its body follows in a task, as the backend grants it (§7.7)."""
-        reply = StreamReply(self._proxy.zhttp.streams(target))
-        head = make_request_head(self.request, target, self._length)
-        self._note_request()
-        try:
-            rest = reply.send_request(head, self._prefix, is_whole=self._is_whole)
-            if rest or not self._is_whole:
-                self._start_pump(self._send_packets(reply, rest))
-            await reply.read_head()
-            self._note_answer()
-        except (BackendError, asyncio.CancelledError):
-            self.stop()
-            reply.close(is_request_sent=False)
-            raise
-        return reply
-
-    async def _send_packets(self, reply: StreamReply, rest: bytes) -> None:
-        """Send what is left of the prefix, and what follows it."""
-        await reply.write(rest)
-        if not self._is_whole:
-            try:
-                while content := await self._source.read_chunk():
-                    self._keep(content)
-                    await reply.write(content)
-            except ClientGone:
-                return
-        await reply.end_body()
         self.is_body_sent = True
 
 
