@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
-from holdfast.net.outlets import NOT_DIRECT, OutboxLimits, reject_when_full
+from holdfast.net.outlets import OutboxLimits, reject_when_full
 from holdfast.net.owed import owed_bytes, transport_below
 from holdfast.net.runtime import Runtime
 from holdfast.net.sockets import address_of, describe_peer
@@ -21,7 +21,7 @@ class ConnectionDuplex(asyncio.Protocol):
         on_closed: called once when the connection is closed.
     """
 
-    direct_fd = NOT_DIRECT
+    direct_fd = None
 
     def __init__(
         self,

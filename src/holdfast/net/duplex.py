@@ -44,7 +44,7 @@ class Duplex(Protocol):
         ...
 
     @property
-    def direct_fd(self) -> int:
+    def direct_fd(self) -> int | None:
         """See `Outlet`."""
         ...
 

@@ -62,15 +62,12 @@ class OutletOwner(Described, Protocol):
         ...
 
 
-NOT_DIRECT = -1
-
-
 class Outlet(Protocol):
     """Where the bytes of a held response go."""
 
     @property
-    def direct_fd(self) -> int:
-        """The descriptor, while what is published can be written to it as well as to this; else `NOT_DIRECT`."""
+    def direct_fd(self) -> int | None:
+        """The descriptor, while what is published can be written to it as well as to this; else None."""
         ...
 
     @property
@@ -136,7 +133,7 @@ class ConnectionOutlet:
 
     __slots__ = ("_connection", "_limits", "_owner")
 
-    direct_fd = NOT_DIRECT
+    direct_fd = None
 
     def __init__(self, connection: ClientConnection, owner: OutletOwner, limits: OutboxLimits) -> None:
         self._connection = connection

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from holdfast.net.client import ClientConnection
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange
-from holdfast.net.outlets import NOT_DIRECT, OutletOwner, reject_when_full
+from holdfast.net.outlets import OutletOwner, reject_when_full
 from holdfast.net.parked_socket import BROKEN, GONE, LISTEN, ParkedSocket
 from holdfast.wire.http1.head import RequestHead
 
@@ -80,7 +80,7 @@ class ParkedClient(ParkedSocket):
         if self._state is _State.GONE:
             return
         self._owner = None
-        self.direct_fd = NOT_DIRECT
+        self.direct_fd = None
         self._is_reusable = is_reusable and not self._edge.is_draining
         self._state = _State.ENDING
         if not self._send(data):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
-from holdfast.net.outlets import NOT_DIRECT, reject_when_full
+from holdfast.net.outlets import reject_when_full
 from holdfast.net.parked_socket import BROKEN, ParkedSocket
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class ParkedDuplex(ParkedSocket):
     def close(self) -> None:
         """See `Duplex`."""
         self._owner = None
-        self.direct_fd = NOT_DIRECT
+        self.direct_fd = None
         if self._fd < 0 or self._deadline_slot:
             return
         self._deadline_slot = self._lot.runtime.wheel.add(self._lot.runtime.now() + CLOSE_TIMEOUT_S, self)
@@ -148,7 +148,7 @@ class ParkedDuplex(ParkedSocket):
             return
         # Reading is soon at its end, and finds before that what was said: why the peer closes, for instance.
         self._is_broken = True
-        self.direct_fd = NOT_DIRECT
+        self.direct_fd = None
         self._drop_outbox()
         self._watch()
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from holdfast.net.outbox import Outbox
-from holdfast.net.outlets import NOT_DIRECT
 from holdfast.net.sockets import address_of, describe_peer
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class ParkedSocket(abc.ABC):
     write that comes too late meets no descriptor, rather than one that belongs to somebody else by then.
 
     Attributes:
-        direct_fd: the descriptor for writes without asking first: nothing waits, and nobody objects. Or `NOT_DIRECT`.
+        direct_fd: the descriptor for writes without asking first: nothing waits, and nobody objects. Or None.
     """
 
     __slots__ = ("_fd", "_lot", "_outbox", "direct_fd")
@@ -60,7 +59,7 @@ class ParkedSocket(abc.ABC):
         self._lot = lot
         self._fd = fd
         self._outbox: Outbox | None = None
-        self.direct_fd = NOT_DIRECT
+        self.direct_fd: int | None = None
 
     @property
     def is_blocked(self) -> bool:
@@ -141,7 +140,7 @@ class ParkedSocket(abc.ABC):
             return None
         if sent < len(data):
             self._outbox = Outbox(data, sent)
-            self.direct_fd = NOT_DIRECT
+            self.direct_fd = None
             self._lot.slow.add(self)
             self._watch()
         return True
@@ -185,5 +184,5 @@ class ParkedSocket(abc.ABC):
         self._drop_outbox()
         self._lot.forget(self._fd)
         fd, self._fd = self._fd, -1
-        self.direct_fd = NOT_DIRECT
+        self.direct_fd = None
         return fd

@@ -12,7 +12,6 @@ import enum
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from holdfast.net.outlets import NOT_DIRECT
 from holdfast.proxy.sockjs_queue import FrameQueue
 from holdfast.proxy.sockjs_sessions import SessionKey, SockJsSessions
 from holdfast.timers import Deadline
@@ -72,7 +71,7 @@ class SockJsSession:
         client_address: of who has opened it.
     """
 
-    direct_fd = NOT_DIRECT
+    direct_fd = None
 
     __slots__ = (
         "_deadline",

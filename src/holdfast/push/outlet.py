@@ -29,15 +29,12 @@ LIMITED: Mapping[str, object] = MappingProxyType({"is_limited": True})
 """`extra` of a log line that clients or publishers can cause at will; `logs/limiter.py` bounds those."""
 
 
-NOT_DIRECT = -1
-
-
 class Outlet(Protocol):
     """Where a hold writes to. Everything else about the network is hidden behind it."""
 
     @property
-    def direct_fd(self) -> int:
-        """What a volley may write to instead, as things stand; `NOT_DIRECT` if only `write` knows how."""
+    def direct_fd(self) -> int | None:
+        """What a volley may write to instead, as things stand; None if only `write` knows how."""
         ...
 
     def write(self, data: bytes) -> bool | None:
@@ -62,7 +59,7 @@ class SocketOutlet(Protocol):
     """Where a WebSocket's client is written to."""
 
     @property
-    def direct_fd(self) -> int:
+    def direct_fd(self) -> int | None:
         """See `Outlet`."""
         ...
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from holdfast.grip.item import Action
 from holdfast.push.intake import Intake, Phase, Queued, Wish
 from holdfast.push.link import MAX_FAILURES, Link
-from holdfast.push.outlet import NOT_DIRECT, Framing, HoldContext, Outlet, note_overflow
+from holdfast.push.outlet import Framing, HoldContext, Outlet, note_overflow
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, Rendering, stream_rendering
 from holdfast.push.stream_hold import StreamHold
@@ -52,14 +52,14 @@ class RecoveringStream(StreamHold):
 
     # --- items -----------------------------------------------------------------------------------------------------
 
-    def claim(self, delivery: Delivery) -> int:
+    def claim(self, delivery: Delivery) -> int | None:
         """See `StreamHold`. A run that does not follow what the client has is none of the simple ones."""
         channel, intake = delivery.channel, self.intake
         ids = intake.ids_after(delivery)
         if ids is None or channel not in self.plan.channels:
-            return NOT_DIRECT
+            return None
         fd = super().claim(delivery)
-        if fd >= 0:
+        if fd is not None:
             self._note_activity(channel, delivery.now_s)
             intake.go_on(ids)
         return fd

@@ -8,7 +8,6 @@ from holdfast.grip.item import Action, Item, ResponseFormat
 from holdfast.grip.values import BackendResponse
 from holdfast.push.intake import Intake, Phase, Queued, Wish
 from holdfast.push.outlet import (
-    NOT_DIRECT,
     Framing,
     HoldContext,
     Outlet,
@@ -88,9 +87,9 @@ class ResponseHold:
 
     # --- items -----------------------------------------------------------------------------------------------------
 
-    def claim(self, delivery: Delivery) -> int:
+    def claim(self, delivery: Delivery) -> int | None:
         """Never: an answer ends the hold."""
-        return NOT_DIRECT
+        return None
 
     def receive(self, delivery: Delivery) -> None:
         """Answer with the first item of the run that is for response holds; others are dropped (grip spec §5.3)."""

@@ -12,7 +12,7 @@ from holdfast.grip.item import Action
 from holdfast.grip.values import Subscription
 from holdfast.push.dialects import PLAIN, Dialect
 from holdfast.push.intake import Intake, Phase, Queued
-from holdfast.push.outlet import NOT_DIRECT, HoldContext, SocketOutlet, note_overflow, note_skip
+from holdfast.push.outlet import HoldContext, SocketOutlet, note_overflow, note_skip
 from holdfast.push.plan import PlanTable, RouteTerms
 from holdfast.push.render import ItemSkipped, Rendering, message_rendering, render
 from holdfast.push.socket_writer import SocketWriter
@@ -123,15 +123,15 @@ class SocketHold(SocketWriter):
 
     # --- items -----------------------------------------------------------------------------------------------------
 
-    def claim(self, delivery: Delivery) -> int:
-        """Take a run whose frames are ready, if it is as simple as that: whom to write them to, or `NOT_DIRECT`."""
+    def claim(self, delivery: Delivery) -> int | None:
+        """Take a run whose frames are ready, if it is as simple as that: whom to write them to, or None."""
         plan = self.plan
         if self.dialect is not PLAIN or self.is_mid_message or self.intake is not None or not self.is_open:
-            return NOT_DIRECT
+            return None
         if delivery.channel not in plan.channels or (plan.filters and not delivery.passes(plan)):
-            return NOT_DIRECT
+            return None
         fd = self.outlet.direct_fd
-        if fd >= 0:
+        if fd is not None:
             self.written_at_s = delivery.now_s
         return fd
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from holdfast.grip.item import Action
 from holdfast.push.intake import Queued
 from holdfast.push.outlet import (
-    NOT_DIRECT,
     Framing,
     HoldContext,
     Outlet,
@@ -85,13 +84,13 @@ class StreamHold:
 
     # --- items -----------------------------------------------------------------------------------------------------
 
-    def claim(self, delivery: Delivery) -> int:
-        """Take a run whose bytes are ready, if it is as simple as that: whom to write them to, or `NOT_DIRECT`."""
+    def claim(self, delivery: Delivery) -> int | None:
+        """Take a run whose bytes are ready, if it is as simple as that: whom to write them to, or None."""
         plan = self.plan
         if not (self.is_open and self.framing.is_http11) or (plan.filters and not delivery.passes(plan)):
-            return NOT_DIRECT
+            return None
         fd = self.outlet.direct_fd
-        if fd >= 0 and plan.is_postponed_by_writes:
+        if fd is not None and plan.is_postponed_by_writes:
             self.written_at_s = delivery.now_s
         return fd
 

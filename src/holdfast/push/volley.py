@@ -11,8 +11,6 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from holdfast.push.outlet import NOT_DIRECT
-
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
     from holdfast.push.delivery import Delivery
@@ -49,15 +47,15 @@ def fire(delivery: Delivery, data: bytes, holds: list[Hold], write_all: WriteAll
     others: list[Hold] = []
     unreached = delivery.unreached
     for hold in holds:
-        fd = NOT_DIRECT
+        fd: int | None = None
         try:
             if not delivery.has_watched or not hold.is_order_watched:
                 fd = hold.claim(delivery)
-            elif is_oldest and hold in unreached and (fd := hold.claim(delivery)) >= 0:
+            elif is_oldest and hold in unreached and (fd := hold.claim(delivery)) is not None:
                 unreached.discard(hold)
         except Exception:
             log.exception("claiming a run for a %s failed", hold.describe())
-        if fd >= 0:
+        if fd is not None:
             fds.append(fd)
         else:
             others.append(hold)

@@ -8,9 +8,10 @@ import socket
 import pytest
 from tests.unit.net.duplexes import place_for
 from tests.unit.net.held_clients import FIRST, held_as
-from tests.unit.net.helpers import HUGE, OUTBOX, eventually, ok, settle
+from tests.unit.net.helpers import HUGE, OUTBOX, eventually, ok
 
-from holdfast.net.outlets import NOT_DIRECT, ConnectionOutlet, OutboxLimits, OutboxPolicy
+from holdfast.net.duplex import Duplex
+from holdfast.net.outlets import ConnectionOutlet, OutboxLimits, OutboxPolicy
 from holdfast.net.parked_client import ParkedClient
 from holdfast.net.parked_duplex import ParkedDuplex
 from holdfast.net.volley import write_to_all
@@ -73,6 +74,13 @@ class TestWriteToAll:
         pairs.close()
 
 
+def fd_of(target: ParkedClient | Duplex) -> int:
+    """The descriptor for direct writes, which it has to have."""
+    fd = target.direct_fd
+    assert fd is not None
+    return fd
+
+
 class TestLot:
     """What becomes of those who did not take everything."""
 
@@ -83,7 +91,7 @@ class TestLot:
             lot = it.stage.lot
             assert lot is not None
             await it.peer.expect(FIRST)
-            assert lot.write_all([it.client.direct_fd], data) == 1
+            assert lot.write_all([fd_of(it.client)], data) == 1
             assert it.client.is_blocked
             await it.peer.expect(data)
             await eventually(lambda: not it.client.is_blocked, "all sent")
@@ -91,9 +99,8 @@ class TestLot:
     async def test_who_is_gone_is_not_counted(self) -> None:
         async with place_for("parked") as place:
             gone, fine = await place.pair(is_reading=False), await place.pair()
-            gone.peer.reset()
-            await settle()
-            assert place.lot.write_all([gone.duplex.direct_fd, fine.duplex.direct_fd], b"hello") == 1
+            gone.peer.reset()  # which nobody has noticed yet
+            assert place.lot.write_all([fd_of(gone.duplex), fd_of(fine.duplex)], b"hello") == 1
             await fine.peer.expect(b"hello")
             await gone.expect_gone()
 
@@ -101,7 +108,7 @@ class TestLot:
         """Nothing is written to whoever has the number next."""
         async with place_for("parked") as place:
             it = await place.pair()
-            fd = it.duplex.direct_fd
+            fd = fd_of(it.duplex)
             it.duplex.abort()
             assert place.lot.write_all([fd], b"hello") == 0
 
@@ -109,8 +116,8 @@ class TestLot:
         async with place_for("parked") as place:
             faulty, fine = await place.pair(is_slow=True), await place.pair()
             monkeypatch.setattr(ParkedDuplex, "go_on_writing", _fail)
-            write_until_full(faulty.duplex.direct_fd)
-            assert place.lot.write_all([faulty.duplex.direct_fd, fine.duplex.direct_fd], b"hello") == 1
+            write_until_full(fd_of(faulty.duplex))
+            assert place.lot.write_all([fd_of(faulty.duplex), fd_of(fine.duplex)], b"hello") == 1
             await fine.peer.expect(b"hello")
             assert caplog.messages == [f"writing to the parked socket of {faulty.duplex.describe()} failed"]
 
@@ -124,40 +131,40 @@ class TestWhoIsDirect:
         limits = OutboxLimits(2 * HUGE, OutboxPolicy.DISCONNECT)
         async with held_as(ParkedClient, outbox=limits, is_slow=True) as it:
             await it.peer.expect(FIRST)
-            assert write_to_all([it.client.direct_fd], b"direct") == []
+            assert write_to_all([fd_of(it.client)], b"direct") == []
             assert it.client.write(bytes(HUGE))
-            assert it.client.direct_fd == NOT_DIRECT
+            assert it.client.direct_fd is None
             await it.peer.expect(b"direct", bytes(HUGE))
             await eventually(lambda: not it.client.is_blocked, "all sent")
-            assert write_to_all([it.client.direct_fd], b"again") == []
+            assert write_to_all([fd_of(it.client)], b"again") == []
             await it.peer.expect(b"again")
 
     async def test_not_after_the_end(self) -> None:
         """The descriptor is used on, for the next request."""
         async with held_as(ParkedClient, first=b"") as it:
             it.client.finish(ok(b"end"), is_reusable=True)
-            assert it.client.direct_fd == NOT_DIRECT
+            assert it.client.direct_fd is None
             await it.peer.expect(ok(b"end"))
 
     async def test_not_after_the_client_has_left(self) -> None:
         async with held_as(ParkedClient) as it:
             it.peer.close()
             await eventually(lambda: it.is_released, "released")
-            assert it.client.direct_fd == NOT_DIRECT
+            assert it.client.direct_fd is None
 
     async def test_nobody_who_keeps_a_transport(self) -> None:
         async with held_as(ConnectionOutlet) as it:
-            assert it.client.direct_fd == NOT_DIRECT
+            assert it.client.direct_fd is None
 
     async def test_a_parked_duplex_that_is_not_slow(self) -> None:
         async with place_for("parked", OUTBOX) as place:
             it = await place.pair(is_slow=True)
-            assert write_to_all([it.duplex.direct_fd], b"direct") == []
+            assert write_to_all([fd_of(it.duplex)], b"direct") == []
             it.duplex.relay(bytes(HUGE))
-            assert it.duplex.direct_fd == NOT_DIRECT
+            assert it.duplex.direct_fd is None
             await it.peer.expect(b"direct", bytes(HUGE))
             await it.expect_told("drained")
-            assert write_to_all([it.duplex.direct_fd], b"again") == []
+            assert write_to_all([fd_of(it.duplex)], b"again") == []
             await it.peer.expect(b"again")
 
     async def test_not_a_duplex_that_is_closing(self) -> None:
@@ -166,10 +173,10 @@ class TestWhoIsDirect:
             it = await place.pair(is_slow=True)
             it.duplex.relay(bytes(HUGE))
             it.duplex.close()
-            assert it.duplex.direct_fd == NOT_DIRECT
+            assert it.duplex.direct_fd is None
             await it.peer.expect(bytes(HUGE))
             await it.peer.expect_end()
-            assert it.duplex.direct_fd == NOT_DIRECT
+            assert it.duplex.direct_fd is None
 
     async def test_not_a_duplex_whose_peer_takes_no_more(self) -> None:
         """What it has said before is still read."""
@@ -179,11 +186,11 @@ class TestWhoIsDirect:
             it.peer.close()
             it.duplex.relay(b"for nobody")
             it.duplex.relay(b"nor this")
-            assert it.duplex.direct_fd == NOT_DIRECT
+            assert it.duplex.direct_fd is None
             await eventually(lambda: it.owner.told == ["gone"], "gone")
-            assert it.duplex.direct_fd == NOT_DIRECT
+            assert it.duplex.direct_fd is None
 
     async def test_no_duplex_that_keeps_a_transport(self) -> None:
         async with place_for("awake", OUTBOX) as place:
             it = await place.pair()
-            assert it.duplex.direct_fd == NOT_DIRECT
+            assert it.duplex.direct_fd is None

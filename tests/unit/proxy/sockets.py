@@ -50,7 +50,7 @@ class FakeDuplex:
         end: how the connection ended: "closed" in good order, "aborted", or the other end is "gone".
     """
 
-    direct_fd = -1
+    direct_fd = None
 
     def __init__(self, owner: DuplexOwner, *, is_client: bool) -> None:
         self.is_blocked = False

@@ -14,8 +14,8 @@ from holdfast.net.exchange import ClientGone
 from holdfast.proxy import zhttp_asking
 from holdfast.proxy.answers import ErrorAnswer
 from holdfast.proxy.attempts import Attempts
-from holdfast.routing.forward import OriginRequest
 from holdfast.routing.authority import Authority
+from holdfast.routing.forward import OriginRequest
 from holdfast.wire.zhttp.packets import WINDOW_BYTES
 
 REQUEST = OriginRequest(b"POST", b"/", Authority("h.com", None), [])

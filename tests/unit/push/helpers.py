@@ -21,7 +21,7 @@ from holdfast.push.dialects import COMPRESSED, PLAIN, Dialect
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import Link, LinkClock
-from holdfast.push.outlet import NOT_DIRECT, Framing, HoldContext
+from holdfast.push.outlet import Framing, HoldContext
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.publisher import Publisher
@@ -200,10 +200,10 @@ class FakeOutlet:
         _direct[self.fd] = self
 
     @property
-    def direct_fd(self) -> int:
+    def direct_fd(self) -> int | None:
         """Who is slow has something waiting, and can lose what is written."""
         is_direct = not self.is_blocked and self.mood in (Mood.TAKES, Mood.GONE)
-        return self.fd if is_direct else NOT_DIRECT
+        return self.fd if is_direct else None
 
     def write(self, data: bytes) -> bool | None:
         assert not self.finished, "written to after the end"

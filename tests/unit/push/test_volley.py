@@ -26,7 +26,6 @@ from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.push.channels import Channel
 from holdfast.push.delivery import Delivery
 from holdfast.push.dialects import COMPRESSED
-from holdfast.push.outlet import NOT_DIRECT
 from holdfast.push.run import Receipt
 from holdfast.push.stream_hold import StreamHold
 from holdfast.push.volley import Volley, fire
@@ -177,7 +176,7 @@ def _fd_or_raise(outlet: FakeOutlet, broken: FakeOutlet) -> int:
 
 def slow(client: Client) -> Client:
     client.outlet.is_blocked = True
-    assert client.outlet.direct_fd == NOT_DIRECT
+    assert client.outlet.direct_fd is None
     return client
 
 
