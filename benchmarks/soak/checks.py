@@ -6,10 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from benchmarks.soak.samples import Row, slope_of
-from tests.harness.watch import GONE_WITH_THE_CLIENTS
+from benchmarks.soak.samples import ZERO_AT_THE_END, Row, slope_of
 
-ZERO_AT_THE_END = (*GONE_WITH_THE_CLIENTS, "paced_deliveries", "sockjs_sessions", "zhttp_exchanges", "tasks")
 _NEVER = (
     "drops_message_hwm_total",
     "drops_filter_failed_total",

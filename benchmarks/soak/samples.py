@@ -9,23 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-GAUGES = (
-    "open_connections",
-    "parked_clients",
-    "outboxes",
-    "outbox_bytes",
-    "channels",
-    "hold_plans",
-    "held_back_items",
-    "remembered_ids",
-    "waiting_retries",
-    "fanout_backlog",
-    "farewells",
-    "sockjs_sessions",
-    "zhttp_exchanges",
-    "backend_idle_connections",
-    "tasks",
-)
+from tests.harness.watch import GONE_WITH_THE_CLIENTS
+
+ZERO_AT_THE_END = (*GONE_WITH_THE_CLIENTS, "paced_deliveries", "sockjs_sessions", "zhttp_exchanges", "tasks")
+"""Gauges that show whether anything is left of the clients, apart from what the server needs itself."""
+
+GAUGES = (*ZERO_AT_THE_END, "remembered_ids", "backend_idle_connections")
 COUNTERS = ("requests_received_total", "deliveries_total", "slow_clients_disconnected_total", "links_followed_total")
 _LATENCIES = tuple(
     f"{kind}_{which}" for kind in ("publish", "request") for which in ("p50_ms", "p99_ms", "max_ms", "count")

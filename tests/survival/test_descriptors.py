@@ -46,6 +46,11 @@ def proxy(backend: ScriptedBackend, ws_backend: WebSocketBackend, metrics_port: 
     proxy.stop()
 
 
+@pytest.fixture
+def watch(proxy: ProxyUnderTest, metrics_port: int) -> Watch:
+    return Watch(proxy.pid, metrics_port)
+
+
 HANDSHAKE = [
     ("Upgrade", "websocket"),
     ("Connection", "Upgrade"),
@@ -86,13 +91,9 @@ def say_nothing(stage: Stage) -> None:
 
 @pytest.mark.parametrize("attack", [ask_slowly, shake_hands, say_nothing])
 def test_publishing_goes_on(
-    proxy: ProxyUnderTest,
-    backend: ScriptedBackend,
-    ws_backend: WebSocketBackend,
-    metrics_port: int,
-    connect: Connect,
-    attack: Callable[[Stage], None],
+    stage: Stage, ws_backend: WebSocketBackend, watch: Watch, connect: Connect, attack: Callable[[Stage], None]
 ) -> None:
+    proxy, backend = stage.proxy, stage.backend
     clients: list[RawClient] = []
 
     def connect_for_now(port: int, **options: object) -> RawClient:
@@ -100,8 +101,7 @@ def test_publishing_goes_on(
         clients.append(client)
         return client
 
-    watch = Watch(proxy.pid, metrics_port)
-    stage, others = Stage(proxy, backend, connect), Stage(proxy, backend, connect_for_now)
+    others = Stage(proxy, backend, connect_for_now)
     channel = fresh_channel()
     held, awake = stage.stream(channel), stage.client()
     path = backend.serve(Reply(body=b"ok"))
@@ -129,29 +129,24 @@ def test_publishing_goes_on(
     assert "Traceback" not in proxy.log()
 
 
-def test_accepting_pauses_and_goes_on(
-    proxy: ProxyUnderTest, backend: ScriptedBackend, metrics_port: int, connect: Connect
-) -> None:
+def test_accepting_pauses_and_goes_on(stage: Stage, watch: Watch) -> None:
     """What cannot be accepted waits; that is counted, and the log says why."""
-    stage, watch = Stage(proxy, backend, connect), Watch(proxy.pid, metrics_port)
-    path = backend.serve(RawReply([NEVER]))
+    path = stage.backend.serve(RawReply([NEVER]))
     for _ in range(45):
         stage.client().request(path)
         time.sleep(0.02)  # or all are accepted before the first backend is connected to
-    proxy.wait_log(r"\[ERR\] .*clients: cannot accept: Too many open files; new ones wait")
+    stage.proxy.wait_log(r"\[ERR\] .*clients: cannot accept: Too many open files; new ones wait")
     assert watch.metric("accept_failures") >= 1
     late = stage.client()
-    late.request(backend.serve(Reply(body=b"ok")))
+    late.request(stage.backend.serve(Reply(body=b"ok")))
     late.assert_silent(0.3)
     NEVER.set()
     assert late.read_response(timeout_s=10).status in (200, 502)
 
 
-def test_a_long_poll_is_asked_again_when_there_are_none(
-    proxy: ProxyUnderTest, backend: ScriptedBackend, connect: Connect
-) -> None:
+def test_a_long_poll_is_asked_again_when_there_are_none(stage: Stage) -> None:
     """A client that is woken needs no descriptor more: its backend cannot be reached, and it is told so."""
-    stage = Stage(proxy, backend, connect)
+    proxy = stage.proxy
     channel = fresh_channel()
     poll = stage.poll(channel)
     ask_slowly(stage)
@@ -163,17 +158,11 @@ def test_a_long_poll_is_asked_again_when_there_are_none(
 
 @pytest.mark.parametrize("attack", [ask_slowly, shake_hands])
 def test_that_backends_cannot_be_connected_to_is_said_once(
-    proxy: ProxyUnderTest,
-    backend: ScriptedBackend,
-    ws_backend: WebSocketBackend,
-    metrics_port: int,
-    connect: Connect,
-    attack: Callable[[Stage], None],
+    stage: Stage, ws_backend: WebSocketBackend, watch: Watch, attack: Callable[[Stage], None]
 ) -> None:
     """Who is answered with 502 for want of descriptors has a line of his own, and all together one that is loud."""
-    stage, watch = Stage(proxy, backend, connect), Watch(proxy.pid, metrics_port)
     attack(stage)
     eventually(lambda: watch.metric("backend_descriptors_missing") >= 5, "requests that fail")
-    (line,) = proxy.wait_log(r"\[ERR\] .*backends: cannot connect: Too many open files; requests fail")
+    (line,) = stage.proxy.wait_log(r"\[ERR\] .*backends: cannot connect: Too many open files; requests fail")
     assert "Raise the limit of open files" in line
     ws_backend.close_connections()

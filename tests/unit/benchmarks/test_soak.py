@@ -13,7 +13,6 @@ from benchmarks.soak.checks import (
     MAX_BLOCKS_PER_MINUTE,
     MAX_HEAP_LEFT_KB,
     MAX_KB_PER_MINUTE,
-    ZERO_AT_THE_END,
     counter_problems,
     leftover_problems,
     log_problems,
@@ -21,7 +20,7 @@ from benchmarks.soak.checks import (
     remaining,
 )
 from benchmarks.soak.faults import Backends, Fault, make_schedule
-from benchmarks.soak.samples import Row, slope, slope_of
+from benchmarks.soak.samples import ZERO_AT_THE_END, Row, slope, slope_of
 from benchmarks.soak.server import Holdfast
 from benchmarks.soak.tally import summary
 
