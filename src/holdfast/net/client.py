@@ -1,7 +1,8 @@
-"""The client side of HTTP/1.1: one connection, its requests in order, its timeouts.
+"""The client side of HTTP/1.1: one connection, and its requests in order.
 
 A request is parsed only when the one before it has been answered: pipelined requests wait as bytes, and the client is
-no longer read from when too many wait. A held client leaves this class altogether: see `holdfast.net.parking`.
+no longer read from when too many wait. A client leaves this class altogether when it is held, see
+`holdfast.net.parking`, and when its last request is answered, see `holdfast.net.leaving_client`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import WireError
+from holdfast.net.awake_client import AwakeClient
 from holdfast.net.client_state import ClientState
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange, encode_refusal
-from holdfast.net.owed import owed_bytes, transport_below
+from holdfast.net.leaving_client import LeavingClient
+from holdfast.net.owed import transport_below
 from holdfast.net.runtime import Cancellable
 from holdfast.net.socket_transport import HIGH_WATER_BYTES, SocketTransport
-from holdfast.net.sockets import describe_peer
-from holdfast.timers import Deadline
 from holdfast.wire.http1.head import RequestHead, parse_request_head
 
 if TYPE_CHECKING:
@@ -32,92 +33,63 @@ log = logging.getLogger("holdfast.net.edge")
 PIPELINE_BUFFER_BYTES = 65536
 """Bytes of further requests kept while one is being answered."""
 
-LINGER_S = 2.0
-"""How long input is read and thrown away after a last response, so that a reset does not destroy it (RFC 9112 §9.6)."""
-
-
 # Short for the members: these lines run several times per request, and finding a member of an enum has its price.
-_WAITING, _SERVING, _LINGERING, _PARKED, _CLOSED = ClientState
+_WAITING, _SERVING, _GIVEN_UP, _CLOSED = ClientState
 
 
-class ClientConnection(asyncio.Protocol):
-    """A client connection that is awake.
+class ClientConnection(AwakeClient):
+    """A client connection whose requests are served.
 
     Attributes:
-        peer_name: address and port of the client as the system has them; of a Unix socket something else.
-        started: what the edge must be told at the connection's end.
         work: answers the request that is being served; cancelled when the client leaves.
 
     Args:
-        edge: what the listener's connections share.
         is_new: False for a client that is counted already: a parked one that has been woken, or one by TLS.
         is_tls: the client speaks TLS, so that it cannot be parked.
         early: bytes that were read before it was parked.
-        is_last: nothing is served any more: only let go of the client gently.
     """
 
     __slots__ = (
-        "_below",
         "_buffer",
-        "_deadline",
         "_drain_waiter",
         "_exchange",
         "_is_advancing",
         "_is_head_started",
         "_is_new",
         "_is_reading",
-        "_is_write_paused",
         "_outlet",
         "_state",
-        "_transport",
-        "_unsent_bytes",
-        "edge",
         "is_tls",
-        "peer_name",
-        "started",
         "work",
     )
 
-    def __init__(
-        self, edge: Edge, *, is_new: bool = True, is_tls: bool = False, early: bytes = b"", is_last: bool = False
-    ) -> None:
-        self.edge = edge
+    def __init__(self, edge: Edge, *, is_new: bool = True, is_tls: bool = False, early: bytes = b"") -> None:
+        super().__init__(edge)
         self.is_tls = is_tls
-        self.peer_name: object = None
-        self.started = 0
         self._is_new = is_new
         self._buffer = early
-        self._state = _LINGERING if is_last else _WAITING
+        self._state = _WAITING
         self._exchange: ClientExchange | None = None
         self.work: Cancellable | None = None
         self._outlet: ConnectionOutlet | None = None
-        self._transport: asyncio.Transport | SocketTransport
-        self._below: asyncio.Transport | None = None
         self._is_reading = True
         self._is_advancing = False
         self._is_head_started = False
-        self._is_write_paused = False
         self._drain_waiter: asyncio.Future[None] | None = None
-        self._unsent_bytes = 0
-        self._deadline = Deadline(edge.runtime.wheel, self)
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport | SocketTransport) -> None:
-        self._transport = transport = cast("asyncio.Transport | SocketTransport", transport)
-        self.peer_name = transport.get_extra_info("peername")
-        self.edge.connections.add(self)
+        super().connection_made(transport)
         if self._is_new:
             self.started = self.edge.opened()
         if self.is_tls:
-            transport.set_write_buffer_limits(HIGH_WATER_BYTES)  # it would keep eight times as much
-            self._below = transport_below(transport)
-        if self._state is not _SERVING:
+            self._transport.set_write_buffer_limits(HIGH_WATER_BYTES)  # it would keep eight times as much
+            self._below = transport_below(self._transport)
+        if self._state is _WAITING:
             self._set_deadline(self.edge.limits.idle_timeout_s)
-        if self._state is _LINGERING:
-            self.linger()
-        elif self._state is _WAITING and self._buffer:
-            self._advance()
+            if self._buffer:
+                self._advance()
 
     def data_received(self, data: bytes) -> None:
         if self._state is _SERVING:
@@ -127,11 +99,6 @@ class ClientConnection(asyncio.Protocol):
             self._advance()
             if self._is_write_paused and len(self._buffer) > PIPELINE_BUFFER_BYTES:
                 self.pause_reading()
-
-    def pause_writing(self) -> None:
-        self._is_write_paused = True
-        self._unsent_bytes = self.unsent_bytes
-        self._set_deadline(self.edge.limits.send_timeout_s)
 
     def resume_writing(self) -> None:
         self._is_write_paused = False
@@ -144,13 +111,14 @@ class ClientConnection(asyncio.Protocol):
             self._set_deadline(self.edge.limits.idle_timeout_s)
             self.resume_reading()
             self._advance()
-        if self._drain_waiter is not None and not self._drain_waiter.done():
-            self._drain_waiter.set_result(None)
+        self._wake_drain()
         if self._outlet is not None and self._state is not _CLOSED:
             self._outlet.drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._state is _PARKED:
+        if self._state is _GIVEN_UP:
+            # A transport for TLS was about to tell us when it was given to somebody else.
+            cast(asyncio.Transport, self._transport).get_protocol().connection_lost(exc)
             return
         self._state = _CLOSED
         self._leave_edge()
@@ -173,8 +141,9 @@ class ClientConnection(asyncio.Protocol):
         if self._is_advancing:
             return
         self._is_advancing = True
+        transport = self._transport
         try:
-            while self._state is _WAITING and self._buffer and not self._is_write_paused and not self.is_lost:
+            while self._state is _WAITING and self._buffer and not (self._is_write_paused or transport.is_closing()):
                 try:
                     parsed = parse_request_head(self._buffer, self.edge.service.limits)
                 except WireError as error:
@@ -227,7 +196,7 @@ class ClientConnection(asyncio.Protocol):
         log.info("client %s: request refused: %s", self.describe(), error.text)
         self.edge.runtime.counters.requests_malformed += 1
         self._transport.write(encode_refusal(self.edge.service, error))
-        self.linger()
+        self._give_up().linger()
 
     def _refuse_body(self, error: WireError) -> None:
         """The framing of a request body broke: end the exchange, and answer unless its response has begun."""
@@ -250,29 +219,23 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def is_lost(self) -> bool:
-        """Whether the client has left or was cut off."""
-        return self._state is _CLOSED or self._transport.is_closing()
+        """Whether the client has left or was cut off, or is somebody else's."""
+        return self._state is _CLOSED or self._state is _GIVEN_UP or self._transport.is_closing()
 
     def write(self, data: bytes) -> None:
         """Write bytes of a response; ignored when the client has left."""
         if self._state is _SERVING:
             self._transport.write(data)
 
-    @property
-    def is_write_paused(self) -> bool:
-        """Whether more is unsent than the transport wants to keep."""
-        return self._is_write_paused
-
-    @property
-    def unsent_bytes(self) -> int:
-        """Bytes that the system has not taken yet."""
-        return owed_bytes(self._transport, self._below)
-
     async def drain(self) -> None:
         """Wait while the transport has too much unsent."""
         while self._is_write_paused and self._state is _SERVING:
             self._drain_waiter = self.edge.runtime.loop.create_future()
             await self._drain_waiter
+
+    def _wake_drain(self) -> None:
+        if self._drain_waiter is not None and not self._drain_waiter.done():
+            self._drain_waiter.set_result(None)
 
     def expect_body(self, exchange: ClientExchange) -> None:
         """The exchange waits for body bytes: the client must not be silent for long."""
@@ -300,18 +263,14 @@ class ClientConnection(asyncio.Protocol):
             if self._buffer:
                 self._advance()
         elif exchange.is_body_complete and not self._buffer:
-            self._close()
+            self._give_up().close()
         else:
-            self.linger()
+            self._give_up().linger()
 
     def abort_exchange(self) -> None:
         """Close so that the client sees a truncated response: what was written goes out, nothing ends it."""
-        self._exchange = self.work = None
-        self._close()
-
-    def cut_off(self) -> None:
-        """Close at once, whatever is unsent."""
-        self._transport.abort()
+        if self._state is _SERVING:
+            self._give_up().close()
 
     def pause_reading(self) -> None:
         """Stop reading from the client."""
@@ -366,7 +325,7 @@ class ClientConnection(asyncio.Protocol):
         return edge.keep_duplex(cast(asyncio.Transport, self._transport), early, owner, self.started)
 
     def _leave_client(self) -> None:
-        self._state = _PARKED
+        self._state = _GIVEN_UP
         self._leave_edge()
         self._exchange = self.work = None
 
@@ -388,69 +347,34 @@ class ClientConnection(asyncio.Protocol):
 
     # --- closing ---------------------------------------------------------------------------------------------------
 
-    def describe(self) -> str:
-        """Address and port of the peer, for logs."""
-        return describe_peer(self.peer_name)
-
     def close_when_idle(self) -> None:
         """For an orderly stop: end what is held, close now if no request is being served, else after it."""
         if self._outlet is not None:
             self._outlet.end_hold()
         elif self._state is _WAITING:
-            self._close()
+            self._give_up().close()
 
-    def _close(self) -> None:
-        """Close as soon as everything is sent; a client that does not take it is not waited for without end."""
-        self._state = _LINGERING
+    def _give_up(self) -> LeavingClient:
+        """Do nothing for the client any more; the one returned sees it out."""
+        self._leave_client()
         self._buffer = b""
-        self.pause_writing()
-        self._transport.close()
-
-    def linger(self) -> None:
-        """Send no more, discard what still comes for a moment, then close; TLS does so when it is closed."""
-        if not self._transport.can_write_eof():
-            self._close()
-            return
-        self._state = _LINGERING
-        self._buffer = b""
-        self._set_deadline(LINGER_S)
-        self._transport.write_eof()
-        self.resume_reading()
-
-    def _leave_edge(self) -> None:
-        self.edge.connections.discard(self)
-        self._deadline.cancel()
-
-    # --- timeouts --------------------------------------------------------------------------------------------------
-
-    def _set_deadline(self, seconds: float) -> None:
-        self._deadline.set(self.edge.runtime.now() + seconds)
-
-    def on_deadline(self, now_s: float) -> None:
-        """The client was silent, or took nothing, for too long."""
-        unsent_bytes = self.unsent_bytes
-        if self._is_write_paused:
-            is_sending = unsent_bytes < self._unsent_bytes
-        else:
-            is_sending = unsent_bytes > 0 and self._state is _LINGERING
-        if is_sending:
-            self.pause_writing()
-        else:
-            self._time_out()
+        leaving = LeavingClient(self.edge)
+        leaving.take_over(self)
+        self._below = None
+        self._wake_drain()
+        return leaving
 
     def _time_out(self) -> None:
-        if self._state is _LINGERING:
-            self._transport.abort()
-        elif self._is_write_paused:
-            self.edge.runtime.counters.client_timeouts += 1
+        """No request, the rest of none, or nothing taken of its response."""
+        if self._state is _WAITING and not self._is_head_started and not self._is_write_paused:
+            self._give_up().close()
+            return
+        self.edge.runtime.counters.client_timeouts += 1
+        if self._is_write_paused:
             log.info("client %s: takes nothing of its response, closed", self.describe())
             self._transport.abort()
-        elif self._state is _WAITING and self._is_head_started:
-            self.edge.runtime.counters.client_timeouts += 1
+        elif self._state is _WAITING:
             limit_s = self.edge.limits.header_timeout_s
             self._refuse(WireError(408, f"Request header not complete after {limit_s:g} seconds."))
-        elif self._state is _WAITING:
-            self._close()
         else:
-            self.edge.runtime.counters.client_timeouts += 1
             self._refuse_body(WireError(408, f"No request body bytes for {self.edge.limits.body_timeout_s:g} seconds."))

@@ -10,6 +10,5 @@ class ClientState(enum.Enum):
 
     WAITING = "waiting for a request"
     SERVING = "serving a request"
-    LINGERING = "discarding input after the last response"
-    PARKED = "handed to the parking lot"
+    GIVEN_UP = "somebody else has the client"
     CLOSED = "closed"

@@ -16,7 +16,7 @@ from holdfast.net.outlets import OutboxLimits
 from holdfast.net.runtime import Runtime
 
 if TYPE_CHECKING:
-    from holdfast.net.client import ClientConnection
+    from holdfast.net.awake_client import AwakeClient
     from holdfast.net.parking import ParkingLot
 
 
@@ -72,7 +72,7 @@ class Edge:
         self.parking = parking
         self.counts_clients = counts_clients
         self.is_draining = False
-        self.connections: set[ClientConnection] = set()
+        self.connections: set[AwakeClient] = set()
         self.on_capacity: Callable[[bool], None] | None = None
         self.emptied = asyncio.Event()
         self._duplexes: set[ConnectionDuplex] = set()

@@ -12,9 +12,11 @@ import os
 import select
 from typing import TYPE_CHECKING
 
+from holdfast.net.awake_client import AwakeClient
 from holdfast.net.client import ClientConnection
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange
+from holdfast.net.leaving_client import LeavingClient
 from holdfast.net.outlets import OutletOwner, reject_when_full
 from holdfast.net.parked_socket import BROKEN, GONE, LISTEN, ParkedSocket
 from holdfast.wire.http1.head import RequestHead
@@ -176,9 +178,13 @@ class ParkedClient(ParkedSocket):
         self._slot = runtime.wheel.add(runtime.now() + seconds, self)
 
     def _wake(self) -> None:
-        """Turn back into an ordinary connection, which reads what the client has sent."""
-        fd, is_last = self._release(), not self._is_reusable
-        connection = ClientConnection(self._edge, is_new=False, early=b"" if is_last else self._early, is_last=is_last)
+        """Give the client a transport again, to read what it has sent, or to let go of it gently."""
+        fd = self._release()
+        connection: AwakeClient
+        if self._is_reusable:
+            connection = ClientConnection(self._edge, is_new=False, early=self._early)
+        else:
+            connection = LeavingClient(self._edge)
         connection.started = self._started
         self._lot.wake(fd, connection)
 

@@ -90,6 +90,10 @@ class SocketTransport(ParkedSocket):
         """The only thing known is `peername`."""
         return self._peer if name == "peername" else None
 
+    def set_protocol(self, protocol: Connection) -> None:
+        """Tell somebody else from now on."""
+        self._protocol = protocol
+
     def is_closing(self) -> bool:
         """Whether it is closed, or will be when everything is sent."""
         return self._is_closing
@@ -223,8 +227,12 @@ class SocketTransport(ParkedSocket):
             return
         self._is_closing = True
         os.close(self._forget())
-        self._lot.runtime.loop.call_soon(self._protocol.connection_lost, exc)
+        self._lot.runtime.loop.call_soon(self._tell_lost, exc)
+
+    def _tell_lost(self, exc: OSError | None) -> None:
+        protocol = self._protocol
         del self._protocol  # it refers to us, and both would wait for a collection of garbage
+        protocol.connection_lost(exc)
 
     def _on_progress(self) -> None:
         self._check_low_water()

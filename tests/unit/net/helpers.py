@@ -83,6 +83,13 @@ async def settle() -> None:
         await asyncio.sleep(0.004)
 
 
+async def read_all(exchange: ClientExchange) -> None:
+    """Answer like `echo`, when the whole body has been read."""
+    while await exchange.read_chunk():
+        pass
+    echo(exchange)
+
+
 class Peer:
     """The other end of a connection: a plain socket."""
 
@@ -215,6 +222,7 @@ class Stage:
     def connection(self) -> ClientConnection:
         """The only connection that is awake."""
         (connection,) = self.edge.connections
+        assert isinstance(connection, ClientConnection)
         return connection
 
     async def expect_empty(self) -> None:

@@ -22,8 +22,8 @@ from tests.unit.net.helpers import (
     staged,
 )
 
-from holdfast.net.client import LINGER_S
 from holdfast.net.exchange import ClientExchange
+from holdfast.net.leaving_client import LINGER_S
 from holdfast.net.outlets import OutboxLimits, OutboxPolicy
 from holdfast.net.parked_client import ParkedClient
 from holdfast.net.parking import can_park

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
 import socket
@@ -11,26 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.harness.tls import client_context, make_certificate
-from tests.unit.net.helpers import LIMITS, Owner, Stage, echo, eventually, get, leaving_no, ok, settle, staged
+from tests.unit.net.helpers import LIMITS, Owner, echo, eventually, get, leaving_no, ok, settle, staged
+from tests.unit.net.tls_clients import connect, listen
 
 from holdfast.net.client import ClientConnection
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.tls import CertificateDirectory, HandshakeFailedError
-
-CERTIFICATE = make_certificate("x.test")
-
-
-async def listen(stage: Stage, directory: Path) -> tuple[str, int]:
-    """Listen by TLS, too; where."""
-    stage.listener.listen("127.0.0.1", 0, CertificateDirectory(directory))
-    address = stage.listener.addresses[-1]
-    CERTIFICATE.write(directory, f"default_{address[1]}")
-    return address
-
-
-async def connect(address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection(*address, ssl=client_context(), server_hostname="x.test")
 
 
 async def test_request_and_response(tmp_path: Path) -> None:
