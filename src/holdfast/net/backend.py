@@ -1,4 +1,7 @@
-"""The backend side of HTTP/1.1: one connection to a backend, and one request with its response on it."""
+"""The backend side of HTTP/1.1: one connection to a backend, and one request at a time on it.
+
+What the bytes of its response mean is for `holdfast.wire.http1.response`.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,9 @@ from holdfast.net.runtime import Runtime
 from holdfast.net.socket_transport import SocketTransport
 from holdfast.net.sockets import has_input
 from holdfast.timers import Deadline
-from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody, UntilCloseBody
 from holdfast.wire.http1.head import ResponseHead
 from holdfast.wire.http1.repeated import ResponseHeads
-
-BODY_BUFFER_BYTES = 65536
-"""Response body bytes kept before the backend is no longer read from."""
-
-MAX_INTERIM_RESPONSES = 16
-"""1xx responses skipped before one answer; a backend that sends more is broken."""
+from holdfast.wire.http1.response import ResponseReader
 
 
 class BackendConnection(asyncio.Protocol):
@@ -35,33 +32,23 @@ class BackendConnection(asyncio.Protocol):
     (BackendTimeout, BadResponse) are raised to whoever waits, or to the next one who does.
 
     Attributes:
-        head_bytes: of the head of the final response.
+        has_received: whether the backend has sent anything since the request.
         on_news: called once when something has arrived, or never will; it may use the connection as it likes.
     """
 
     __slots__ = (
-        "_buffer",
-        "_chunks",
         "_deadline",
-        "_decoder",
         "_drain_waiter",
         "_error",
-        "_head",
-        "_heads",
-        "_interim",
-        "_is_awaiting_head",
         "_is_lost",
         "_is_reading",
-        "_is_upgrade",
         "_is_write_paused",
-        "_method",
-        "_pending_bytes",
+        "_response",
         "_runtime",
         "_timeout_s",
         "_transport",
         "endpoint",
         "has_received",
-        "head_bytes",
         "on_idle_close",
         "on_news",
     )
@@ -69,11 +56,10 @@ class BackendConnection(asyncio.Protocol):
     def __init__(self, runtime: Runtime, endpoint: Endpoint, heads: ResponseHeads, timeout_s: float) -> None:
         self.endpoint = endpoint
         self.has_received = False
-        self.head_bytes = 0
         self.on_idle_close: BackendIdleListener | None = None
         self.on_news: Callable[[], object] | None = None
         self._runtime = runtime
-        self._heads = heads
+        self._response = ResponseReader(heads)
         self._timeout_s = timeout_s
         self._transport: asyncio.Transport | SocketTransport
         self._is_lost = False
@@ -81,15 +67,6 @@ class BackendConnection(asyncio.Protocol):
         self._is_write_paused = False
         self._drain_waiter: asyncio.Future[None] | None = None
         self._deadline: Deadline
-        self._method = b""
-        self._is_awaiting_head = False
-        self._is_upgrade = False
-        self._interim = 0
-        self._buffer = b""
-        self._head: ResponseHead | None = None
-        self._decoder: BodyDecoder | None = None
-        self._chunks: list[bytes] = []
-        self._pending_bytes = 0
         self._error: BackendError | None = None
 
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
@@ -101,15 +78,23 @@ class BackendConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.has_received = True
-        if self._is_awaiting_head:
-            self._receive_head(data)
-        elif self._decoder is not None and not self._decoder.is_complete:
-            self._receive_body(data)
-        else:
-            # Bytes that nobody asked for: the connection can no longer be trusted (RFC 9112 §9.2).
+        response = self._response
+        try:
+            if response.is_awaited:
+                response.receive_head(data)
+            elif not response.is_complete:
+                response.receive_body(data)
+            else:
+                # Bytes that nobody asked for: the connection can no longer be trusted (RFC 9112 §9.2).
+                self._transport.abort()
+        except WireError as error:
+            self._fail(BadResponse(error.text))
             self._transport.abort()
-        if self._is_awaiting_head or self._decoder is not None:
+        if not response.is_complete:
             self._deadline.at_s = self._runtime.now() + self._timeout_s
+        if response.is_full and self._is_reading:
+            self._is_reading = False
+            self._transport.pause_reading()
         self._tell()
 
     def pause_writing(self) -> None:
@@ -124,12 +109,13 @@ class BackendConnection(asyncio.Protocol):
         self._is_lost = True
         self._deadline.cancel()
         self.resume_writing()
-        if self._is_awaiting_head and not self.has_received and is_about_our_certificate(exc):
+        response = self._response
+        if response.is_awaited and not self.has_received and is_about_our_certificate(exc):
             self._fail(ConnectError(str(exc)))
-        elif self._is_awaiting_head:
+        elif response.is_awaited:
             self._fail(BadResponse("backend closed the connection before answering"))
-        elif self._decoder is not None and not self._decoder.is_complete:
-            if exc is not None or not self._decoder.feed_eof():
+        elif not response.is_complete:
+            if exc is not None or not response.receive_end():
                 self._fail(BadResponse("backend broke off its response"))
         elif self.on_idle_close is not None:
             self.on_idle_close.idle_connection_closed(self)
@@ -143,9 +129,7 @@ class BackendConnection(asyncio.Protocol):
         Args:
             is_upgrade: 101 is an answer, after which `to_duplex` may be called.
         """
-        self._method = method
-        self._is_upgrade = is_upgrade
-        self._is_awaiting_head = True
+        self._response.expect(method, is_upgrade)
         if self._is_lost:
             self._fail(BadResponse("backend closed the connection before answering"))
             return
@@ -165,39 +149,41 @@ class BackendConnection(asyncio.Protocol):
 
     async def read_head(self) -> ResponseHead:
         """The head of the final response. Raises BackendTimeout or BadResponse."""
-        while self._head is None:
+        while (head := self._response.head) is None:
             if self._error is not None:
                 raise self._error.anew()
             await self._news()
-        return self._head
+        return head
+
+    @property
+    def head_bytes(self) -> int:
+        """Of the head of the final response."""
+        return self._response.head_bytes
 
     @property
     def whole_head(self) -> ResponseHead | None:
         """The head of the final response if its body is here as well."""
-        return self._head if self._decoder is None or self._decoder.is_complete else None
+        return self._response.head if self._response.is_complete else None
 
     @property
     def coming_head(self) -> ResponseHead | None:
         """The head of the final response if there will be news of its body, which has not failed nor grown too long."""
-        decoder = self._decoder
-        is_coming = decoder is not None and not decoder.is_complete and self._is_reading and self._error is None
-        return self._head if is_coming and not self._is_lost else None
+        is_coming = not self._response.is_complete and self._is_reading and self._error is None
+        return self._response.head if is_coming and not self._is_lost else None
 
     async def read(self) -> bytes:
         """The next content bytes, empty at the end. Raises BackendTimeout or BadResponse."""
-        while not self._chunks:
+        while not self._response.chunks:
             if self._error is not None:
                 raise self._error.anew()
-            if self._decoder is None or self._decoder.is_complete:
+            if self._response.is_complete:
                 return b""
             await self._news()
         return self.take()
 
     def take(self) -> bytes:
         """The content bytes that are here already."""
-        content = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
-        self._pending_bytes = 0
+        content = self._response.take()
         if not self._is_reading and not self._is_lost:
             self._is_reading = True
             self._transport.resume_reading()
@@ -206,7 +192,7 @@ class BackendConnection(asyncio.Protocol):
     @property
     def is_response_complete(self) -> bool:
         """Whether the whole response has arrived, read or not."""
-        return self._head is not None and (self._decoder is None or self._decoder.is_complete)
+        return self._response.is_complete and self._response.head is not None
 
     @property
     def is_open(self) -> bool:
@@ -216,21 +202,20 @@ class BackendConnection(asyncio.Protocol):
     @property
     def is_usable(self) -> bool:
         """Whether another request can be sent on this connection."""
-        head, decoder = self._head, self._decoder
+        response = self._response
         return (
             not self._is_lost
             and self._error is None
-            and not self._is_awaiting_head
-            and (head is None or head.is_persistent)
-            and (decoder is None or (decoder.is_complete and not decoder.rest))
+            and response.is_complete
+            and (response.head is None or response.head.is_persistent)
+            and not response.rest
             and not self._transport.is_closing()
         )
 
     def park_idle(self, timeout_s: float, listener: BackendIdleListener) -> None:
         """Wait for another request, at most `timeout_s`. The connection must be usable."""
-        self._head = self._decoder = None
-        self._chunks.clear()
-        self._pending_bytes = self._interim = 0
+        if self._response.chunks:
+            self._response.take()  # whoever asked is gone
         self.has_received = False
         self.on_idle_close = listener
         self._deadline.set(self._runtime.now() + timeout_s)
@@ -246,7 +231,7 @@ class BackendConnection(asyncio.Protocol):
         """
         if not self.is_open:
             raise BadResponse("backend closed the connection right after accepting")
-        early, self._buffer = self._buffer, b""
+        early, self._response.rest = self._response.rest, b""
         self._deadline.cancel()
         transport = self._transport
         if isinstance(transport, SocketTransport):
@@ -259,77 +244,8 @@ class BackendConnection(asyncio.Protocol):
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _receive_head(self, data: bytes) -> None:
-        self._buffer = data = self._buffer + data if self._buffer else data
-        try:
-            parsed = self._heads.parse(data)
-            while parsed is not None and parsed[0].code < 200 and not self._is_answer(parsed[0]):
-                self._skip_interim(*parsed)
-                parsed = self._heads.parse(self._buffer)
-        except WireError as error:
-            self._fail(BadResponse(error.text))
-            self._transport.abort()
-            return
-        if parsed is None:
-            return
-        head, length = parsed
-        self.head_bytes = length
-        rest, self._buffer = self._buffer[length:], b""
-        self._is_awaiting_head = False
-        self._head = head
-        if head.code == 101:
-            self._buffer = rest
-            self._pause_reading()
-        elif self._method == b"HEAD" or head.code == 204 or head.code == 304:
-            if rest:
-                self._transport.abort()
-        elif head.content_length == len(rest):
-            # All of it in one go, as usual: there is nothing to decode.
-            self._chunks.append(rest)
-        else:
-            self._decoder = self._frame(head)
-            self._receive_body(rest)
-
-    def _pause_reading(self) -> None:
-        self._is_reading = False
-        self._transport.pause_reading()
-
-    def _is_answer(self, head: ResponseHead) -> bool:
-        return head.code == 101 and self._is_upgrade
-
-    def _skip_interim(self, head: ResponseHead, length: int) -> None:
-        """1xx responses are not for us (RFC 9110 §15.2); 101 would need an Upgrade that we did not send."""
-        self._interim += 1
-        if head.code == 101 or self._interim > MAX_INTERIM_RESPONSES:
-            raise WireError(502, f"Failed to parse response: unexpected status {head.code}")
-        self._buffer = self._buffer[length:]
-
-    def _frame(self, head: ResponseHead) -> BodyDecoder:
-        """RFC 9112 §6.3, for a response that may have a body."""
-        if head.is_chunked:
-            return ChunkedBody("response")
-        if head.content_length is not None:
-            return SizedBody(head.content_length)
-        head.is_persistent = False
-        return UntilCloseBody()
-
-    def _receive_body(self, data: bytes) -> None:
-        assert self._decoder is not None
-        try:
-            content = self._decoder.feed(data)
-        except WireError as error:
-            self._fail(BadResponse(error.text))
-            self._transport.abort()
-            return
-        if content:
-            self._chunks.append(content)
-            self._pending_bytes += len(content)
-            if self._pending_bytes > BODY_BUFFER_BYTES and self._is_reading and not self._decoder.is_complete:
-                self._pause_reading()
-
     def _fail(self, error: BackendError) -> None:
         """Remember the first error for whoever reads; what arrived before it can still be read."""
-        self._is_awaiting_head = False
         if self._error is None:
             self._error = error
 
@@ -353,7 +269,7 @@ class BackendConnection(asyncio.Protocol):
             # Not the backend's silence: the client is slow, and we do not read.
             self._deadline.set(now_s + self._timeout_s)
             return
-        if self._is_awaiting_head or (self._head is not None and not self.is_response_complete):
+        if not self._response.is_complete:
             self._fail(BackendTimeout(f"backend was silent for {self._timeout_s:g} seconds"))
         self._transport.abort()
         self._tell()

@@ -13,7 +13,6 @@ import pytest
 from tests.unit.net.helpers import Peer, Stage, eventually, get, leaving_no, ok, settle, staged
 from tests.unit.routing.helpers import make_rule
 
-from holdfast.net.backend import BODY_BUFFER_BYTES
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.pool import BackendPool
 from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
@@ -25,6 +24,7 @@ from holdfast.routing.forward import ForwardPolicy
 from holdfast.routing.rules import Rule
 from holdfast.routing.table import RouteTable
 from holdfast.wire.http1.head import HeadLimits
+from holdfast.wire.http1.response import BODY_BUFFER_BYTES
 
 BACKEND_TIMEOUT_S = 50.0
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\nContent-Length: 32\r\n\r\n"
