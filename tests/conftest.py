@@ -93,6 +93,13 @@ def spec() -> str:
     return f"tcp://127.0.0.1:{free_port()}"
 
 
+@pytest.fixture(scope="module")
+def specs() -> dict[str, str]:
+    """The same for the doors of publishers and operators, by the names of their settings."""
+    names = ("command_spec", "push_in_spec", "push_in_sub_specs")
+    return {name: f"tcp://127.0.0.1:{free_port()}" for name in names}
+
+
 @pytest.fixture
 def control_port(proxy: ProxyUnderTest) -> int:
     """The publish door of the module's proxy."""

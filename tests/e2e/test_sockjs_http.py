@@ -18,7 +18,7 @@ from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually
 from tests.harness.watch import scrape
-from tests.harness.websocket import Opcode, close, fragments, ping, pong, text
+from tests.harness.websocket import Opcode, WebSocketClient, close, fragments, ping, pong, text
 from tests.harness.ws_backend import BackendPeer, WebSocketBackend
 from tests.harness.ws_events import CLOSE, DISCONNECT, EventsBackend, events_reply, opening
 from tests.harness.ws_stage import WebSocketStage, control, ws_item
@@ -285,6 +285,17 @@ class TestSessions:
 
 
 class TestFramed:
+    @pytest.fixture
+    def opened(self, ws: WebSocketStage) -> tuple[WebSocketClient, BackendPeer]:
+        """A client that has its first frame, and its backend."""
+        client = ws.client()
+        client.handshake("/s/0/x/websocket", host="relay")
+        peer = ws.ws_backend.take("/s/websocket")
+        peer.accept()
+        client.accepted()
+        client.expect_text("o")
+        return client, peer
+
     def test_compressed_and_published(self, ws: WebSocketStage) -> None:
         channel = fresh_channel()
         address = f"ws://test:{ws.proxy.port}/s/0/x/websocket?channel={channel}"
@@ -296,25 +307,15 @@ class TestFramed:
             ws.publish(ws_item(channel, "x" * 1000))
             assert client.recv(5) == 'a["' + "x" * 1000 + '"]'
 
-    def test_a_ping_is_answered_by_the_backend(self, ws: WebSocketStage) -> None:
-        client = ws.client()
-        client.handshake("/s/0/x/websocket", host="relay")
-        peer = ws.ws_backend.take("/s/websocket")
-        peer.accept()
-        client.accepted()
-        client.expect_text("o")
+    def test_a_ping_is_answered_by_the_backend(self, opened: tuple[WebSocketClient, BackendPeer]) -> None:
+        client, peer = opened
         client.send(ping(b"p"))
         peer.expect(ping(b"p"))
         peer.send(pong(b"p"))
         client.expect(pong(b"p"))
 
-    def test_fragments_pass_as_they_come(self, ws: WebSocketStage) -> None:
-        client = ws.client()
-        client.handshake("/s/0/x/websocket", host="relay")
-        peer = ws.ws_backend.take("/s/websocket")
-        peer.accept()
-        client.accepted()
-        client.expect_text("o")
+    def test_fragments_pass_as_they_come(self, opened: tuple[WebSocketClient, BackendPeer]) -> None:
+        client, peer = opened
         one, *others = fragments(Opcode.TEXT, b"w\xc3", b"\xb6", b'"')
         peer.send(one)
         assert client.read_frame().payload == b'a["w'

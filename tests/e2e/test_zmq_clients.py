@@ -11,19 +11,12 @@ from gripcontrol import GripPubControl, HttpResponseFormat, HttpStreamFormat, We
 from pubcontrol import Format, Item, PubControl, ZmqPubControlClient
 from tests.harness.backend import ScriptedBackend
 from tests.harness.grip import Stage, fresh_channel
-from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually
 from tests.harness.websocket import text
 from tests.harness.ws_stage import WebSocketStage
 
 Events = list[tuple[str, str]]
-
-
-@pytest.fixture(scope="module")
-def specs() -> dict[str, str]:
-    names = ("command_spec", "push_in_spec", "push_in_sub_specs")
-    return {name: f"tcp://127.0.0.1:{free_port()}" for name in names}
 
 
 @pytest.fixture(scope="module")

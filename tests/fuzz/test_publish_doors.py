@@ -17,19 +17,12 @@ from tests.harness import tnet
 from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.client import ClosedByServer, RawClient
 from tests.harness.commands import CommandClient
-from tests.harness.ports import free_port
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import post_publish, publish_ok, stream_item
 from tests.harness.zmq_sockets import ZmqSocket, ZmqSockets
 
 EXAMPLES = 60
 STREAM = [("Grip-Hold", "stream"), ("Content-Type", "text/plain")]
-
-
-@pytest.fixture(scope="module")
-def specs() -> dict[str, str]:
-    names = ("command_spec", "push_in_spec", "push_in_sub_specs")
-    return {name: f"tcp://127.0.0.1:{free_port()}" for name in names}
 
 
 @pytest.fixture(scope="module")

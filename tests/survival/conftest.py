@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.harness.backend import ScriptedBackend
+from tests.harness.backend import Reply, ScriptedBackend
 from tests.harness.proxy import Launch, ProxyUnderTest
-from tests.harness.watch import Watch, nothing_kept
+from tests.harness.timing import scaled
+from tests.harness.watch import Bystander, Watch, nothing_kept
 from tests.harness.ws_backend import WebSocketBackend
 
 
@@ -32,3 +33,14 @@ def watch(proxy: ProxyUnderTest, metrics_port: int) -> Iterator[Watch]:
     with nothing_kept(Watch(proxy.pid, metrics_port)) as watch:
         yield watch
     assert "Traceback" not in proxy.log(), proxy.end_of_log()
+
+
+@pytest.fixture
+def bystander(
+    request: pytest.FixtureRequest, watch: Watch, proxy: ProxyUnderTest, backend: ScriptedBackend
+) -> Iterator[Bystander]:
+    """Somebody else, who may not wait for longer than the module says with `STALL_S`."""
+    with Bystander(proxy.port, backend.serve(Reply(body=b"ok"))) as other:
+        yield other
+    print(f"the longest that somebody else waited: {other.longest_s * 1000:.0f} ms, {other.answers} answers")
+    assert other.longest_s < scaled(request.module.STALL_S)

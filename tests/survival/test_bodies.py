@@ -105,14 +105,6 @@ def zbackend(proxy: ProxyUnderTest, zhttp_port: int) -> Iterator[StreamBackend]:
 
 
 @pytest.fixture
-def bystander(watch: Watch, proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Bystander]:
-    with Bystander(proxy.port, backend.serve(Reply(body=b"ok"))) as other:
-        yield other
-    print(f"the longest that somebody else waited: {other.longest_s * 1000:.0f} ms, {other.answers} answers")
-    assert other.longest_s < scaled(STALL_S)
-
-
-@pytest.fixture
 def asker(watch: Watch, proxy: ProxyUnderTest, zbackend: StreamBackend, connect: Connect) -> StreamAsker:
     return StreamAsker(proxy, zbackend, connect)
 

@@ -25,6 +25,9 @@ IDLE = 1_500 * FACTOR
 CHURN = 2_000 * FACTOR
 WARM_UP = 500
 
+STALL_S = 1.0
+"""The longest that somebody else may wait."""
+
 
 @pytest.fixture(autouse=True)
 def files() -> Iterator[None]:
@@ -33,14 +36,6 @@ def files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@pytest.fixture
-def bystander(watch: Watch, proxy: ProxyUnderTest, backend: ScriptedBackend) -> Iterator[Bystander]:
-    with Bystander(proxy.port, backend.serve(Reply(body=b"ok"))) as other:
-        yield other
-    print(f"the longest that somebody else waited: {other.longest_s * 1000:.0f} ms, {other.answers} answers")
-    assert other.longest_s < scaled(1)
 
 
 def connected(port: int) -> socket.socket:

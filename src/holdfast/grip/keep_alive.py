@@ -6,8 +6,9 @@ import re
 
 from holdfast.errors import GripError
 from holdfast.grip.fields import decode_base64
+from holdfast.grip.timeouts import parse_timeout
 from holdfast.grip.values import DEFAULT_KEEP_ALIVE_TIMEOUT_S, MIN_KEEP_ALIVE_TIMEOUT_S, KeepAlive, KeepAliveMode
-from holdfast.wire.params import Params, parse_int, parse_params
+from holdfast.wire.params import Params, parse_params
 
 _MODES = {mode.value.encode(): mode for mode in KeepAliveMode}
 
@@ -26,7 +27,7 @@ def parse_keep_alive(value: bytes) -> KeepAlive | None:
     if not params.first:
         raise GripError("Grip-Keep-Alive cannot be empty")
     mode = _parse_mode(params)
-    timeout_s = _parse_timeout(params)
+    timeout_s = max(parse_timeout(params, "Grip-Keep-Alive", DEFAULT_KEEP_ALIVE_TIMEOUT_S), MIN_KEEP_ALIVE_TIMEOUT_S)
     return KeepAlive(_decode_data(params), timeout_s, mode)
 
 
@@ -38,18 +39,6 @@ def _parse_mode(params: Params) -> KeepAliveMode:
     if mode is None:
         raise GripError(f"no such Grip-Keep-Alive mode '{name.decode('utf-8', 'replace')}'")
     return mode
-
-
-def _parse_timeout(params: Params) -> int:
-    text = params.get(b"timeout")
-    if text is None:
-        return DEFAULT_KEEP_ALIVE_TIMEOUT_S
-    timeout_s = parse_int(text)
-    if timeout_s is None:
-        raise GripError("failed to parse Grip-Keep-Alive timeout value")
-    if timeout_s < 0:
-        raise GripError("Grip-Keep-Alive timeout has invalid value")
-    return max(timeout_s, MIN_KEEP_ALIVE_TIMEOUT_S)
 
 
 def _decode_data(params: Params) -> bytes:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from urllib.parse import quote, urlsplit
 
 from holdfast.errors import GripError
+from holdfast.grip.timeouts import parse_timeout
 from holdfast.grip.values import DEFAULT_NEXT_TIMEOUT_S, NextLink
-from holdfast.wire.params import Params, list_params, parse_int
+from holdfast.wire.params import Params, list_params
 
 # RFC 3986 §2: unreserved, reserved and percent-encoded characters.
 _URI_CHARACTERS = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+")
@@ -27,7 +28,8 @@ def parse_links(values: Iterable[bytes]) -> tuple[NextLink | None, str | None]:
     for params in _list_links(values):
         rel = params.get(b"rel")
         if rel == b"next":
-            next_link = NextLink(_parse_target(params.first), _parse_timeout(params))
+            timeout_s = parse_timeout(params, "Grip-Link", DEFAULT_NEXT_TIMEOUT_S)
+            next_link = NextLink(_parse_target(params.first), timeout_s)
         elif rel == b"gone":
             gone_link = _parse_target(params.first)
     return next_link, gone_link
@@ -60,15 +62,3 @@ def _is_uri_reference(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _parse_timeout(params: Params) -> int:
-    text = params.get(b"timeout")
-    if text is None:
-        return DEFAULT_NEXT_TIMEOUT_S
-    timeout_s = parse_int(text)
-    if timeout_s is None:
-        raise GripError("failed to parse Grip-Link timeout value")
-    if timeout_s < 0:
-        raise GripError("Grip-Link timeout has invalid value")
-    return timeout_s
