@@ -290,7 +290,7 @@ class TestConnCheck:
 
 @pytest.mark.spec("grip-108")
 class TestRefresh:
-    """It lets WebSocket-over-HTTP connections ask their backend, with an empty request (websocket spec §1.7)."""
+    """It lets WebSocket-over-HTTP connections ask their backend, with an empty request (ws spec §1.7)."""
 
     @pytest.mark.spec("ws-42")
     def test_by_id(self, ws: WebSocketStage, door: CommandClient) -> None:

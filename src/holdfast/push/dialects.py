@@ -125,7 +125,7 @@ class WebSocketDialect:
 
 
 class SockJsDialect(WebSocketDialect):
-    """SockJS frames in text messages. Control frames are what they are, so that a ping is answered (routes §4.4)."""
+    """SockJS frames in text messages. Control frames stay what they are: a ping is answered (routes spec §4.4)."""
 
     def __init__(self, *, is_compressed: bool) -> None:
         super().__init__(is_compressed=is_compressed)

@@ -210,7 +210,7 @@ CONDITIONS = st.tuples(
 
 
 def naive_find(table: RouteTable, path: bytes, proto: Proto, is_tls: bool) -> Rule | None:
-    """Routes spec §1.7, word by word."""
+    """routes spec §1.7, word by word."""
     rules = [rule for rule in table if rule.domain == "a.com"] or [rule for rule in table if rule.domain == "*"]
     best: Rule | None = None
     for rule in rules:
