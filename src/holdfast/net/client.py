@@ -24,8 +24,10 @@ from holdfast.net.socket_transport import HIGH_WATER_BYTES, SocketTransport
 from holdfast.wire.http1.head import RequestHead, parse_request_head
 
 if TYPE_CHECKING:
-    from holdfast.net.duplex import Duplex, DuplexOwner
+    from holdfast.net.connection_duplex import ConnectionDuplex
+    from holdfast.net.duplex import DuplexOwner
     from holdfast.net.outlets import ConnectionOutlet
+    from holdfast.net.parked_duplex import ParkedDuplex
     from holdfast.net.parking import ParkingLot
 
 log = logging.getLogger("holdfast.net.edge")
@@ -315,7 +317,7 @@ class ClientConnection(AwakeClient):
         self._leave_client()
         return self._transport, self._buffer
 
-    def to_duplex(self, owner: DuplexOwner) -> Duplex:
+    def to_duplex(self, owner: DuplexOwner) -> ParkedDuplex | ConnectionDuplex:
         """Give the connection up as a duplex; it counts as open until that is closed. It must have been flushed."""
         edge, parking = self.edge, self.parking
         if parking is not None:

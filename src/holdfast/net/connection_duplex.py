@@ -59,6 +59,11 @@ class ConnectionDuplex(asyncio.Protocol):
         """See `Duplex`. Only of this is told that it has been taken."""
         return self._transport.get_write_buffer_size()
 
+    def write_first(self, data: bytes) -> bool:
+        """Send what ends the handshake; whether the peer is still there. If not, the owner is told later."""
+        self._transport.write(data)
+        return True
+
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""
         if self._owner is None:

@@ -301,7 +301,7 @@ class ClientExchange:
 
     @property
     def can_hold_at_once(self) -> bool:
-        """Whether `hold` would not wait, because nothing of earlier responses is unsent."""
+        """Whether `hold` and `upgrade` would not wait, because nothing of earlier responses is unsent."""
         return not self._connection.unsent_bytes
 
     async def hold(self, owner: OutletOwner, first: bytes) -> Outlet | None:
@@ -327,13 +327,16 @@ class ClientExchange:
         """Switch protocols with `head`; the exchange is over for its coroutine.
 
         Returns:
-            The connection as a duplex, which is not read from yet; None when the client has left.
+            The connection as a duplex, which is not read from yet; None when the client has left, and the owner is not
+            told.
         """
-        self._connection.write(head)
+        await self._connection.flushed()
+        if self._connection.is_lost:
+            return None
         self.head_bytes_sent = len(head)
         self.has_started = True
-        await self._connection.flushed()
-        return None if self._connection.is_lost else self._connection.to_duplex(owner)
+        duplex = self._connection.to_duplex(owner)
+        return duplex if duplex.write_first(head) else None
 
     def abort(self) -> None:
         """Close without ending the response, so that the client can tell that it is truncated (RFC 9112 §8)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import select
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
 from holdfast.net.outlets import reject_when_full
-from holdfast.net.parked_socket import BROKEN, ParkedSocket
+from holdfast.net.parked_socket import BROKEN, LISTEN, ParkedSocket
 
 if TYPE_CHECKING:
     from holdfast.net.parking import ParkingLot
@@ -17,20 +18,33 @@ if TYPE_CHECKING:
 READ_BYTES = 65536
 
 
+class _Reading(enum.Enum):
+    UNDECIDED = "the owner has not said so yet, and epoll tells of the peer as it did before"
+    PAUSED = "the owner does not want to"
+    WANTED = "the owner gets what the peer sends"
+
+
+_UNDECIDED, _PAUSED, _WANTED = _Reading
+
+
 class ParkedDuplex(ParkedSocket):
     """A parked descriptor as a duplex."""
 
-    __slots__ = ("_deadline_slot", "_early", "_is_broken", "_is_reading", "_on_closed", "_owner", "_relayed_bytes")
+    __slots__ = ("_deadline_slot", "_early", "_is_broken", "_on_closed", "_owner", "_reading", "_relayed_bytes")
 
     def __init__(
-        self, lot: ParkingLot, fd: int, early: bytes, owner: DuplexOwner, on_closed: Callable[[], None]
+        self, lot: ParkingLot, fd: int, mask: int, early: bytes, owner: DuplexOwner, on_closed: Callable[[], None]
     ) -> None:
+        """
+        Args:
+            mask: what epoll tells of so far. Most owners will want to read at once: epoll need not be told twice.
+        """
         super().__init__(lot, fd)
         self.direct_fd = fd
         self._early = early
         self._owner: DuplexOwner | None = owner
         self._on_closed = on_closed
-        self._is_reading = False
+        self._reading = _UNDECIDED if mask == LISTEN else _PAUSED
         self._is_broken = False
         self._deadline_slot = 0
         self._relayed_bytes = 0
@@ -41,6 +55,14 @@ class ParkedDuplex(ParkedSocket):
     def unsent_bytes(self) -> int:
         """See `Duplex`."""
         return self.outbox_bytes
+
+    def write_first(self, data: bytes) -> bool:
+        """Send what ends the handshake; whether the peer is still there. If not, the owner is not told."""
+        owner, self._owner = self._owner, None
+        if self._send(data) is None:
+            return False
+        self._owner = owner
+        return True
 
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""
@@ -63,16 +85,15 @@ class ParkedDuplex(ParkedSocket):
 
     def pause_reading(self) -> None:
         """See `Duplex`."""
-        if self._is_reading and self._owner is not None:
-            self._is_reading = False
+        if self._reading is _WANTED and self._owner is not None:
+            self._reading = _PAUSED
             self._watch()
 
     def resume_reading(self) -> None:
         """See `Duplex`."""
-        if self._is_reading or self._fd < 0:
+        if self._reading is _WANTED or self._fd < 0:
             return
-        self._is_reading = True
-        self._watch()
+        self._read_from_peer()
         if self._early and self._owner is not None:
             early, self._early = self._early, b""
             self._owner.on_data(early)
@@ -84,8 +105,7 @@ class ParkedDuplex(ParkedSocket):
         if self._fd < 0 or self._deadline_slot:
             return
         self._deadline_slot = self._lot.runtime.wheel.add(self._lot.runtime.now() + CLOSE_TIMEOUT_S, self)
-        self._is_reading = True
-        self._watch()
+        self._read_from_peer()
         if self._outbox is None:
             self._on_drained()
 
@@ -98,6 +118,12 @@ class ParkedDuplex(ParkedSocket):
 
     def on_events(self, events: int) -> None:
         """See `ParkedSocket`."""
+        if self._reading is _UNDECIDED:
+            self._reading = _PAUSED
+            self._watch()
+            events &= select.EPOLLOUT | BROKEN
+            if not events:
+                return
         if events & select.EPOLLOUT and not events & BROKEN:
             self._flush()
         elif events & select.EPOLLIN:
@@ -129,9 +155,14 @@ class ParkedDuplex(ParkedSocket):
 
     def mask(self) -> int:
         """See `ParkedSocket`. The peer's leaving is seen by reading: what it has sent before comes first."""
-        return select.EPOLLIN if self._is_reading else 0
+        return 0 if self._reading is _PAUSED else LISTEN
 
     # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _read_from_peer(self) -> None:
+        was_told, self._reading = self._reading is not _PAUSED, _WANTED
+        if not was_told:
+            self._watch()
 
     def _on_drained(self) -> None:
         self._relayed_bytes = 0
@@ -143,7 +174,7 @@ class ParkedDuplex(ParkedSocket):
             self._shut_down()
 
     def _break_off(self) -> None:
-        if self._owner is None or not self._is_reading:
+        if self._owner is None or self._reading is not _WANTED:
             self._leave()
             return
         # Reading is soon at its end, and finds before that what was said: why the peer closes, for instance.

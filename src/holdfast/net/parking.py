@@ -132,7 +132,7 @@ class ParkingLot:
             on_closed: called once when the socket is closed.
         """
         mask, fd = transport.mask(), transport.release()
-        duplex = ParkedDuplex(self, fd, early, owner, on_closed)
+        duplex = ParkedDuplex(self, fd, mask, early, owner, on_closed)
         self._replace(fd, mask, duplex)
         return duplex
 

@@ -33,6 +33,11 @@ def check_answer(reply: Reply) -> None:
         raise WireError(502, f"backend answered {reply.code} instead of events")
 
 
+def fits_turn(body: bytes) -> bool:
+    """Whether so few events are in `body` that nobody has to have a turn while they are read, and acted on."""
+    return body.count(b"\r\n") < EVENTS_PER_TURN
+
+
 async def read_answer(reply: Reply) -> list[Event]:
     """The events of an answer, as far as they are known ones.
 

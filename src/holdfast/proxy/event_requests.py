@@ -5,13 +5,11 @@ A session lasts for hours, and there may be very many: the headers that all of i
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.reply import Reply
 from holdfast.proxy.socket_request import SocketRequest
-from holdfast.proxy.whole_request import answer_to
+from holdfast.proxy.whole_request import WholeRequest
 from holdfast.routing.authority import Authority
 from holdfast.routing.forward import OriginRequest, encode_headers
 from holdfast.routing.rules import Rule, Target
@@ -65,8 +63,7 @@ class EventRequests:
         """
         rule = for_target(asked.rule, target)
         headers = [header for header in asked.headers if not _is_dropped(header[0].lower())]
-        unsigned = rule if rule.sig is None else replace(rule, sig=None)
-        request = asked.forwarded(proxy, unsigned, b"POST", headers)
+        request = asked.forwarded(proxy, rule, b"POST", headers, is_signed=False)
         connection_id, has_grip = asked.connection_id, asked.has_grip
         headers = [
             *request.headers,
@@ -77,12 +74,8 @@ class EventRequests:
             proxy, rule, connection_id, has_grip, request.path_and_query, request.authority, encode_headers(headers)
         )
 
-    def post(self, body: bytes, meta: Headers, replayed_bytes: int) -> AbstractAsyncContextManager[Reply]:
-        """The answer to a request with these events, while the context lasts.
-
-        Raises:
-            ErrorAnswer: the backend could not be connected to, or did not answer properly; caused by a BackendError.
-        """
+    def post(self, body: bytes, meta: Headers, replayed_bytes: int) -> WholeRequest:
+        """A request with these events."""
         headers: Headers = [(b"Content-Bytes-Replayed", b"%d" % replayed_bytes)] if replayed_bytes else []
         headers += meta
         sig = self.rule.sig
@@ -90,7 +83,7 @@ class EventRequests:
         if token is not None:
             headers.append((b"Grip-Sig", token))
         request = OriginRequest(b"POST", self.path_and_query, self.authority, headers, self.headers)
-        return answer_to(self.proxy, self.rule, request, body)
+        return WholeRequest(self.proxy, self.rule, request, body)
 
 
 def for_target(rule: Rule, target: Target) -> Rule:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.origin import Home
 from holdfast.proxy.reply import Reply
-from holdfast.proxy.whole_request import answer_to
+from holdfast.proxy.whole_request import WholeRequest
 from holdfast.routing.forward import build_origin_request
 from holdfast.routing.rules import Proto, Rule, Target, TargetKind
 from holdfast.routing.uri import ClientUri
@@ -71,7 +71,7 @@ class OwnRequests:
             now_s=self._proxy.wall_clock(),
             grip_last=request.grip_last,
         )
-        return answer_to(self._proxy, rule, origin_request, request.body)
+        return WholeRequest(self._proxy, rule, origin_request, request.body)
 
     def _rule(self, request: OwnRequest) -> Rule:
         uri, home = request.uri, request.home

@@ -84,9 +84,12 @@ class WholeReply:
 
     Args:
         content_length: what was stated, which is not the length of the body in an answer to HEAD.
+
+    Attributes:
+        body: what has not been taken.
     """
 
-    __slots__ = ("_body", "body_bytes", "code", "content_length", "head_bytes", "headers", "reason")
+    __slots__ = ("body", "body_bytes", "code", "content_length", "head_bytes", "headers", "reason")
 
     def __init__(
         self,
@@ -103,7 +106,7 @@ class WholeReply:
         self.content_length = content_length
         self.head_bytes = head_bytes
         self.body_bytes = len(body)
-        self._body = body
+        self.body = body
 
     @property
     def is_complete(self) -> bool:
@@ -116,7 +119,7 @@ class WholeReply:
 
     def take(self) -> bytes:
         """The body, then empty."""
-        body, self._body = self._body, b""
+        body, self.body = self.body, b""
         return body
 
     def close(self, *, is_request_sent: bool) -> None:

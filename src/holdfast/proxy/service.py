@@ -42,7 +42,11 @@ class ProxyService:
     def serve(self, exchange: ClientExchange) -> Work | None:
         """See `Service`."""
         if exchange.head.upgrade == b"websocket":
-            coroutine = WebSocketExchange(self._context, exchange).run()
+            socket_exchange = WebSocketExchange(self._context, exchange)
+            if self._gate is None:
+                socket_exchange.start()
+                return None
+            coroutine = socket_exchange.run()
         elif (sockjs := self._find_sockjs(exchange)) is not None:
             coroutine = sockjs.run()
         else:

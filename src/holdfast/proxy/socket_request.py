@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from holdfast.proxy.context import ProxyContext
@@ -34,12 +35,15 @@ class SocketRequest:
         """Whether the backend may speak GRIP: the route does, and the client is no GRIP proxy itself."""
         return not self.rule.no_grip and not self.is_trusted
 
-    def forwarded(self, proxy: ProxyContext, rule: Rule, method: bytes, headers: Headers) -> OriginRequest:
+    def forwarded(
+        self, proxy: ProxyContext, rule: Rule, method: bytes, headers: Headers, *, is_signed: bool = True
+    ) -> OriginRequest:
         """The request that a backend gets for it.
 
         Args:
             rule: its own, or what is left of that for this backend.
             headers: those of the client that the backend gets.
+            is_signed: see `build_origin_request`.
 
         Raises:
             WireError: 400, the path is not valid for the route.
@@ -55,4 +59,12 @@ class SocketRequest:
             client_address=self.client_address,
             now_s=proxy.wall_clock(),
             proto=Proto.WS,
+            is_signed=is_signed,
         )
+
+
+def make_connection_id() -> str:
+    """A random UUID (RFC 9562 §5.4), which is what backends know a session by; cheaper than one of the library."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable
 
 from holdfast.net.exchange import ClientExchange
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.socket_request import SocketRequest
+from holdfast.proxy.socket_request import SocketRequest, make_connection_id
 from holdfast.proxy.sockjs_session import SockJsSession
 from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_opening import Opening
@@ -56,7 +54,7 @@ class SessionFront:
             ErrorAnswer, WireError, BackendError: see `Opening.run`.
         """
         proxy, client = self._proxy, self._client
-        connection_id = str(uuid.UUID(bytes=os.urandom(16), version=4))
+        connection_id = make_connection_id()
         headers = client.head.headers
         request = SocketRequest(
             rule, uri, headers, client.client_address, is_tls, proxy.is_trusted(headers), connection_id

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import os
-import uuid
 
 from holdfast.errors import BackendError, WireError
 from holdfast.logs import Outcome
 from holdfast.net.exchange import ClientExchange, ClientGone
+from holdfast.net.runtime import run_at_once
 from holdfast.proxy.answers import (
     INTERNAL_ERROR,
     NOT_FOUND,
@@ -19,7 +19,7 @@ from holdfast.proxy.answers import (
     origin_error,
 )
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.socket_request import SocketRequest
+from holdfast.proxy.socket_request import SocketRequest, make_connection_id
 from holdfast.proxy.traffic import count_exchange
 from holdfast.proxy.visit import log_request
 from holdfast.proxy.websocket_client import WebSocketClient
@@ -27,7 +27,7 @@ from holdfast.proxy.websocket_opening import Opening
 from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.push.dialects import COMPRESSED, PLAIN, SOCKJS, SOCKJS_COMPRESSED, Dialect
 from holdfast.routing.forward import is_tls_by_header
-from holdfast.routing.rules import Proto, Rule, Target
+from holdfast.routing.rules import Proto, Rule
 from holdfast.routing.sockjs_paths import SOCKET_SUFFIX, path_below, shown_uri
 from holdfast.routing.uri import ClientUri, parse_client_uri
 from holdfast.statistics.connections import Presence
@@ -55,20 +55,23 @@ _NOT_RELAYED = frozenset(
 
 
 class WebSocketExchange:
-    """A handshake on its way through the proxy. `run` reads top to bottom. See `Front`."""
+    """A handshake on its way through the proxy; `start` is a short cut for the usual case. See `Front`."""
 
     __slots__ = (
         "_client",
         "_connection_id",
         "_counts",
         "_handshake",
+        "_is_over",
+        "_is_running",
         "_is_sockjs",
         "_is_tls",
+        "_opening",
         "_presence",
         "_proxy",
         "_rule",
         "_status",
-        "_target",
+        "_task",
         "_uri",
         "_websocket",
     )
@@ -78,47 +81,90 @@ class WebSocketExchange:
         self._client = client
         self._uri: ClientUri | None = None
         self._rule: Rule | None = None
-        self._target: Target | None = None
         self._handshake: ClientHandshake
         self._is_tls = False
         self._is_sockjs = False
         self._status: int | None = None
-        self._connection_id = str(uuid.UUID(bytes=os.urandom(16), version=4))
+        self._connection_id = make_connection_id()
         self._counts: RouteCounts | None = None
         self._presence: Presence | None = None
+        self._opening: Opening | None = None
         self._websocket: WebSocketClient | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_running = False
+        self._is_over = False
+
+    # --- the usual handshake, by callbacks -------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Answer without a task if that can be done; what has been done so far is what `run` goes on with.
+
+        It can be done if the backend is a web server that can be asked without waiting (`Opening.begin`), and all of
+        its answer then comes at once, as it does with most.
+        """
+        try:
+            self._opening = opening = self._prepare()
+            is_asked = opening.begin(self._on_answer)
+        except Exception as exc:
+            self._finish(self._fail(exc))
+            return
+        if is_asked:
+            self._proxy.runtime.callbacks.add(self)
+        else:
+            self._go_on()
+        self._client.entrust(self)
+
+    def _on_answer(self) -> None:
+        """Something came of what `start` sent: act on a whole answer, and leave everything else to a task."""
+        self._proxy.runtime.callbacks.discard(self)
+        if self._is_over:
+            return  # the client has left just now
+        assert self._opening is not None
+        try:
+            can_end = self._opening.take_answer() and self._client.can_hold_at_once
+        except Exception as exc:
+            self._finish(self._fail(exc))
+            return
+        if can_end:
+            run_at_once(self.run())
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        # Not by whoever called: the request counts already, so even a task that is never begun must end it.
+        self._task = self._proxy.runtime.spawn(self.run(), "exchange")
+
+    def cancel(self) -> None:
+        """The client has left."""
+        task, self._task = self._task, None  # once it was cancelled, it refers to us, even if it was never begun
+        if task is not None:
+            task.cancel()
+        if self._is_running or self._is_over:
+            return
+        self._proxy.runtime.callbacks.discard(self)
+        assert self._opening is not None
+        self._opening.leave()
+        self._finish(Outcome.ERROR)
+
+    # --- every handshake -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Answer the handshake, whatever happens."""
-        proxy, outcome = self._proxy, Outcome.ERROR
+        self._is_running = True
+        outcome = Outcome.ERROR
         try:
-            await self._open()
+            if self._opening is None:
+                self._opening = self._prepare()
+            await self._opening.run()
             outcome = Outcome.ACCEPT if self._status == 101 else Outcome.RESPONSE
-        except ErrorAnswer as answer:
-            outcome = self._answer(answer)
-        except WireError as error:
-            is_ours = error.status < 500
-            outcome = self._answer(
-                ErrorAnswer(error.status, error.text, is_last=True) if is_ours else origin_error(error.text)
-            )
-        except BackendError as exc:
-            outcome = self._answer(backend_error_answer(exc, str(exc)))
-        except ClientGone:
-            pass
-        except Exception:
-            log.exception("WebSocket handshake for %s failed", self._uri.text if self._uri else "an unparsable URI")
-            if self._websocket is not None:
-                self._websocket.give_up()
-            else:
-                outcome = self._answer(ErrorAnswer(500, INTERNAL_ERROR))
+        except Exception as exc:
+            outcome = self._fail(exc)
         finally:
-            self._depart()
-            target = self._target.text if self._target is not None else None
-            log_request(
-                proxy, self._client, outcome, rule=self._rule, uri=self._uri, target=target, status=self._status
-            )
+            self._task = None  # if it was cancelled, it refers to us, and would wait for a collection of garbage
+            self._finish(outcome)
 
-    async def _open(self) -> None:
+    def _prepare(self) -> Opening:
+        """Find the rule for the handshake. Raises ErrorAnswer and WireError."""
         proxy, client = self._proxy, self._client
         head = client.head
         has_body = head.is_chunked or bool(head.content_length)
@@ -147,11 +193,7 @@ class WebSocketExchange:
             proxy.is_trusted(head.headers),
             self._connection_id,
         )
-        opening = Opening(proxy, request, self)
-        try:
-            await opening.run()
-        finally:
-            self._target = opening.target
+        return Opening(proxy, request, self)
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
@@ -193,6 +235,26 @@ class WebSocketExchange:
         headers = without(rejection.headers, _NOT_RELAYED)
         self._client.respond(rejection.code, rejection.reason, headers, rejection.body)
 
+    def _fail(self, exc: Exception) -> Outcome:
+        """Answer a handshake that was not answered because of `exc`, if its client is still there."""
+        match exc:
+            case ErrorAnswer():
+                return self._answer(exc)
+            case WireError() if exc.status < 500:
+                return self._answer(ErrorAnswer(exc.status, exc.text, is_last=True))
+            case WireError():
+                return self._answer(origin_error(exc.text))
+            case BackendError():
+                return self._answer(backend_error_answer(exc, str(exc)))
+            case ClientGone():
+                return Outcome.ERROR
+        uri = self._uri.text if self._uri else "an unparsable URI"
+        log.error("WebSocket handshake for %s failed", uri, exc_info=exc)
+        if self._websocket is None:
+            return self._answer(ErrorAnswer(500, INTERNAL_ERROR))
+        self._websocket.give_up()
+        return Outcome.ERROR
+
     def _answer(self, answer: ErrorAnswer) -> Outcome:
         """Answer with an error of our own. It has no Content-Type, but for a handshake that is none (ws spec §2.1)."""
         self._proxy.counters.request_errors += 1
@@ -217,10 +279,15 @@ class WebSocketExchange:
         self._presence = Presence(counts, started, ConnectionType.WEBSOCKET, client, self._is_tls, connection_id)
         statistics.connections.begin(self._presence)
 
-    def _depart(self) -> None:
+    def _finish(self, outcome: Outcome) -> None:
         """The handshake is over; without a WebSocket its connection is, too."""
-        statistics = self._proxy.holds.statistics
+        self._is_over = True
+        opening, self._opening = self._opening, None  # it refers to us
+        proxy, client = self._proxy, self._client
+        statistics = proxy.holds.statistics
         if self._counts is not None and statistics.wants_reports:
-            count_exchange(self._counts, self._client)
+            count_exchange(self._counts, client)
         if self._presence is not None:
             statistics.connections.end(self._presence)
+        target = opening.target.text if opening is not None and opening.target is not None else None
+        log_request(proxy, client, outcome, rule=self._rule, uri=self._uri, target=target, status=self._status)

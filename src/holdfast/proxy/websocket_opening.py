@@ -10,12 +10,13 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from holdfast.errors import BackendError, ConnectError, WireError
+from holdfast.errors import BackendError, ConnectError
 from holdfast.grip.ws_extension import parse_grip_extension
 from holdfast.logs import limited
 from holdfast.proxy.answers import NO_SOCKETS_IN_ONE_PACKET, TEXT_PLAIN, ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_requests import EventRequests
+from holdfast.proxy.open_request import OpenRequest
 from holdfast.proxy.origin import HoldOrigin, Home
 from holdfast.proxy.socket_request import SocketRequest
 from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
@@ -23,7 +24,7 @@ from holdfast.proxy.websocket_backend import BackendSide
 from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_connect import connect_backend
 from holdfast.proxy.websocket_echo import EchoBackend
-from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
+from holdfast.proxy.websocket_over_http import EventsBackend
 from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.proxy.zhttp_websocket import ZhttpSocketBackend, make_handshake
@@ -72,13 +73,43 @@ class Opening:
         target: the last that was asked.
     """
 
-    __slots__ = ("_front", "_proxy", "_request", "target")
+    __slots__ = ("_asked", "_front", "_proxy", "_request", "target")
 
     def __init__(self, proxy: ProxyContext, request: SocketRequest, front: Front) -> None:
         self.target: Target | None = None
         self._proxy = proxy
         self._request = request
         self._front = front
+        self._asked: OpenRequest | None = None
+
+    # --- the usual opening, by callbacks ---------------------------------------------------------------------------
+
+    def begin(self, on_answer: Callable[[], object]) -> bool:
+        """Ask the first target now, if it is a web server and nothing has to be waited for; whether that was so.
+
+        When `on_answer` is called, `take_answer` may take the answer. In any case `run` or `leave` must follow.
+
+        Raises:
+            WireError: the request makes no sense.
+        """
+        target = self._request.rule.targets[0]
+        if not target.over_http or target.kind is not TargetKind.HOST:
+            return False
+        self.target = target
+        self._asked = asked = OpenRequest(self._proxy, self._make_events_backend(target))
+        return asked.begin(on_answer)
+
+    def take_answer(self) -> bool:
+        """Whether `run` has nothing to wait for but the client."""
+        assert self._asked is not None
+        return self._asked.take_answer()
+
+    def leave(self) -> None:
+        """The client has left before `run`: what `begin` has begun is ended without it."""
+        if self._asked is not None:
+            self._asked.leave()
+
+    # --- every opening ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Ask target by target, until one answers: the front has it then.
@@ -133,12 +164,14 @@ class Opening:
 
     async def _open_over_http(self, target: Target) -> None:
         """A web server that gets events (ws spec §1.3). A client that leaves meanwhile is reported by DISCONNECT."""
-        requests = EventRequests.of(self._proxy, self._request, target)
-        backend = EventsBackend(self._proxy, requests, one_event=target.one_event)
-        result = await self._ask(backend)
+        asked, self._asked = self._asked, None
+        if asked is None:
+            asked = OpenRequest(self._proxy, self._make_events_backend(target))
+        backend = asked.backend
+        result = await asked.answer()
         while result is None:
             await asyncio.sleep(backend.interval_s)
-            result = await self._ask(backend)
+            result = await OpenRequest(self._proxy, backend).answer()
         if isinstance(result, Rejection):
             self._front.reject(result)
             return
@@ -147,25 +180,9 @@ class Opening:
         if await self._accept(client, b"", headers, backend.break_off):
             backend.begin(result.events)
 
-    async def _ask(self, backend: EventsBackend) -> Acceptance | Rejection | None:
-        """Make the OPEN request. A client that leaves does not end it: the backend may be accepting already."""
-        farewells = self._proxy.farewells
-        opening = _OpenRequest(backend)
-        task = self._proxy.runtime.spawn(opening.run(), "WebSocket open")
-
-        def leave(_: object) -> None:
-            farewells.end(task)
-            backend.break_off()
-
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if farewells.begin(task):
-                task.add_done_callback(leave)
-            else:
-                task.cancel()
-            raise
-        return opening.result()
+    def _make_events_backend(self, target: Target) -> EventsBackend:
+        requests = EventRequests.of(self._proxy, self._request, target)
+        return EventsBackend(self._proxy, requests, one_event=target.one_event)
 
     async def _open_relay(self, target: Target) -> None:
         """A WebSocket server (ws spec §2.1)."""
@@ -249,31 +266,3 @@ class Opening:
                 client.discard()
                 give_up()
         return is_open
-
-
-class _OpenRequest:
-    """The OPEN request of a session, in a task of its own: it goes on when the client leaves."""
-
-    def __init__(self, backend: EventsBackend) -> None:
-        self._backend = backend
-        self._result: Acceptance | Rejection | None = None
-        self._error: Exception | None = None
-
-    async def run(self) -> None:
-        """Make the request."""
-        try:
-            self._result = await self._backend.open()
-        except (ErrorAnswer, BackendError, WireError) as exc:
-            self._error = exc
-
-    def result(self) -> Acceptance | Rejection | None:
-        """What came of it; see `EventsBackend.open`. Raises ErrorAnswer."""
-        error, self._error = self._error, None
-        try:
-            if isinstance(error, ErrorAnswer):
-                raise error
-            if error is not None:
-                raise origin_error(str(error)) from error
-        finally:
-            del error  # its traceback has this frame: all would wait for a collection of garbage
-        return self._result

@@ -31,6 +31,7 @@ from holdfast.proxy.event_requests import EventRequests
 from holdfast.proxy.reply import Reply
 from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
 from holdfast.proxy.websocket_rejection import Rejection, read_rejection
+from holdfast.proxy.whole_request import WholeRequest
 from holdfast.timers import Deadline
 from holdfast.wire.headers import Headers
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
@@ -52,6 +53,7 @@ MAX_UNSENT_BYTES = 200_000
 
 MAX_RETRIES = 5
 
+_OPEN = encode_events([OPEN])
 _NOTHING = Offer(b"", 0, 0, 0, False, True)
 
 _EVENT_TYPES = {Opcode.TEXT: EventType.TEXT, Opcode.BINARY: EventType.BINARY}
@@ -127,21 +129,24 @@ class EventsBackend:
         """Seconds after which the backend wants to be asked again; 0 for never."""
         return self._interval_s
 
-    async def open(self) -> Acceptance | Rejection | None:
-        """Ask the backend whether it accepts the connection (ws spec §1.3).
+    def ask(self) -> WholeRequest:
+        """The request whose answer tells whether the backend accepts the connection (ws spec §1.3)."""
+        return self._requests.post(_OPEN, self._meta, 0)
+
+    async def judge(self, reply: Reply) -> Acceptance | Rejection | None:
+        """What the answer to it says.
 
         Returns:
-            None when it has not decided yet, and is to be asked again after `interval_s`.
+            None when the backend has not decided yet, and is to be asked again after `interval_s`.
 
         Raises:
-            ErrorAnswer: it did not answer properly; caused by a ConnectError if it could not be connected to.
+            ErrorAnswer: it did not accept properly.
             BackendError: it broke off its answer.
             WireError: 502, its answer makes no sense.
         """
-        async with self._requests.post(encode_events([OPEN]), self._meta, 0) as reply:
-            if not has_events(reply):
-                return await read_rejection(reply)
-            events = await self._read_events(reply)
+        if not has_events(reply):
+            return await read_rejection(reply)
+        events = await self._read_events(reply)
         if events and events[0].type is EventType.OPEN:
             self._accept(reply.headers)
             return Acceptance(reply.headers, events[1:])
@@ -158,7 +163,17 @@ class EventsBackend:
     def begin(self, events: list[Event]) -> None:
         """The client has its 101: act on what came with the acceptance, and read from the client."""
         self._restart_clock()
-        self._begin_requests(events)
+        if len(events) >= EVENTS_PER_TURN:
+            self._begin_requests(events)
+            return
+        # As usual: others need no turn in between, and no task is needed.
+        try:
+            for event in events:
+                self._act_on(event)
+            self.client.go_on()
+        except WireError as exc:
+            self._fail(str(exc))
+        self._wake()
 
     # --- from the client -------------------------------------------------------------------------------------------
 
@@ -327,24 +342,28 @@ class EventsBackend:
     # --- from the backend ------------------------------------------------------------------------------------------
 
     async def _act(self, events: Iterable[Event]) -> None:
-        """Give the client what the backend says, until it is left; a CLOSE is its last word. Raises WireError."""
+        """Give the client what the backend says; a CLOSE is its last word. Raises WireError."""
         for number, event in enumerate(events, 1):
             if number % EVENTS_PER_TURN == 0:
                 await asyncio.sleep(0)
-            if self._state not in _LISTENING:
-                return
-            if event.type in _OPCODES:
-                self._relay(Data(_OPCODES[event.type], event.content))
-            elif event.type in (EventType.PING, EventType.PONG):
-                if len(event.content) > MAX_CONTROL_BYTES:
-                    raise WireError(502, f"{event.type.value.decode()} exceeds {MAX_CONTROL_BYTES} bytes")
-                self.client.relay_control((Ping if event.type is EventType.PING else Pong)(event.content))
-            elif event.type is EventType.CLOSE:
-                if self._state is _State.CLOSING:
-                    self._take_leave()
-                self.client.backend_closed(event.close_status)
-            else:
-                raise WireError(502, f"backend sent {event.type.value.decode()}")
+            self._act_on(event)
+
+    def _act_on(self, event: Event) -> None:
+        """Give the client one event, unless it is left. Raises WireError."""
+        if self._state not in _LISTENING:
+            return
+        if event.type in _OPCODES:
+            self._relay(Data(_OPCODES[event.type], event.content))
+        elif event.type in (EventType.PING, EventType.PONG):
+            if len(event.content) > MAX_CONTROL_BYTES:
+                raise WireError(502, f"{event.type.value.decode()} exceeds {MAX_CONTROL_BYTES} bytes")
+            self.client.relay_control((Ping if event.type is EventType.PING else Pong)(event.content))
+        elif event.type is EventType.CLOSE:
+            if self._state is _State.CLOSING:
+                self._take_leave()
+            self.client.backend_closed(event.close_status)
+        else:
+            raise WireError(502, f"backend sent {event.type.value.decode()}")
 
     def _relay(self, message: Data) -> None:
         sorted_message: Any = message if self._sorter is None else self._sorter.sort(message)

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from holdfast.errors import WireError
+from holdfast.grip.signature import Signer
 from holdfast.routing.authority import Authority
 from holdfast.routing.hop_by_hop import HOP_BY_HOP, named_by_connection, relayed_headers
 from holdfast.routing.rules import Proto, Rule, Target
@@ -146,6 +147,7 @@ def build_origin_request(
     now_s: float,
     proto: Proto = Proto.HTTP,
     grip_last: Sequence[Header] = (),
+    is_signed: bool = True,
 ) -> OriginRequest:
     """The request to the backend for a client's request (routes spec §3.4, §3.5 steps 1-11).
 
@@ -156,6 +158,7 @@ def build_origin_request(
         client_address: "" for a Unix socket, None for a request that no client made.
         now_s: seconds since 1970.
         grip_last: one `Grip-Last` header per channel whose last id is known.
+        is_signed: False if others will add the signature, request by request.
 
     Raises:
         WireError: 400, the route's rewriting would let the path climb out with a dot segment.
@@ -173,7 +176,7 @@ def build_origin_request(
         loops = split_commas(collected.get(b"cdn-loop", []))
         kept.append((b"CDN-Loop", b", ".join([*loops, policy.cdn_loop])))
     if not is_trusted and not rule.no_grip:
-        _append_grip(kept, rule, now_s, grip_last)
+        _append_grip(kept, rule.sig if is_signed else None, now_s, grip_last)
     if is_tls:
         _append_proto(kept, policy.set_x_forwarded_protocol, b"wss" if proto is Proto.WS else b"https")
     xff = policy.x_forwarded_for_trusted if is_trusted else policy.x_forwarded_for
@@ -287,11 +290,10 @@ def _with_originals(headers: Headers, need_mark: frozenset[bytes]) -> Headers:
     return unmarked + originals
 
 
-def _append_grip(headers: Headers, rule: Rule, now_s: float, grip_last: Sequence[Header]) -> None:
-    if rule.sig is not None:
-        token = rule.sig.token(now_s)
-        if token is not None:
-            headers.append((b"Grip-Sig", token))
+def _append_grip(headers: Headers, sig: Signer | None, now_s: float, grip_last: Sequence[Header]) -> None:
+    token = sig.token(now_s) if sig is not None else None
+    if token is not None:
+        headers.append((b"Grip-Sig", token))
     headers.append(_GRIP_FEATURE_HEADER)
     headers += grip_last
 

@@ -78,7 +78,8 @@ class Handshakes:
         if exchange.head.upgrade != b"websocket":
             exchange.respond(200, b"OK", [], bytes(HUGE) if exchange.head.target == b"/huge" else b"plain")
             return None
-        return WebSocketExchange(self.context, exchange).run()
+        WebSocketExchange(self.context, exchange).start()
+        return None
 
     def open(self, stage: Stage) -> None:
         self.stage = stage

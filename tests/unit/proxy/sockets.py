@@ -23,6 +23,7 @@ from holdfast.proxy.websocket_backend import BackendSide
 from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_echo import EchoBackend
 from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
+from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.push.dialects import PLAIN, Dialect
 from holdfast.push.plan import RouteTerms
@@ -201,6 +202,12 @@ def unreachable() -> ErrorAnswer:
     return error
 
 
+async def ask(backend: EventsBackend) -> Acceptance | Rejection | None:
+    """What a backend says to OPEN."""
+    async with backend.ask() as reply:
+        return await backend.judge(reply)
+
+
 class ScriptedPosts:
     """Gives the answers of a script; notes what was posted, with which meta, and when."""
 
@@ -309,7 +316,7 @@ class SocketWorld(ProxyWorld):
         """The client's end of a session, and the web server behind it, whose OPEN is left out of what was posted."""
         backend, posts = self.make_events_backend(first or opening(), *script, one_event=one_event, has_grip=has_grip)
         client = self.make_client(backend)
-        acceptance = await backend.open()
+        acceptance = await ask(backend)
         assert isinstance(acceptance, Acceptance)
         assert posts.posted == ["OPEN"]
         for noted in (posts.posted, posts.meta, posts.replayed, posts.times):

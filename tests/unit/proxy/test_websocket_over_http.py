@@ -11,6 +11,7 @@ from tests.unit.proxy.sockets import (
     FakeDuplex,
     ScriptedPosts,
     SocketWorld,
+    ask,
     closing,
     events,
     opening,
@@ -50,16 +51,16 @@ class TestOpening:
     async def test_rejected(self) -> None:
         async with socket_world() as world:
             backend, _ = world.make_events_backend(Answer(403, [(b"X", b"1")], [b"n", b"o" * 150_000], reason=b"No"))
-            answer = await backend.open()
+            answer = await ask(backend)
             assert answer == Rejection(403, b"No", [(b"X", b"1")], b"n" + b"o" * 99_999)
 
     @in_own_time
     async def test_undecided(self) -> None:
         async with socket_world() as world:
             backend, posts = world.make_events_backend(events(interval="3"), opening(interval="30"))
-            assert await backend.open() is None
+            assert await ask(backend) is None
             assert backend.interval_s == 20
-            assert isinstance(await backend.open(), Acceptance)
+            assert isinstance(await ask(backend), Acceptance)
             assert (posts.posted, backend.interval_s) == (["OPEN", "OPEN"], 30)
 
     @pytest.mark.parametrize(
@@ -80,7 +81,7 @@ class TestOpening:
             async with socket_world() as world:
                 backend, _ = world.make_events_backend(answer)
                 with pytest.raises(error):
-                    await backend.open()
+                    await ask(backend)
                 backend.break_off()
 
         run()
@@ -89,7 +90,7 @@ class TestOpening:
     async def test_a_client_that_left_meanwhile(self) -> None:
         async with socket_world() as world:
             backend, posts = world.make_events_backend(opening(), events())
-            await backend.open()
+            await ask(backend)
             backend.break_off()
             await settle()
             assert posts.posted == ["OPEN", "DISCONNECT"]
