@@ -61,10 +61,10 @@ class MessageSorter:
     The decision is made once enough bytes are known, however they are cut, and holds for the whole message.
     """
 
-    __slots__ = ("_fate", "_head", "_prefix")
+    __slots__ = ("_fate", "_head", "prefix")
 
     def __init__(self, prefix: bytes) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self._fate = _Fate.OPEN
         self._head = b""
 
@@ -80,7 +80,7 @@ class MessageSorter:
         if self._fate is _Fate.OPEN:
             self._fate = self._judge(data)
         if self._fate is _Fate.RELAYED:
-            payload, self._head = self._head[len(self._prefix) :], b""
+            payload, self._head = self._head[len(self.prefix) :], b""
             return Data(data.opcode, payload, True, data.is_last, data.is_fragmented)
         if self._fate is _Fate.DROPPED or len(self._head) > len(_CONTROL) + MAX_CONTROL_TEXT_BYTES:
             self._fate = _Fate.DROPPED
@@ -98,8 +98,8 @@ class MessageSorter:
                 return _Fate.DROPPED if data.is_fragmented else _Fate.CONTROL
             if _CONTROL.startswith(head) and not data.is_last:
                 return _Fate.OPEN
-        if head.startswith(self._prefix):
+        if head.startswith(self.prefix):
             return _Fate.RELAYED
-        if self._prefix.startswith(head) and not data.is_last:
+        if self.prefix.startswith(head) and not data.is_last:
             return _Fate.OPEN
         return _Fate.DROPPED

@@ -323,8 +323,8 @@ class ClientExchange:
         outlet.write_first(first)
         return outlet
 
-    async def upgrade(self, head: bytes, owner: DuplexOwner) -> Duplex | None:
-        """Switch protocols with `head`; the exchange is over for its coroutine.
+    async def upgrade(self, head: bytes, owner: DuplexOwner, first: bytes = b"") -> Duplex | None:
+        """Switch protocols with `head`, and send `first` with it; the exchange is over for its coroutine.
 
         Returns:
             The connection as a duplex, which is not read from yet; None when the client has left, and the owner is not
@@ -336,7 +336,7 @@ class ClientExchange:
         self.head_bytes_sent = len(head)
         self.has_started = True
         duplex = self._connection.to_duplex(owner)
-        return duplex if duplex.write_first(head) else None
+        return duplex if duplex.write_first(head + first) else None
 
     def abort(self) -> None:
         """Close without ending the response, so that the client can tell that it is truncated (RFC 9112 §8)."""

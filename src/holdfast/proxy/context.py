@@ -16,6 +16,7 @@ from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.recipe import Recipe
+from holdfast.proxy.socket_recipe import SocketRecipe
 from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.proxy.zhttp_backends import ZhttpBackends
 from holdfast.push.outlet import HoldContext
@@ -42,7 +43,7 @@ class ProxyContext:
         websocket_idle_s: silence both ways that ends a WebSocket.
         farewells: sessions whose client is gone.
         sockjs: the SockJS clients that come over HTTP.
-        last_recipe: how the last client was held.
+        last_recipe, last_opening: how the last client was held, and the last WebSocket over HTTP was opened.
         cross_origin: how requests without a route are answered that scripts of other origins make.
     """
 
@@ -65,6 +66,7 @@ class ProxyContext:
     sockjs: SockJsSessions
     cross_origin: JsonpTerms | None = None
     last_recipe: Recipe | None = None
+    last_opening: SocketRecipe | None = None
 
     @property
     def counters(self) -> Counters:

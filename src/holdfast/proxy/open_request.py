@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from holdfast.errors import BackendError, WireError
 from holdfast.net.runtime import run_at_once
+from holdfast.proxy.acceptance import Acceptance, Agreement
 from holdfast.proxy.answers import ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_answers import fits_turn
 from holdfast.proxy.reply import WholeReply
-from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
+from holdfast.proxy.websocket_over_http import EventsBackend
 from holdfast.proxy.websocket_rejection import Rejection
 
 
@@ -43,18 +44,29 @@ class OpenRequest:
     def begin(self, on_news: Callable[[], object]) -> bool:
         """Ask now, where nothing has to be waited for; returns whether that was so.
 
-        When `on_news` is called, `take_answer` may take the answer. In any case `answer` or `leave` must follow.
+        When `on_news` is called, `take_reply` may have the answer. In any case `answer` or `leave` must follow.
         """
         self._is_begun = self._request.begin(on_news)
         return self._is_begun
 
-    def take_answer(self) -> bool:
-        """Whether what has come after `begin` is an answer that decides: `answer` has nothing to wait for then."""
-        self._reply = reply = self._request.whole_reply()
-        if reply is None or not fits_turn(reply.body):
+    def take_reply(self) -> WholeReply | None:
+        """What has come after `begin`, if all of it is here; then `judge` and `accept` are possible, too."""
+        self._reply = self._request.whole_reply()
+        return self._reply
+
+    def judge(self) -> bool:
+        """Whether the reply decides, so that `answer` has nothing to wait for."""
+        assert self._reply is not None
+        if not fits_turn(self._reply.body):
             return False
         run_at_once(self._run())
         return self._result is not None or self._error is not None
+
+    def accept(self, acceptance: Acceptance, agreement: Agreement) -> None:
+        """It is known what the reply says."""
+        self._backend.agree(agreement)
+        self._result = acceptance
+        self._is_answered = True
 
     def leave(self) -> None:
         """The client has left, and nobody has asked for the `answer`."""
@@ -98,7 +110,7 @@ class OpenRequest:
         return self._result
 
     async def _run(self) -> None:
-        """Make the request in a task of its own, unless `take_answer` has the answer."""
+        """Make the request in a task of its own, unless its reply is here."""
         try:
             if self._reply is not None:
                 self._result = await self._backend.judge(self._reply)

@@ -86,8 +86,11 @@ class SessionFront:
         """See `Front`."""
         return SOCKJS_HTTP
 
-    async def accept(self, client: WebSocketClient, reason: bytes, headers: Headers, mode: Mode) -> bool:
+    async def accept(
+        self, client: WebSocketClient, reason: bytes, headers: Headers, mode: Mode, first: bytes = b""
+    ) -> bool:
         """See `Front`. There is no 101, so the client sees nothing of the headers."""
+        assert not first  # nobody is opened like the one before
         presence, self._presence = self._presence, None
         assert presence is not None
         self._proxy.holds.statistics.connections.hold(presence, mode)

@@ -211,12 +211,14 @@ class WebSocketExchange:
             return None
         return negotiate(self._handshake.offers)
 
-    async def accept(self, client: WebSocketClient, reason: bytes, headers: Headers, mode: Mode) -> bool:
+    async def accept(
+        self, client: WebSocketClient, reason: bytes, headers: Headers, mode: Mode, first: bytes = b""
+    ) -> bool:
         """See `Front`: send the 101, and turn the connection into the client's duplex."""
         kept = without(headers, _NOT_RELAYED)
         kept += accepting_headers(self._handshake.accept, self._compression)
         head = encode_response_head(101, reason or b"Switching Protocols", kept)
-        duplex = await self._client.upgrade(head, client)
+        duplex = await self._client.upgrade(head, client, first)
         if duplex is None:
             return False
         self._status = 101

@@ -8,16 +8,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from holdfast.errors import BackendError, ConnectError
 from holdfast.grip.ws_extension import parse_grip_extension
 from holdfast.logs import limited
+from holdfast.proxy.acceptance import Acceptance, Agreement
 from holdfast.proxy.answers import NO_SOCKETS_IN_ONE_PACKET, TEXT_PLAIN, ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_requests import EventRequests
 from holdfast.proxy.open_request import OpenRequest
 from holdfast.proxy.origin import HoldOrigin, Home
+from holdfast.proxy.reply import WholeReply
+from holdfast.proxy.socket_recipe import MAX_BODY_BYTES, SocketRecipe, find_way
 from holdfast.proxy.socket_request import SocketRequest
 from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
 from holdfast.proxy.websocket_backend import BackendSide
@@ -29,18 +33,17 @@ from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.proxy.zhttp_websocket import ZhttpSocketBackend, make_handshake
 from holdfast.push.dialects import Dialect
-from holdfast.push.plan import RouteTerms
+from holdfast.push.plan import HoldPlan, RouteTerms
 from holdfast.push.socket_hold import SocketHold
 from holdfast.routing.rules import Target, TargetKind
 from holdfast.statistics.routes import Mode
-from holdfast.wire.headers import Headers, without, without_prefix
+from holdfast.wire.headers import Headers
 
 log = logging.getLogger("holdfast.proxy.websocket")
 
 MAX_HEADERS = 60
 """Of a backend's acceptance (ws spec §4.1)."""
 
-_OF_EVENTS = frozenset({b"content-type", b"keep-alive-interval", b"content-bytes-accepted"})
 _MODES = {
     TargetKind.HOST: Mode.WEBSOCKET_RELAYED,
     TargetKind.ZHTTP: Mode.WEBSOCKET_ZHTTP,
@@ -57,8 +60,14 @@ class Front(Protocol):
         """What the client speaks."""
         ...
 
-    async def accept(self, client: WebSocketClient, reason: bytes, headers: Headers, mode: Mode) -> bool:
-        """A backend accepts: open `client`, which metrics call `mode`; False when the client has left."""
+    async def accept(
+        self, client: WebSocketClient, reason: bytes, headers: Headers, mode: Mode, first: bytes = b""
+    ) -> bool:
+        """A backend accepts: open `client`, which metrics call `mode`; False when the client has left.
+
+        Args:
+            first: what the client gets at once, in its dialect.
+        """
         ...
 
     def reject(self, rejection: Rejection) -> None:
@@ -73,7 +82,7 @@ class Opening:
         target: the last that was asked.
     """
 
-    __slots__ = ("_asked", "_front", "_proxy", "_request", "target")
+    __slots__ = ("_asked", "_front", "_proxy", "_repeated", "_request", "target")
 
     def __init__(self, proxy: ProxyContext, request: SocketRequest, front: Front) -> None:
         self.target: Target | None = None
@@ -81,6 +90,7 @@ class Opening:
         self._request = request
         self._front = front
         self._asked: OpenRequest | None = None
+        self._repeated: SocketRecipe | None = None
 
     # --- the usual opening, by callbacks ---------------------------------------------------------------------------
 
@@ -100,9 +110,32 @@ class Opening:
         return asked.begin(on_answer)
 
     def take_answer(self) -> bool:
-        """Whether `run` has nothing to wait for but the client."""
-        assert self._asked is not None
-        return self._asked.take_answer()
+        """Whether there is an answer, and `run` has nothing to wait for but the client."""
+        asked, proxy = self._asked, self._proxy
+        assert asked is not None
+        reply = asked.take_reply()
+        if reply is None:
+            return False
+        known = self._recall(reply)
+        if known is None or proxy.holds.statistics.wants_reports:  # they count each message
+            return asked.judge()
+        asked.accept(*known)
+        return True
+
+    def _recall(self, reply: WholeReply) -> tuple[Acceptance, Agreement] | None:
+        """What the reply says, if the last one said the same."""
+        proxy, rule, has_grip = self._proxy, self._request.rule, self._request.has_grip
+        dialect, target = self._front.dialect, self.target
+        assert target is not None
+        last = proxy.last_opening
+        if last is not None and last.is_for(reply, rule, target, dialect, has_grip=has_grip):
+            self._repeated = last
+            return last.follow()
+        is_short = len(reply.body) <= MAX_BODY_BYTES
+        proxy.last_opening = (
+            SocketRecipe(reply.headers, reply.body, rule, target, has_grip, dialect) if is_short else None
+        )
+        return None
 
     def leave(self) -> None:
         """The client has left before `run`: what `begin` has begun is ended without it."""
@@ -175,10 +208,12 @@ class Opening:
         if isinstance(result, Rejection):
             self._front.reject(result)
             return
-        client = backend.client = self._make_client(backend, target)
-        headers = without_prefix(without(result.headers, _OF_EVENTS), b"set-meta-")
-        if await self._accept(client, b"", headers, backend.break_off):
+        client = backend.client = self._make_client(backend, target, result.plan)
+        if await self._accept(client, b"", result.headers, backend.break_off, result.first):
             backend.begin(result.events)
+            repeated = self._repeated
+            if repeated is not None and result.plan is None:
+                self._proxy.last_opening = replace(repeated, way=find_way(result, backend.agreement, client.hold))
 
     def _make_events_backend(self, target: Target) -> EventsBackend:
         requests = EventRequests.of(self._proxy, self._request, target)
@@ -223,19 +258,25 @@ class Opening:
 
     # --- what comes of it ------------------------------------------------------------------------------------------
 
-    def _make_client(self, backend: BackendSide, target: Target) -> WebSocketClient:
+    def _make_client(self, backend: BackendSide, target: Target, plan: HoldPlan | None = None) -> WebSocketClient:
+        """
+        Args:
+            plan: what it is subscribed to; None for what the route wants.
+        """
         rule, uri = self._request.rule, self._request.uri
-        terms = RouteTerms(
-            key=rule.key,
-            prefix=rule.prefix,
-            is_debug=rule.debug,
-            implicit_channels=target.subs,
-        )
+        if plan is None:
+            terms = RouteTerms(
+                key=rule.key,
+                prefix=rule.prefix,
+                is_debug=rule.debug,
+                implicit_channels=target.subs,
+            )
+            plan = self._proxy.plans.socket_plan(terms, (), {})
         client = WebSocketClient(self._proxy, backend)
         client.hold = SocketHold(
             self._proxy.holds,
             self._proxy.plans,
-            terms,
+            plan,
             client,
             dialect=self._front.dialect,
             origin=HoldOrigin(Home.of(uri, rule.id), uri),
@@ -249,7 +290,7 @@ class Opening:
         return Mode.WEBSOCKET_OVER_HTTP if self.target.over_http else _MODES[self.target.kind]
 
     async def _accept(
-        self, client: WebSocketClient, reason: bytes, headers: Headers, give_up: Callable[[], None]
+        self, client: WebSocketClient, reason: bytes, headers: Headers, give_up: Callable[[], None], first: bytes = b""
     ) -> bool:
         """Open the client; False when it has left.
 
@@ -260,7 +301,7 @@ class Opening:
         try:
             if len(headers) > MAX_HEADERS:
                 raise origin_error(f"the backend's answer has more than {MAX_HEADERS} headers")
-            is_open = await self._front.accept(client, reason, headers, self._mode)
+            is_open = await self._front.accept(client, reason, headers, self._mode, first)
         finally:
             if not is_open:
                 client.discard()

@@ -10,12 +10,12 @@ import asyncio
 import enum
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, cast
 
 from holdfast.errors import BackendError, ConnectError, WireError
 from holdfast.grip.ws_extension import ControlText, MessageSorter, parse_grip_extension
 from holdfast.logs import LIMITED
+from holdfast.proxy.acceptance import OPCODES, Acceptance, Agreement
 from holdfast.proxy.answers import ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.event_answers import (
@@ -33,7 +33,7 @@ from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
 from holdfast.proxy.websocket_rejection import Rejection, read_rejection
 from holdfast.proxy.whole_request import WholeRequest
 from holdfast.timers import Deadline
-from holdfast.wire.headers import Headers
+from holdfast.wire.headers import Headers, without, without_prefix
 from holdfast.wire.websocket.close import NO_STATUS, CloseStatus
 from holdfast.wire.websocket.frames import MAX_CONTROL_BYTES, Opcode
 from holdfast.wire.websocket.stream import Data, Ping, Pong
@@ -56,16 +56,8 @@ MAX_RETRIES = 5
 _OPEN = encode_events([OPEN])
 _NOTHING = Offer(b"", 0, 0, 0, False, True)
 
+_NOT_OF_101 = frozenset({b"content-type", b"keep-alive-interval", b"content-bytes-accepted"})
 _EVENT_TYPES = {Opcode.TEXT: EventType.TEXT, Opcode.BINARY: EventType.BINARY}
-_OPCODES = {EventType.TEXT: Opcode.TEXT, EventType.BINARY: Opcode.BINARY}
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """The backend accepts: head of the 101, and what comes with it."""
-
-    headers: Headers
-    events: list[Event]
 
 
 class _State(enum.Enum):
@@ -148,17 +140,28 @@ class EventsBackend:
             return await read_rejection(reply)
         events = await self._read_events(reply)
         if events and events[0].type is EventType.OPEN:
-            self._accept(reply.headers)
-            return Acceptance(reply.headers, events[1:])
+            self.agree(Agreement(self._prefix(reply.headers), self._interval_s, self._meta))
+            return Acceptance(without_prefix(without(reply.headers, _NOT_OF_101), b"set-meta-"), events[1:])
         if events or not self._interval_s:
             raise origin_error("backend did not accept the WebSocket")
         return None
 
-    def _accept(self, headers: Headers) -> None:
+    def agree(self, agreement: Agreement) -> None:
+        """The backend has accepted, with these terms."""
         self._state = _State.OPEN
-        if self._requests.has_grip:
-            prefix = parse_grip_extension([v for n, v in headers if n.lower() == b"sec-websocket-extensions"])
-            self._sorter = MessageSorter(prefix) if prefix is not None else None
+        self._interval_s = agreement.interval_s
+        self._meta = agreement.meta
+        self._sorter = MessageSorter(agreement.prefix) if agreement.prefix is not None else None
+
+    @property
+    def agreement(self) -> Agreement:
+        """What has been agreed, until another answer changes it."""
+        return Agreement(self._sorter.prefix if self._sorter is not None else None, self._interval_s, self._meta)
+
+    def _prefix(self, headers: Headers) -> bytes | None:
+        if not self._requests.has_grip:
+            return None
+        return parse_grip_extension([value for name, value in headers if name.lower() == b"sec-websocket-extensions"])
 
     def begin(self, events: list[Event]) -> None:
         """The client has its 101: act on what came with the acceptance, and read from the client."""
@@ -352,8 +355,8 @@ class EventsBackend:
         """Give the client one event, unless it is left. Raises WireError."""
         if self._state not in _LISTENING:
             return
-        if event.type in _OPCODES:
-            self._relay(Data(_OPCODES[event.type], event.content))
+        if event.type in OPCODES:
+            self._relay(Data(OPCODES[event.type], event.content))
         elif event.type in (EventType.PING, EventType.PONG):
             if len(event.content) > MAX_CONTROL_BYTES:
                 raise WireError(502, f"{event.type.value.decode()} exceeds {MAX_CONTROL_BYTES} bytes")

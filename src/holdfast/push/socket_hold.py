@@ -13,7 +13,7 @@ from holdfast.grip.values import Subscription
 from holdfast.push.dialects import PLAIN, Dialect
 from holdfast.push.intake import Intake, Phase, Queued
 from holdfast.push.outlet import HoldContext, SocketOutlet, note_overflow, note_skip
-from holdfast.push.plan import PlanTable, RouteTerms
+from holdfast.push.plan import HoldPlan, PlanTable
 from holdfast.push.render import ItemSkipped, Rendering, message_rendering, render
 from holdfast.push.socket_writer import SocketWriter
 from holdfast.wire.websocket.close import CloseStatus
@@ -43,7 +43,7 @@ class SocketHold(SocketWriter):
     """A WebSocket, as publishers see it.
 
     Args:
-        terms: of its route; its implicit channels are subscribed to when the hold is opened.
+        plan: what it is subscribed to when it is opened; none of its filters asks the network.
         dialect: what the client speaks.
 
     Attributes:
@@ -57,13 +57,13 @@ class SocketHold(SocketWriter):
         self,
         context: HoldContext,
         plans: PlanTable,
-        terms: RouteTerms,
+        plan: HoldPlan,
         session: SocketSession,
         *,
         dialect: Dialect,
         origin: object,
     ) -> None:
-        super().__init__(context, plans.socket_plan(terms, (), {}), dialect)
+        super().__init__(context, plan, dialect)
         self.is_order_watched = len(self.plan.channels) > 1
         self.intake: Intake | None = None
         self.origin = origin

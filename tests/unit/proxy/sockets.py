@@ -16,13 +16,14 @@ from tests.unit.proxy.helpers import BASE, HOME, Answer, ProxyWorld, now, settle
 
 from holdfast.errors import ConnectError
 from holdfast.net.duplex import DuplexOwner
+from holdfast.proxy.acceptance import Acceptance
 from holdfast.proxy.answers import ErrorAnswer, origin_error
 from holdfast.proxy.event_requests import EventRequests
 from holdfast.proxy.origin import HoldOrigin
 from holdfast.proxy.websocket_backend import BackendSide
 from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_echo import EchoBackend
-from holdfast.proxy.websocket_over_http import Acceptance, EventsBackend
+from holdfast.proxy.websocket_over_http import EventsBackend
 from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.push.dialects import PLAIN, Dialect
@@ -270,7 +271,9 @@ class SocketWorld(ProxyWorld):
         side: BackendSide = backend
         client = backend.client = WebSocketClient(self.proxy, side)
         origin = HoldOrigin(HOME, BASE)
-        client.hold = SocketHold(self.context, self.proxy.plans, ROUTE, client, dialect=dialect, origin=origin)
+        plans = self.proxy.plans
+        plan = plans.socket_plan(ROUTE, (), {})
+        client.hold = SocketHold(self.context, plans, plan, client, dialect=dialect, origin=origin)
         return client
 
     def make_presence(self, client: WebSocketClient) -> Presence:

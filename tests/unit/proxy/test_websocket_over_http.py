@@ -23,11 +23,12 @@ from tests.unit.push.helpers import message
 
 from holdfast.errors import BadResponse, WireError
 from holdfast.grip.item import Action
+from holdfast.proxy.acceptance import Acceptance
 from holdfast.proxy.answers import ErrorAnswer, origin_error
 from holdfast.proxy.event_answers import MAX_META_BYTES, MAX_RESPONSE_BYTES
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
-from holdfast.proxy.websocket_over_http import MAX_UNSENT_BYTES, Acceptance
+from holdfast.proxy.websocket_over_http import MAX_UNSENT_BYTES
 from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.ws_events import DISCONNECT, OPEN, Event, EventType

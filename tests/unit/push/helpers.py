@@ -273,7 +273,7 @@ class SocketClient:
 
     def __init__(self, context: HoldContext, plans: PlanTable, route: RouteTerms, *, dialect: Dialect = PLAIN) -> None:
         self._is_compressed = dialect is COMPRESSED
-        self.hold = SocketHold(context, plans, route, self, dialect=dialect, origin=None)
+        self.hold = SocketHold(context, plans, plans.socket_plan(route, (), {}), self, dialect=dialect, origin=None)
         self.outlet = FakeSocketOutlet(on_gone=self.hold.close)
         self.closed: list[CloseStatus] = []
         self.refreshed = 0

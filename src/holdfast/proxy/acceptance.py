@@ -1,0 +1,43 @@
+"""What it means that a web server accepts a WebSocket (ws spec §1.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from holdfast.push.plan import HoldPlan
+from holdfast.wire.headers import Headers
+from holdfast.wire.websocket.frames import Opcode
+from holdfast.wire.ws_events import Event, EventType
+
+OPCODES = {EventType.TEXT: Opcode.TEXT, EventType.BINARY: Opcode.BINARY}
+"""Of the events that are messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """The backend accepts.
+
+    Attributes:
+        headers: of the 101.
+        events: what comes with it.
+        plan, first: what other events have come to: the client's subscriptions, and what it gets with its 101.
+    """
+
+    headers: Headers
+    events: list[Event]
+    plan: HoldPlan | None = None
+    first: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What an acceptance means for the session.
+
+    Attributes:
+        prefix: of messages to the client; None if the backend does not speak GRIP.
+        interval_s, meta: see `EventsBackend.interval_s` and `event_answers.set_meta`.
+    """
+
+    prefix: bytes | None
+    interval_s: int
+    meta: Headers

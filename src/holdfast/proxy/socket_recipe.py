@@ -1,0 +1,106 @@
+"""How the last WebSocket over HTTP was opened, because the next one is often opened alike; see `recipe`.
+
+That is worth something if what comes with the acceptance is what it usually is: subscriptions, and first messages.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+
+from holdfast.errors import GripError
+from holdfast.grip.ws_control import Subscribe, parse_control
+from holdfast.grip.ws_extension import ControlText, MessageSorter
+from holdfast.proxy.acceptance import OPCODES, Acceptance, Agreement
+from holdfast.proxy.reply import WholeReply
+from holdfast.push.dialects import Dialect
+from holdfast.push.plan import HoldPlan
+from holdfast.push.socket_hold import SocketHold
+from holdfast.routing.rules import Rule, Target
+from holdfast.wire.headers import Headers
+from holdfast.wire.websocket.stream import Data
+
+MAX_BODY_BYTES = 100_000
+"""Of an acceptance that is kept in mind; what comes of it is no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a client was opened; all that the backend said is in it.
+
+    Args:
+        plan: what the subscriptions came to, as long as a hold has it.
+        headers: of the 101.
+        first: the messages, as the client gets them.
+    """
+
+    plan: weakref.ref[HoldPlan]
+    headers: Headers
+    first: bytes
+    agreement: Agreement
+
+
+@dataclass(frozen=True, slots=True)
+class SocketRecipe:
+    """An acceptance, and what came of it.
+
+    Args:
+        headers, body: of the answer.
+        rule, target, has_grip, dialect: of what it answers; the same objects are the same.
+        way: None if it came once only, or brought something else as well.
+    """
+
+    headers: Headers
+    body: bytes
+    rule: Rule
+    target: Target
+    has_grip: bool
+    dialect: Dialect
+    way: Way | None = None
+
+    def is_for(self, reply: WholeReply, rule: Rule, target: Target, dialect: Dialect, *, has_grip: bool) -> bool:
+        """Whether this is what comes of that answer."""
+        if reply.headers is not self.headers or rule is not self.rule or target is not self.target:
+            return False
+        return dialect is self.dialect and has_grip is self.has_grip and reply.body == self.body
+
+    def follow(self) -> tuple[Acceptance, Agreement] | None:
+        """What the backend says, as far as that is known and still there."""
+        way = self.way
+        plan = way.plan() if way is not None else None
+        if way is None or plan is None:
+            return None
+        return Acceptance(way.headers, [], plan, way.first), way.agreement
+
+
+def find_way(acceptance: Acceptance, agreement: Agreement, hold: SocketHold) -> Way | None:
+    """How to open a client like that of `hold`, for whom all this has been done; None if it takes more than a plan."""
+    plan = hold.plan
+    if hold.dialect.greeting or not hold.is_open or plan.network_filtered:
+        return None
+    sorter = MessageSorter(agreement.prefix) if agreement.prefix is not None else None
+    frames: list[bytes] = []
+    subscriptions = 0
+    for event in acceptance.events:
+        opcode = OPCODES.get(event.type)
+        if opcode is None:
+            return None
+        message = Data(opcode, event.content)
+        sorted_message = message if sorter is None else sorter.sort(message)
+        if isinstance(sorted_message, ControlText):
+            if not _subscribes(sorted_message.text):
+                return None
+            subscriptions += 1
+        elif sorted_message is not None:
+            frames.append(hold.dialect.piece_encoder().feed(sorted_message))
+    if subscriptions != len(plan.subscriptions):
+        return None  # one was refused, or came twice
+    return Way(weakref.ref(plan), acceptance.headers, b"".join(frames), agreement)
+
+
+def _subscribes(text: bytes) -> bool:
+    try:
+        order = parse_control(text)
+    except GripError:
+        return False
+    return isinstance(order, Subscribe) and not order.has_too_many_filters
