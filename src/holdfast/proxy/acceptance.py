@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from holdfast.push.plan import HoldPlan
 from holdfast.wire.headers import Headers
@@ -13,9 +14,8 @@ OPCODES = {EventType.TEXT: Opcode.TEXT, EventType.BINARY: Opcode.BINARY}
 """Of the events that are messages."""
 
 
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """The backend accepts.
+class Acceptance(NamedTuple):
+    """The backend accepts. A tuple, since one is made per handshake.
 
     Attributes:
         headers: of the 101.

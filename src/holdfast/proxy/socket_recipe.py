@@ -6,7 +6,7 @@ That is worth something if what comes with the acceptance is what it usually is:
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from holdfast.errors import GripError
 from holdfast.grip.ws_control import Subscribe, parse_control
@@ -46,20 +46,31 @@ class SocketRecipe:
 
     Args:
         headers, body: of the answer.
-        rule, target, has_grip, dialect: of what it answers; the same objects are the same.
-        way: None if it came once only, or brought something else as well.
+        rule, target, dialect, has_grip: of what it answers; the same objects are the same.
+        way: None if it came once only.
+        is_simple: False if it came again and brought something else as well, so that there is no way.
     """
 
     headers: Headers
     body: bytes
     rule: Rule
     target: Target
-    has_grip: bool
     dialect: Dialect
+    has_grip: bool
     way: Way | None = None
+    is_simple: bool = True
+
+    @classmethod
+    def first(
+        cls, reply: WholeReply, rule: Rule, target: Target, dialect: Dialect, *, has_grip: bool
+    ) -> SocketRecipe | None:
+        """An answer that has come once; None if it is too long to be kept in mind."""
+        if len(reply.body) > MAX_BODY_BYTES:
+            return None
+        return cls(reply.headers, reply.body, rule, target, dialect, has_grip)
 
     def is_for(self, reply: WholeReply, rule: Rule, target: Target, dialect: Dialect, *, has_grip: bool) -> bool:
-        """Whether this is what comes of that answer."""
+        """Whether it is the same answer to the same."""
         if reply.headers is not self.headers or rule is not self.rule or target is not self.target:
             return False
         return dialect is self.dialect and has_grip is self.has_grip and reply.body == self.body
@@ -71,6 +82,11 @@ class SocketRecipe:
         if way is None or plan is None:
             return None
         return Acceptance(way.headers, [], plan, way.first), way.agreement
+
+    def learn(self, acceptance: Acceptance, agreement: Agreement, hold: SocketHold) -> SocketRecipe:
+        """The same, with what has been done now for the client of `hold`."""
+        way = find_way(acceptance, agreement, hold)
+        return replace(self, way=way, is_simple=way is not None)
 
 
 def find_way(acceptance: Acceptance, agreement: Agreement, hold: SocketHold) -> Way | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from holdfast.proxy.context import ProxyContext
 from holdfast.routing.forward import OriginRequest, build_origin_request
@@ -12,9 +12,8 @@ from holdfast.routing.uri import ClientUri
 from holdfast.wire.headers import Headers
 
 
-@dataclass(frozen=True, slots=True)
-class SocketRequest:
-    """One such request.
+class SocketRequest(NamedTuple):
+    """One such request. A tuple, since one is made per handshake.
 
     Args:
         uri: what the backend is asked for, before the route rewrites it.

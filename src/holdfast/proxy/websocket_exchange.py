@@ -37,7 +37,7 @@ from holdfast.wire.http1.encode import encode_response_head
 from holdfast.wire.sockjs_http import is_framed_socket
 from holdfast.wire.statistics import ConnectionType
 from holdfast.wire.websocket.deflate import negotiate
-from holdfast.wire.websocket.handshake import ClientHandshake, accepting_headers, parse_handshake
+from holdfast.wire.websocket.handshake import accepting_headers, parse_handshake
 
 log = logging.getLogger("holdfast.proxy.websocket")
 
@@ -58,10 +58,11 @@ class WebSocketExchange:
     """A handshake on its way through the proxy; `start` is a short cut for the usual case. See `Front`."""
 
     __slots__ = (
+        "_accept_value",
         "_client",
+        "_compression",
         "_connection_id",
         "_counts",
-        "_handshake",
         "_is_over",
         "_is_running",
         "_is_sockjs",
@@ -81,7 +82,9 @@ class WebSocketExchange:
         self._client = client
         self._uri: ClientUri | None = None
         self._rule: Rule | None = None
-        self._handshake: ClientHandshake
+        self._accept_value = b""
+        self._compression: bytes | None = None
+        """The permessage-deflate that is agreed with the client; None for none (ws spec §4.5)."""
         self._is_tls = False
         self._is_sockjs = False
         self._status: int | None = None
@@ -168,7 +171,10 @@ class WebSocketExchange:
         proxy, client = self._proxy, self._client
         head = client.head
         has_body = head.is_chunked or bool(head.content_length)
-        self._handshake = parse_handshake(head.method, head.headers, has_body=has_body)
+        handshake = parse_handshake(head.method, head.headers, has_body=has_body)
+        self._accept_value = handshake.accept
+        if proxy.allow_compression:
+            self._compression = negotiate(handshake.offers)
         self._is_tls = client.is_tls or is_tls_by_header(head.headers, proxy.policy)
         self._uri = uri = parse_client_uri(head.target, head.host, is_tls=self._is_tls)
         wanted = proxy.wanted_route(head.headers)
@@ -204,19 +210,12 @@ class WebSocketExchange:
             return SOCKJS if self._is_sockjs else PLAIN
         return SOCKJS_COMPRESSED if self._is_sockjs else COMPRESSED
 
-    @property
-    def _compression(self) -> bytes | None:
-        """The permessage-deflate that is agreed with the client; None for none (ws spec §4.5)."""
-        if not self._proxy.allow_compression:
-            return None
-        return negotiate(self._handshake.offers)
-
     async def accept(
         self, client: WebSocketClient, reason: bytes, headers: Headers, mode: Mode, first: bytes = b""
     ) -> bool:
         """See `Front`: send the 101, and turn the connection into the client's duplex."""
         kept = without(headers, _NOT_RELAYED)
-        kept += accepting_headers(self._handshake.accept, self._compression)
+        kept += accepting_headers(self._accept_value, self._compression)
         head = encode_response_head(101, reason or b"Switching Protocols", kept)
         duplex = await self._client.upgrade(head, client, first)
         if duplex is None:
@@ -291,5 +290,6 @@ class WebSocketExchange:
             count_exchange(self._counts, client)
         if self._presence is not None:
             statistics.connections.end(self._presence)
-        target = opening.target.text if opening is not None and opening.target is not None else None
-        log_request(proxy, client, outcome, rule=self._rule, uri=self._uri, target=target, status=self._status)
+        if proxy.request_log.is_enabled:
+            target = opening.target.text if opening is not None and opening.target is not None else None
+            log_request(proxy, client, outcome, rule=self._rule, uri=self._uri, target=target, status=self._status)

@@ -5,30 +5,23 @@ What the client came by is a matter of its front: a handshake of RFC 6455, or So
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 from holdfast.errors import BackendError, ConnectError
 from holdfast.grip.ws_extension import parse_grip_extension
 from holdfast.logs import limited
-from holdfast.proxy.acceptance import Acceptance, Agreement
 from holdfast.proxy.answers import NO_SOCKETS_IN_ONE_PACKET, TEXT_PLAIN, ErrorAnswer, origin_error
 from holdfast.proxy.context import ProxyContext
-from holdfast.proxy.event_requests import EventRequests
 from holdfast.proxy.open_request import OpenRequest
 from holdfast.proxy.origin import HoldOrigin, Home
-from holdfast.proxy.reply import WholeReply
-from holdfast.proxy.socket_recipe import MAX_BODY_BYTES, SocketRecipe, find_way
 from holdfast.proxy.socket_request import SocketRequest
 from holdfast.proxy.test_target import NO_SUCH_RESOURCE, socket_channels
 from holdfast.proxy.websocket_backend import BackendSide
 from holdfast.proxy.websocket_client import WebSocketClient
 from holdfast.proxy.websocket_connect import connect_backend
 from holdfast.proxy.websocket_echo import EchoBackend
-from holdfast.proxy.websocket_over_http import EventsBackend
 from holdfast.proxy.websocket_rejection import Rejection
 from holdfast.proxy.websocket_relay import RelayBackend
 from holdfast.proxy.zhttp_websocket import ZhttpSocketBackend, make_handshake
@@ -82,7 +75,7 @@ class Opening:
         target: the last that was asked.
     """
 
-    __slots__ = ("_asked", "_front", "_proxy", "_repeated", "_request", "target")
+    __slots__ = ("_asked", "_front", "_proxy", "_request", "target")
 
     def __init__(self, proxy: ProxyContext, request: SocketRequest, front: Front) -> None:
         self.target: Target | None = None
@@ -90,7 +83,6 @@ class Opening:
         self._request = request
         self._front = front
         self._asked: OpenRequest | None = None
-        self._repeated: SocketRecipe | None = None
 
     # --- the usual opening, by callbacks ---------------------------------------------------------------------------
 
@@ -106,36 +98,13 @@ class Opening:
         if not target.over_http or target.kind is not TargetKind.HOST:
             return False
         self.target = target
-        self._asked = asked = OpenRequest(self._proxy, self._make_events_backend(target))
+        self._asked = asked = self._make_open_request(target)
         return asked.begin(on_answer)
 
     def take_answer(self) -> bool:
         """Whether there is an answer, and `run` has nothing to wait for but the client."""
-        asked, proxy = self._asked, self._proxy
-        assert asked is not None
-        reply = asked.take_reply()
-        if reply is None:
-            return False
-        known = self._recall(reply)
-        if known is None or proxy.holds.statistics.wants_reports:  # they count each message
-            return asked.judge()
-        asked.accept(*known)
-        return True
-
-    def _recall(self, reply: WholeReply) -> tuple[Acceptance, Agreement] | None:
-        """What the reply says, if the last one said the same."""
-        proxy, rule, has_grip = self._proxy, self._request.rule, self._request.has_grip
-        dialect, target = self._front.dialect, self.target
-        assert target is not None
-        last = proxy.last_opening
-        if last is not None and last.is_for(reply, rule, target, dialect, has_grip=has_grip):
-            self._repeated = last
-            return last.follow()
-        is_short = len(reply.body) <= MAX_BODY_BYTES
-        proxy.last_opening = (
-            SocketRecipe(reply.headers, reply.body, rule, target, has_grip, dialect) if is_short else None
-        )
-        return None
+        assert self._asked is not None
+        return self._asked.take_answer()
 
     def leave(self) -> None:
         """The client has left before `run`: what `begin` has begun is ended without it."""
@@ -197,27 +166,21 @@ class Opening:
 
     async def _open_over_http(self, target: Target) -> None:
         """A web server that gets events (ws spec §1.3). A client that leaves meanwhile is reported by DISCONNECT."""
-        asked, self._asked = self._asked, None
-        if asked is None:
-            asked = OpenRequest(self._proxy, self._make_events_backend(target))
-        backend = asked.backend
+        asked, self._asked = self._asked or self._make_open_request(target), None
         result = await asked.answer()
-        while result is None:
-            await asyncio.sleep(backend.interval_s)
-            result = await OpenRequest(self._proxy, backend).answer()
         if isinstance(result, Rejection):
             self._front.reject(result)
             return
+        backend = asked.backend
         client = backend.client = self._make_client(backend, target, result.plan)
         if await self._accept(client, b"", result.headers, backend.break_off, result.first):
+            if result.first:
+                client.hold.written_at_s = self._proxy.runtime.now()
             backend.begin(result.events)
-            repeated = self._repeated
-            if repeated is not None and result.plan is None:
-                self._proxy.last_opening = replace(repeated, way=find_way(result, backend.agreement, client.hold))
+            asked.remember(client.hold)
 
-    def _make_events_backend(self, target: Target) -> EventsBackend:
-        requests = EventRequests.of(self._proxy, self._request, target)
-        return EventsBackend(self._proxy, requests, one_event=target.one_event)
+    def _make_open_request(self, target: Target) -> OpenRequest:
+        return OpenRequest(self._proxy, self._request, target, self._front.dialect)
 
     async def _open_relay(self, target: Target) -> None:
         """A WebSocket server (ws spec §2.1)."""

@@ -51,8 +51,18 @@ def parse_handshake(method: bytes, headers: Headers, *, has_body: bool) -> Clien
 
     Raises WireError with status 400 and the text to answer; the connection must be closed then (ws spec §4.1).
     """
-    keys = get_all(headers, b"sec-websocket-key")
-    versions = get_all(headers, b"sec-websocket-version")
+    keys: list[bytes] = []
+    versions: list[bytes] = []
+    extensions: list[bytes] = []
+    fields = {
+        b"sec-websocket-key": keys,
+        b"sec-websocket-version": versions,
+        b"sec-websocket-extensions": extensions,
+    }
+    for name, value in headers:
+        values = fields.get(name.lower())
+        if values is not None:
+            values.append(value)
     if method != b"GET":
         raise _refusal("method is not GET")
     if has_body:
@@ -62,7 +72,7 @@ def parse_handshake(method: bytes, headers: Headers, *, has_body: bool) -> Clien
     if len(keys) != 1 or not 0 < len(keys[0]) <= MAX_KEY_BYTES:
         raise _refusal("not one key of a valid length")
     try:
-        offers = parse_extensions(get_all(headers, b"sec-websocket-extensions"))
+        offers = parse_extensions(extensions) if extensions else ()
     except ValueError as exc:
         raise _refusal("malformed extensions") from exc
     return ClientHandshake(accept_key(keys[0]), offers)
