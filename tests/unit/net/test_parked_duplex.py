@@ -12,6 +12,7 @@ from tests.unit.net.helpers import HUGE, OUTBOX, Peer, admitted, eventually, set
 
 from holdfast.net.connection_duplex import ConnectionDuplex
 from holdfast.net.parked_duplex import ParkedDuplex
+from holdfast.net.parked_socket import LISTEN
 
 
 async def test_a_parked_duplex_is_told_of_events_that_have_passed() -> None:
@@ -95,6 +96,63 @@ async def test_a_parked_duplex_costs_nothing_while_it_waits(monkeypatch: pytest.
         await settle()
         assert not calls
         monkeypatch.undo()
+
+
+async def test_what_comes_before_the_owner_has_said_whether_it_reads() -> None:
+    """Epoll is told that it does not matter when it is there, and not before."""
+    async with place_for("parked") as place:
+        it = await place.pair(is_reading=False)
+        assert isinstance(it.duplex, ParkedDuplex)
+        assert it.duplex.mask() == LISTEN
+        await it.peer.send(b"early")
+        await eventually(lambda: not it.duplex.mask(), "the duplex waits for its owner")  # type: ignore[attr-defined]
+        assert it.owner.told == []
+        it.duplex.resume_reading()
+        await it.expect_data(b"early")
+
+
+async def test_whoever_reads_at_once_tells_epoll_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with place_for("parked") as place:
+        watched: list[int] = []
+        monkeypatch.setattr(place.lot, "watch", lambda fd, mask: watched.append(mask))
+        it = await place.pair()
+        await it.peer.send(b"1")
+        await it.expect_data(b"1")
+        assert watched == []
+
+
+async def test_a_peer_that_leaves_before_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with place_for("parked") as place:
+        it = await place.pair(is_reading=False)
+        it.peer.reset()
+        await it.expect_gone()
+
+
+async def test_what_ends_the_handshake_may_not_fit() -> None:
+    async with place_for("parked") as place:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        before = Peer(ours).send_what_fits(bytes(HUGE))
+        owner = Owner()
+        duplex = place.lot.park_duplex(admitted(place.lot, ours), b"", owner, owner.on_closed)
+        assert duplex.write_first(b"101") is True
+        assert duplex.is_blocked
+        await Peer(theirs).expect(bytes(before), b"101")
+        await eventually(lambda: owner.told == ["drained"], "drained")
+        theirs.close()
+        duplex.abort()
+
+
+async def test_what_ends_the_handshake_comes_too_late() -> None:
+    """The owner, who has nothing yet, is not told of it."""
+    async with place_for("parked") as place:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        owner = Owner()
+        duplex = place.lot.park_duplex(admitted(place.lot, ours), b"", owner, owner.on_closed)
+        theirs.close()
+        assert duplex.write_first(b"101") is False
+        assert (owner.told, owner.closed, duplex.is_parked) == ([], True, False)
 
 
 async def test_a_unix_socket_has_no_address() -> None:

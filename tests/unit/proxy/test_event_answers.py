@@ -1,11 +1,12 @@
-"""What later requests of a session are to be like, after an answer."""
+"""What an answer means: for those whose turn is next, and for later requests of the session."""
 
 from __future__ import annotations
 
 import pytest
 
 from holdfast.errors import WireError
-from holdfast.proxy.event_answers import MAX_META_BYTES, accepted_bytes, next_interval_s, set_meta
+from holdfast.proxy.event_answers import MAX_META_BYTES, accepted_bytes, fits_turn, next_interval_s, set_meta
+from holdfast.proxy.websocket_client import EVENTS_PER_TURN
 from holdfast.wire.headers import Headers
 
 
@@ -49,3 +50,10 @@ def test_interval(known_s: int, value: bytes | None, expected_s: int) -> None:
 )
 def test_accepted_bytes(value: bytes | None, expected: int | None) -> None:
     assert accepted_bytes([(b"Content-Bytes-Accepted", value)] if value is not None else []) == expected
+
+
+@pytest.mark.parametrize("event", [b"TEXT\r\n", b"\r\n", b"TEXT 1\r\nx\r\n"])
+def test_turn(event: bytes) -> None:
+    assert fits_turn(b"")
+    assert fits_turn(event * (EVENTS_PER_TURN // 2 - 1))
+    assert not fits_turn(event * EVENTS_PER_TURN)
