@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from holdfast.push.plan import HoldPlan
 from holdfast.wire.headers import Headers
 from holdfast.wire.websocket.frames import Opcode
+from holdfast.wire.websocket.stream import Data
 from holdfast.wire.ws_events import Event, EventType
 
 OPCODES = {EventType.TEXT: Opcode.TEXT, EventType.BINARY: Opcode.BINARY}
@@ -20,12 +22,14 @@ class Acceptance(NamedTuple):
     Attributes:
         headers: of the 101.
         events: what comes with it.
-        plan, first: what other events have come to: the client's subscriptions, and what it gets with its 101.
+        plan: what the client is subscribed to; None for what the route says.
+        messages, first: what it gets with its 101, and the frames of that.
     """
 
     headers: Headers
     events: list[Event]
     plan: HoldPlan | None = None
+    messages: Sequence[Data] = ()
     first: bytes = b""
 
 

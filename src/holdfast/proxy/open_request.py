@@ -86,8 +86,6 @@ class OpenRequest:
 
     def _accept_like_before(self, reply: WholeReply) -> bool:
         """Take the answer for what an equal one was; whether that is known."""
-        if self._proxy.holds.statistics.wants_reports:
-            return False  # each message is counted
         request = self._request
         last, rule, has_grip = self._proxy.last_opening, request.rule, request.has_grip
         if last is None or not last.is_for(reply, rule, self._target, self._dialect, has_grip=has_grip):

@@ -6,6 +6,7 @@ That is worth something if what comes with the acceptance is what it usually is:
 from __future__ import annotations
 
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from holdfast.errors import GripError
@@ -31,11 +32,12 @@ class Way:
     Args:
         plan: what the subscriptions came to, as long as a hold has it.
         headers: of the 101.
-        first: the messages, as the client gets them.
+        messages, first: see `Acceptance`.
     """
 
     plan: weakref.ref[HoldPlan]
     headers: Headers
+    messages: Sequence[Data]
     first: bytes
     agreement: Agreement
 
@@ -81,7 +83,7 @@ class SocketRecipe:
         plan = way.plan() if way is not None else None
         if way is None or plan is None:
             return None
-        return Acceptance(way.headers, [], plan, way.first), way.agreement
+        return Acceptance(way.headers, [], plan, way.messages, way.first), way.agreement
 
     def learn(self, acceptance: Acceptance, agreement: Agreement, hold: SocketHold) -> SocketRecipe:
         """The same, with what has been done now for the client of `hold`."""
@@ -95,7 +97,7 @@ def find_way(acceptance: Acceptance, agreement: Agreement, hold: SocketHold) -> 
     if hold.dialect.greeting or not hold.is_open or plan.network_filtered:
         return None
     sorter = MessageSorter(agreement.prefix) if agreement.prefix is not None else None
-    frames: list[bytes] = []
+    messages: list[Data] = []
     subscriptions = 0
     for event in acceptance.events:
         opcode = OPCODES.get(event.type)
@@ -108,10 +110,11 @@ def find_way(acceptance: Acceptance, agreement: Agreement, hold: SocketHold) -> 
                 return None
             subscriptions += 1
         elif sorted_message is not None:
-            frames.append(hold.dialect.piece_encoder().feed(sorted_message))
+            messages.append(sorted_message)
     if subscriptions != len(plan.subscriptions):
         return None  # one was refused, or came twice
-    return Way(weakref.ref(plan), acceptance.headers, b"".join(frames), agreement)
+    first = b"".join(hold.dialect.piece_encoder().feed(message) for message in messages)
+    return Way(weakref.ref(plan), acceptance.headers, messages, first, agreement)
 
 
 def _subscribes(text: bytes) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from holdfast.errors import FrameError, GripError
 from holdfast.grip.ws_control import (
@@ -191,6 +191,13 @@ class WebSocketClient:
             if self._proxy.holds.statistics.wants_reports:
                 self._count(data, count_sent, count_received)
             self.hold.relay(data)
+
+    def note_relayed(self, messages: Sequence[Data]) -> None:
+        """These messages of the backend were sent with the 101."""
+        self.hold.written_at_s = self._proxy.runtime.now()
+        if self._proxy.holds.statistics.wants_reports:
+            for data in messages:
+                self._count(data, count_sent, count_received)
 
     def relay_control(self, event: Ping | Pong) -> None:
         """Send a ping or pong of the backend."""

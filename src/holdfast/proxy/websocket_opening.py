@@ -174,8 +174,8 @@ class Opening:
         backend = asked.backend
         client = backend.client = self._make_client(backend, target, result.plan)
         if await self._accept(client, b"", result.headers, backend.break_off, result.first):
-            if result.first:
-                client.hold.written_at_s = self._proxy.runtime.now()
+            if result.messages:
+                client.note_relayed(result.messages)
             backend.begin(result.events)
             asked.remember(client.hold)
 

@@ -13,11 +13,14 @@ from tests.unit.proxy.handshakes import Handshakes, handshake, handshakes, with_
 
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.runtime import Work
+from holdfast.proxy import socket_recipe
 from holdfast.proxy.event_answers import MAX_META_BYTES
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.open_request import OpenRequest
+from holdfast.proxy.socket_recipe import find_way
 from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
 from holdfast.proxy.websocket_exchange import WebSocketExchange
+from holdfast.push.socket_hold import SocketHold
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.wire.websocket.frames import Opcode, encode_close, encode_frame, encode_masked_frame
 
@@ -378,3 +381,80 @@ async def test_a_handshake_by_a_header_of_the_proxy_before() -> None:
         await it.backend.send(with_events(OPEN))
         await client.read_until(b"\r\n\r\n")
         assert it.tasks == []
+
+
+# --- like the one before ----------------------------------------------------------------------------------------------
+
+ORDER = b'c:{"type":"subscribe","channel":"c"}'
+EVENTS = b"OPEN\r\nTEXT 24\r\n" + ORDER + b"\r\nTEXT 4\r\nm:hi\r\n"
+
+
+def welcoming(more: bytes = b"") -> bytes:
+    return with_events(EVENTS + more, b"Sec-WebSocket-Extensions: grip")
+
+
+async def welcome(it: Asking, more: bytes = b"") -> SocketHold:
+    """The hold of a client who is opened with that, and more events."""
+    sockets = it.proxy.context.holds.registry.find("c")
+    before = set(sockets.sockets) if sockets is not None else set()
+    client = await it.ask()
+    await it.backend.send(welcoming(more))
+    await client.read_until(b"\r\n\r\n")
+    await client.expect(text(b"hi"))
+    channel = it.proxy.context.holds.registry.find("c")
+    assert channel is not None
+    (hold,) = set(channel.sockets) - before
+    return hold
+
+
+async def test_the_third_is_opened_like_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    obeyed: list[bytes] = []
+    obey = WebSocketClient.obey
+
+    def note(client: WebSocketClient, order: bytes) -> None:
+        obeyed.append(order)
+        obey(client, order)
+
+    monkeypatch.setattr(WebSocketClient, "obey", note)
+    async with asking() as it:
+        holds = [await welcome(it) for _ in range(4)]
+        assert len(obeyed) == 2
+        assert len({id(hold.plan) for hold in holds}) == 1
+        assert all(hold.written_at_s for hold in holds)
+        assert it.tasks == []
+        holds.clear()
+
+
+async def test_each_message_is_counted() -> None:
+    async with asking() as it:
+        statistics = it.proxy.context.holds.statistics
+        statistics.export()
+        for _ in range(4):
+            await welcome(it)
+        client, server = statistics.routes.unnamed.client, statistics.routes.unnamed.server
+        assert (client.messages_sent, client.content_bytes_sent) == (4, 8)
+        assert (server.messages_received, server.content_bytes_received) == (4, 8)
+
+
+async def test_what_cannot_be_done_so_is_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[object] = []
+
+    def note(*arguments: Any) -> object:
+        found.append(find_way(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(socket_recipe, "find_way", note)
+    async with asking() as it:
+        for _ in range(4):
+            await welcome(it, b"PING\r\n")
+        assert found == [None]
+
+
+async def test_a_client_leaves_that_is_opened_like_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asking() as it:
+        for _ in range(2):
+            await welcome(it)
+        client = await it.ask()
+        client.reset()
+        assert it.backend.send_what_fits(welcoming()) == len(welcoming())
+        await it.expect_told()

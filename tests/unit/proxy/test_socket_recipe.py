@@ -18,6 +18,7 @@ from holdfast.push.dialects import COMPRESSED, PLAIN, SOCKJS, Dialect
 from holdfast.push.socket_hold import SocketHold
 from holdfast.wire.headers import Headers
 from holdfast.wire.websocket.frames import Opcode, encode_frame
+from holdfast.wire.websocket.stream import Data
 from holdfast.wire.ws_events import Event, EventType
 
 HEADERS: Headers = [(b"X", b"1")]
@@ -181,7 +182,8 @@ async def test_learning() -> None:
         learnt = recipe.learn(Acceptance(HEADERS, happened), GRIP, hold)
         assert (is_for(learnt), learnt.is_simple) == (True, True)
         first = encode_frame(Opcode.TEXT, b"1")
-        assert learnt.follow() == (Acceptance(HEADERS, [], hold.plan, first), GRIP)
+        message = Data(Opcode.TEXT, b"1")
+        assert learnt.follow() == (Acceptance(HEADERS, [], hold.plan, [message], first), GRIP)
         assert learnt.learn(Acceptance(HEADERS, [closing()]), GRIP, hold).is_simple is False
         del hold
     assert (learnt.follow(), learnt.is_simple) == (None, True)
