@@ -17,7 +17,7 @@ from tests.harness.tokens import make_token
 from tests.harness.watch import scrape
 from tests.harness.websocket import Frame, WebSocketClient, close, text
 from tests.harness.ws_backend import WebSocketBackend
-from tests.harness.ws_events import Event, EventsBackend, opening, text_event
+from tests.harness.ws_events import Event, EventsBackend, events_reply, opening, text_event
 from tests.harness.ws_stage import WebSocketStage, control, frame_as_event, ws_item
 
 DEFLATE = [("Sec-WebSocket-Extensions", "permessage-deflate")]
@@ -212,15 +212,20 @@ def test_fields(ws: WebSocketStage) -> None:
     reply = accepting(
         text_event("m:welcome"), headers=[("X-Mine", "1"), ("Set-Meta-User", "u"), ("Keep-Alive-Interval", "30")]
     )
+    both = []
     for _ in range(4):
         script = EventsBackend(ws.backend, reply)
         client = ws.client()
         client.handshake(script.path, host="events")
         response = client.accepted()
+        both.append((client, script))
         assert response.header("X-Mine") == "1"
         assert [name for name, _ in response.headers if name.startswith(("Set-", "Keep-", "Content-"))] == []
+    for client, script in both:
         client.expect_text("welcome")
+        script.then(in_one_write(events_reply(text_event("m:re"), text_event("dropped"))))
         client.send_text("hi")
+        client.expect_text("re")
         assert script.wait_request(2).header("Meta-User") == "u"
 
 

@@ -94,7 +94,7 @@ class SocketRecipe:
 def find_way(acceptance: Acceptance, agreement: Agreement, hold: SocketHold) -> Way | None:
     """How to open a client like that of `hold`, for whom all this has been done; None if it takes more than a plan."""
     plan = hold.plan
-    if hold.dialect.greeting or not hold.is_open or plan.network_filtered:
+    if hold.dialect.greeting or plan.network_filtered:
         return None
     sorter = MessageSorter(agreement.prefix) if agreement.prefix is not None else None
     messages: list[Data] = []
@@ -122,4 +122,4 @@ def _subscribes(text: bytes) -> bool:
         order = parse_control(text)
     except GripError:
         return False
-    return isinstance(order, Subscribe) and not order.has_too_many_filters
+    return isinstance(order, Subscribe)

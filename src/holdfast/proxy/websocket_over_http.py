@@ -176,7 +176,6 @@ class EventsBackend:
             self.client.go_on()
         except WireError as exc:
             self._fail(str(exc))
-        self._wake()
 
     # --- from the client -------------------------------------------------------------------------------------------
 

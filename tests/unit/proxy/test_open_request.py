@@ -354,6 +354,21 @@ async def test_a_client_leaves_before_anything_was_asked(monkeypatch: pytest.Mon
         it.proxy.stage.connection.cut_off()
 
 
+async def test_an_answer_to_somebody_who_has_just_left() -> None:
+    """It is for whoever goes on with the request."""
+    async with asking() as it:
+        await it.ask()
+        connection = it.proxy.stage.connection
+        exchange: Any = connection.work
+        exchange.cancel()
+        exchange._on_answer()
+        assert it.tasks == ["WebSocket open"]
+        await it.backend.send(with_events(HELLO))
+        await it.expect_told()
+        await it.expect_over()
+        connection.cut_off()
+
+
 async def test_too_many_have_left() -> None:
     async with asking() as it:
         it.proxy.context.farewells = Farewells(0, it.proxy.stage.counters)
