@@ -84,6 +84,10 @@ class OpenRequest:
             run_at_once(self._run())
         return self._result is not None or self._error is not None
 
+    def wait_on(self, on_news: Callable[[], object]) -> bool:
+        """Whether the rest of the answer is just coming, so that `on_news` is called again. See `take_answer`."""
+        return self._reply is None and self._asked.wait_on(on_news)
+
     def _accept_like_before(self, reply: WholeReply) -> bool:
         """Take the answer for what an equal one was; whether that is known."""
         request = self._request

@@ -118,18 +118,25 @@ class WebSocketExchange:
         self._client.entrust(self)
 
     def _on_answer(self) -> None:
-        """Something came of what `start` sent: act on a whole answer, and leave everything else to a task."""
+        """Something came of what `start` sent: act on a whole answer, and leave everything else to a task.
+
+        Many servers write head and body one after the other: nothing is lost by waiting for the rest.
+        """
         self._proxy.runtime.callbacks.discard(self)
         if self._is_over:
             return  # the client has left just now
-        assert self._opening is not None
+        opening = self._opening
+        assert opening is not None
         try:
-            can_end = self._opening.take_answer() and self._client.can_hold_at_once
+            can_end = opening.take_answer() and self._client.can_hold_at_once
+            is_coming = not can_end and opening.wait_on(self._on_answer)
         except Exception as exc:
             self._finish(self._fail(exc))
             return
         if can_end:
             run_at_once(self.run())
+        elif is_coming:
+            self._proxy.runtime.callbacks.add(self)
         else:
             self._go_on()
 

@@ -106,6 +106,11 @@ class Opening:
         assert self._asked is not None
         return self._asked.take_answer()
 
+    def wait_on(self, on_answer: Callable[[], object]) -> bool:
+        """Whether the rest of the answer is just coming, so that `on_answer` is called again."""
+        assert self._asked is not None
+        return self._asked.wait_on(on_answer)
+
     def leave(self) -> None:
         """The client has left before `run`: what `begin` has begun is ended without it."""
         if self._asked is not None:

@@ -37,6 +37,13 @@ class WholeRequest:
         """See `Attempts.whole_reply`."""
         return self._attempts.whole_reply()
 
+    def wait_on(self, on_news: Callable[[], object]) -> bool:
+        """Whether there is no whole reply yet, but its head, and the rest is coming: `on_news` is called again then."""
+        if self._attempts.coming_head is None:
+            return False
+        self._attempts.wait_on(on_news)
+        return True
+
     def abandon(self) -> None:
         """Break off what `begin` began, if its context has not been entered."""
         self._attempts.abandon()

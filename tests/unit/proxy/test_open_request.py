@@ -212,17 +212,46 @@ async def test_a_fault_of_ours_when_it_is_open(monkeypatch: pytest.MonkeyPatch, 
 # --- not at once ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cut", [20, -3])
-async def test_an_answer_in_two_pieces(cut: int) -> None:
+@pytest.mark.parametrize(
+    ("cut", "tasks"),
+    [(20, ["exchange", "WebSocket open"]), (-len(HELLO), []), (-3, [])],
+    ids=["head", "between", "body"],
+)
+async def test_an_answer_in_two_pieces(cut: int, tasks: list[str]) -> None:
+    """Head and body, as many servers write them, need no task either."""
     async with asking() as it:
         client = await it.ask()
         answer = with_events(HELLO)
         await it.backend.send(answer[:cut])
         await settle()
-        assert it.tasks == ["exchange", "WebSocket open"]
+        assert it.proxy.stage.runtime.task_count == max(len(tasks), 1)
         await it.backend.send(answer[cut:])
         await client.read_until(b"\r\n\r\n")
         await client.expect(text(b"hello"))
+        assert it.tasks == tasks
+
+
+async def test_a_long_answer() -> None:
+    """More than a connection keeps."""
+    async with asking() as it:
+        client = await it.ask()
+        message = bytes(200_000)
+        await it.backend.send(with_events(OPEN + b"TEXT %x\r\n%b\r\n" % (len(message), message)))
+        await client.read_until(b"\r\n\r\n")
+        await client.expect(text(message))
+
+
+async def test_a_client_leaves_between_the_pieces() -> None:
+    async with asking() as it, leaving_no(OpenRequest):
+        client = await it.ask()
+        answer = with_events(HELLO)
+        await it.backend.send(answer[:-3])
+        await settle()
+        client.close()
+        await eventually(lambda: len(it.proxy.context.farewells) == 1, "the client has left")
+        await it.backend.send(answer[-3:])
+        await it.expect_told()
+        await it.expect_over()
 
 
 async def test_an_answer_that_breaks_off() -> None:
