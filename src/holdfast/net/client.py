@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import WireError
+from holdfast.logs import LIMITED
 from holdfast.net.awake_client import AwakeClient
 from holdfast.net.client_state import ClientState
 from holdfast.net.edge import Edge
@@ -273,8 +274,10 @@ class ClientConnection(AwakeClient):
             self._give_up().close()
 
     def pause_reading(self) -> None:
-        """Stop reading from the client."""
-        if self._is_reading:
+        """Stop reading from the client; one that is held must go instead: its leaving would never be noticed."""
+        if self._outlet is not None:
+            self._disconnect_talkative()
+        elif self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
 
@@ -341,9 +344,16 @@ class ClientConnection(AwakeClient):
         """Keep the transport for a hold, where it cannot be parked."""
         self.work = None
         self._outlet = outlet
+        self.resume_reading()
         if self.edge.is_draining:
             # Not now: whoever holds it has something to do first.
             self.edge.runtime.loop.call_soon(outlet.end_hold)
+
+    def _disconnect_talkative(self) -> None:
+        if not self.is_lost:
+            log.info("client %s: says too much while it is held, closed", self.describe(), extra=LIMITED)
+            self.edge.runtime.counters.talkative_clients_disconnected += 1
+            self.cut_off()
 
     # --- closing ---------------------------------------------------------------------------------------------------
 
