@@ -34,6 +34,12 @@ log = logging.getLogger("holdfast.net.edge")
 PIPELINE_BUFFER_BYTES = 65536
 """Bytes of further requests kept while one is being answered."""
 
+REQUESTS_PER_TURN = 10
+"""Pipelined requests of one client that are answered at once before others get their turn.
+
+Those of an operator are not counted: what publishers say together is to leave together.
+"""
+
 # Short for the members: these lines run several times per request, and finding a member of an enum has its price.
 _WAITING, _SERVING, _GIVEN_UP, _CLOSED = ClientState
 
@@ -58,6 +64,7 @@ class ClientConnection(AwakeClient):
         "_is_head_started",
         "_is_new",
         "_is_reading",
+        "_is_yielding",
         "_outlet",
         "_state",
         "is_tls",
@@ -75,6 +82,7 @@ class ClientConnection(AwakeClient):
         self._outlet: ConnectionOutlet | None = None
         self._is_reading = True
         self._is_advancing = False
+        self._is_yielding = False
         self._is_head_started = False
         self._drain_waiter: asyncio.Future[None] | None = None
 
@@ -98,7 +106,7 @@ class ClientConnection(AwakeClient):
         elif self._state is _WAITING:
             self._buffer = self._buffer + data if self._buffer else data
             self._advance()
-            if self._is_write_paused and len(self._buffer) > PIPELINE_BUFFER_BYTES:
+            if (self._is_write_paused or self._is_yielding) and len(self._buffer) > PIPELINE_BUFFER_BYTES:
                 self.pause_reading()
 
     def resume_writing(self) -> None:
@@ -139,12 +147,16 @@ class ClientConnection(AwakeClient):
 
         Nothing is served to a client that has not taken the answers before: they would fill the memory.
         """
-        if self._is_advancing:
+        if self._is_advancing or self._is_yielding:
             return
         self._is_advancing = True
-        transport = self._transport
+        transport, count = self._transport, 0
         try:
             while self._state is _WAITING and self._buffer and not (self._is_write_paused or transport.is_closing()):
+                count += 1
+                if count > REQUESTS_PER_TURN and self.edge.counts_clients:
+                    self._yield()
+                    return
                 try:
                     parsed = parse_request_head(self._buffer, self.edge.service.limits)
                 except WireError as error:
@@ -160,6 +172,19 @@ class ClientConnection(AwakeClient):
                 self._serve(exchange, rest)
         finally:
             self._is_advancing = False
+
+    def _yield(self) -> None:
+        """Go on with the next requests in the next turn of the loop."""
+        self._is_yielding = True
+        if len(self._buffer) > PIPELINE_BUFFER_BYTES:
+            self.pause_reading()
+        self.edge.runtime.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_yielding = False
+        if self._state is _WAITING:
+            self.resume_reading()
+            self._advance()
 
     def _await_rest_of_head(self) -> None:
         if not self._is_head_started:
