@@ -81,6 +81,7 @@ class Counters:
     drops_channel_gone: int = 0
     drops_socket_closed: int = 0
     slow_clients_disconnected: int = 0
+    talkative_clients_disconnected: int = 0
     subscriptions_refused: int = 0
 
 
@@ -153,6 +154,7 @@ HELP: dict[str, str] = {
     "drops_channel_gone": "Items lost because the last subscriber left while they waited for the item before them",
     "drops_socket_closed": "Writes lost because a WebSocket was closed while they waited for the end of a message",
     "slow_clients_disconnected": "Held clients disconnected because their outbox was full",
+    "talkative_clients_disconnected": "Held clients by TLS disconnected because they sent too much meanwhile",
     "subscriptions_refused": "Channels of instructs left out because of connection_subscription_max",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import re
 import signal
@@ -238,6 +239,17 @@ def test_slow_reader_of_a_hold_is_disconnected(
     (waiting,) = re.findall(disconnected, lines[-1])
     assert int(waiting) <= OUTBOX_BYTES
     assert resident_bytes(tls.proxy.pid) - before < 3_000_000
+
+
+def test_client_that_says_too_much_while_it_is_held(tls: Stage) -> None:
+    """Who is no longer listened to could leave without being noticed, and its hold would stay for ever."""
+    before = counted("holdfast_talkative_clients_disconnected_total")
+    client = tls.stream(fresh_channel())
+    with contextlib.suppress(OSError):
+        client.send(encode_request("/next") * 100_000)
+    client.close()
+    eventually(lambda: counted("holdfast_open_connections") == 0, "the client is gone")
+    assert counted("holdfast_talkative_clients_disconnected_total") == before + 1
 
 
 # --- the end ----------------------------------------------------------------------------------------------------------

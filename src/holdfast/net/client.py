@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import WireError
+from holdfast.logs import LIMITED
 from holdfast.net.awake_client import AwakeClient
 from holdfast.net.client_state import ClientState
 from holdfast.net.edge import Edge
@@ -34,6 +35,12 @@ log = logging.getLogger("holdfast.net.edge")
 
 PIPELINE_BUFFER_BYTES = 65536
 """Bytes of further requests kept while one is being answered."""
+
+REQUESTS_PER_TURN = 10
+"""Pipelined requests of one client that are answered at once before others get their turn.
+
+Those of an operator are not counted: what publishers say together is to leave together.
+"""
 
 # Short for the members: these lines run several times per request, and finding a member of an enum has its price.
 _WAITING, _SERVING, _GIVEN_UP, _CLOSED = ClientState
@@ -59,6 +66,7 @@ class ClientConnection(AwakeClient):
         "_is_head_started",
         "_is_new",
         "_is_reading",
+        "_is_yielding",
         "_outlet",
         "_state",
         "is_tls",
@@ -76,6 +84,7 @@ class ClientConnection(AwakeClient):
         self._outlet: ConnectionOutlet | None = None
         self._is_reading = True
         self._is_advancing = False
+        self._is_yielding = False
         self._is_head_started = False
         self._drain_waiter: asyncio.Future[None] | None = None
 
@@ -99,7 +108,7 @@ class ClientConnection(AwakeClient):
         elif self._state is _WAITING:
             self._buffer = self._buffer + data if self._buffer else data
             self._advance()
-            if self._is_write_paused and len(self._buffer) > PIPELINE_BUFFER_BYTES:
+            if (self._is_write_paused or self._is_yielding) and len(self._buffer) > PIPELINE_BUFFER_BYTES:
                 self.pause_reading()
 
     def resume_writing(self) -> None:
@@ -140,12 +149,16 @@ class ClientConnection(AwakeClient):
 
         Nothing is served to a client that has not taken the answers before: they would fill the memory.
         """
-        if self._is_advancing:
+        if self._is_advancing or self._is_yielding:
             return
         self._is_advancing = True
-        transport = self._transport
+        transport, count = self._transport, 0
         try:
             while self._state is _WAITING and self._buffer and not (self._is_write_paused or transport.is_closing()):
+                count += 1
+                if count > REQUESTS_PER_TURN and self.edge.counts_clients:
+                    self._yield()
+                    return
                 try:
                     parsed = parse_request_head(self._buffer, self.edge.service.limits)
                 except WireError as error:
@@ -161,6 +174,19 @@ class ClientConnection(AwakeClient):
                 self._serve(exchange, rest)
         finally:
             self._is_advancing = False
+
+    def _yield(self) -> None:
+        """Go on with the next requests in the next turn of the loop."""
+        self._is_yielding = True
+        if len(self._buffer) > PIPELINE_BUFFER_BYTES:
+            self.pause_reading()
+        self.edge.runtime.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_yielding = False
+        if self._state is _WAITING:
+            self.resume_reading()
+            self._advance()
 
     def _await_rest_of_head(self) -> None:
         if not self._is_head_started:
@@ -275,8 +301,10 @@ class ClientConnection(AwakeClient):
             self._give_up().close()
 
     def pause_reading(self) -> None:
-        """Stop reading from the client."""
-        if self._is_reading:
+        """Stop reading from the client; one that is held must go instead: its leaving would never be noticed."""
+        if self._outlet is not None:
+            self._disconnect_talkative()
+        elif self._is_reading:
             self._is_reading = False
             self._transport.pause_reading()
 
@@ -343,9 +371,16 @@ class ClientConnection(AwakeClient):
         """Keep the transport for a hold, where it cannot be parked."""
         self.work = None
         self._outlet = outlet
+        self.resume_reading()
         if self.edge.is_draining:
             # Not now: whoever holds it has something to do first.
             self.edge.runtime.loop.call_soon(outlet.end_hold)
+
+    def _disconnect_talkative(self) -> None:
+        if not self.is_lost:
+            log.info("client %s: says too much while it is held, closed", self.describe(), extra=LIMITED)
+            self.edge.runtime.counters.talkative_clients_disconnected += 1
+            self.cut_off()
 
     # --- closing ---------------------------------------------------------------------------------------------------
 

@@ -69,6 +69,7 @@ class ParkedDuplex(ParkedSocket):
         if self._owner is None or self._is_broken:
             return None
         waiting = self.unsent_bytes
+        self._relayed_bytes = min(self._relayed_bytes, waiting)
         if waiting and waiting + len(data) > self._lot.limits.max_bytes + self._relayed_bytes:
             limits, counters = self._lot.limits, self._lot.runtime.counters
             if reject_when_full(self.describe(), self._owner, limits, counters, waiting):
@@ -80,8 +81,8 @@ class ParkedDuplex(ParkedSocket):
         """See `Duplex`."""
         if self._owner is None or self._is_broken:
             return
-        if self._send(data) and self._outbox is not None:
-            self._relayed_bytes += len(data)
+        if self._send(data):
+            self._relayed_bytes = min(self._relayed_bytes + len(data), self.unsent_bytes)
 
     def pause_reading(self) -> None:
         """See `Duplex`."""

@@ -20,6 +20,7 @@ from holdfast.logs import limited
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.outlets import Outlet
 from holdfast.proxy.answers import ACCEPT_UNAVAILABLE, TOO_LARGE_FOR_GRIP, ErrorAnswer, origin_error
+from holdfast.proxy.attempts import Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.recipe import Recipe
@@ -77,17 +78,16 @@ class Acceptor:
         self._target = target
         self.status: int | None = None
 
-    async def run(self, reply: Reply, request_body: bytes) -> bool:
+    async def run(self, reply: Reply, attempts: Attempts) -> bool:
         """Act on the instruct; returns whether the client is held.
 
         Args:
-            request_body: the client's, or the beginning of one that is longer than GRIP allows.
+            attempts: what was sent of the client's request, which may still be coming.
 
         Raises:
-            ErrorAnswer: the instruct is not valid, or too large.
+            ErrorAnswer: the instruct is not valid, or it or the request is too large.
         """
-        if len(request_body) > MAX_BODY_BYTES or (self._client.head.content_length or 0) > MAX_BODY_BYTES:
-            raise ErrorAnswer(400, TOO_LARGE_FOR_GRIP)
+        self._check_size(attempts.body)
         body = await read_limited(reply, MAX_BODY_BYTES)
         if len(body) > MAX_BODY_BYTES:
             if can_stream_body(reply.headers):
@@ -97,7 +97,7 @@ class Acceptor:
         if recipe is not None and self._client.transform is None:
             plan = recipe.plan_for(reply, body, self._rule, self._target, self._framing())
             if plan is not None:
-                return await self._follow(recipe, plan, request_body)
+                return await self._follow(recipe, plan, attempts)
         try:
             instruct = parse_instruct(reply.code, reply.reason, reply.headers, body)
             ties = tie(instruct, self._uri, self._rule)
@@ -106,16 +106,16 @@ class Acceptor:
         if instruct.mode is HoldMode.RESPONSE:
             plan = self._plan(instruct)
             self._remember(reply, body, instruct, ties, plan)
-            return await self._hold_response(plan, ties, request_body)
+            return await self._hold_response(plan, ties, attempts)
         if instruct.mode is None and ties.link is None:
             self._answer(instruct)
             return False
         return await self._begin_stream(instruct, ties, reply, body)
 
-    async def _follow(self, recipe: Recipe, plan: HoldPlan, request_body: bytes) -> bool:
+    async def _follow(self, recipe: Recipe, plan: HoldPlan, attempts: Attempts) -> bool:
         """Hold the client like the one before."""
         if plan.kept is not None:
-            return await self._hold_response(plan, NO_TIES, request_body)
+            return await self._hold_response(plan, NO_TIES, attempts)
         self._client.head_bytes_sent = recipe.head_bytes
         self._client.body_bytes_sent = recipe.content_bytes
         await self._open_stream(plan, NO_TIES, recipe.first)
@@ -150,8 +150,13 @@ class Acceptor:
 
     # --- long polls ------------------------------------------------------------------------------------------------
 
-    async def _hold_response(self, plan: HoldPlan, ties: Ties, request_body: bytes) -> bool:
-        """Keep the response, and send nothing (grip spec §5.1)."""
+    async def _hold_response(self, plan: HoldPlan, ties: Ties, attempts: Attempts) -> bool:
+        """Keep the response, and send nothing (grip spec §5.1).
+
+        Not before all of the request is here, which backends may answer earlier: it may have to be made again.
+        """
+        request_body = await attempts.whole_body()
+        self._check_size(request_body)
         request = HeldRequest.of(self._client.head, request_body, self._rule)
         framing, transform = self._framing(), self._client.transform
         if transform is not None:
@@ -267,6 +272,11 @@ class Acceptor:
         return hold
 
     # --- shared ----------------------------------------------------------------------------------------------------
+
+    def _check_size(self, request_body: bytes) -> None:
+        """Refuse a request that is longer than GRIP allows. Raises ErrorAnswer."""
+        if len(request_body) > MAX_BODY_BYTES or (self._client.head.content_length or 0) > MAX_BODY_BYTES:
+            raise ErrorAnswer(400, TOO_LARGE_FOR_GRIP)
 
     def _plan(self, instruct: Instruct) -> HoldPlan:
         """The shared part of the hold."""

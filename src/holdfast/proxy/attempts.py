@@ -206,6 +206,12 @@ class Attempts:
             and not self.prefix
         )
 
+    async def whole_body(self) -> bytes:
+        """All of the body, or of a longer one a beginning that is too long to be kept, when it has been sent."""
+        if self._pump is not None:
+            await self._pump
+        return self.body
+
     def stop(self) -> None:
         """Stop sending the request body."""
         pump, self._pump = self._pump, None  # once it was cancelled, it refers to us, as we did to it

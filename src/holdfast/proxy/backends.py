@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, cast
 
 from holdfast.errors import BackendError, WireError
+from holdfast.logs import LIMITED
 from holdfast.net.outlets import Outlet
 from holdfast.proxy.answers import ErrorAnswer
 from holdfast.proxy.context import ProxyContext
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("holdfast.proxy")
 
+MAX_REPORTS = 10_000
+"""Ends of holds that are being reported, or wait for it. Backends may take a minute for each; clients need less."""
+
 
 class HeldBackends:
     """Asks backends for holds: see `holdfast.push.updates.Backends`."""
@@ -32,6 +36,7 @@ class HeldBackends:
         self._requests = OwnRequests(proxy)
         self._links = NextLinks(proxy, self._requests)
         self._filters = NetworkFilters(proxy, self._requests)
+        self._reports = 0
 
     def retry(self, hold: ResponseHold) -> None:
         """Make the request of a long poll again; what comes of it answers its client, or holds it anew."""
@@ -48,11 +53,22 @@ class HeldBackends:
     def hold_ended(self, hold: Hold) -> None:
         """Tell the backend that its client is gone, if it wants to know."""
         origin = cast(HoldOrigin, hold.origin)
-        if origin.gone is not None:
+        if self._begin_report(origin):
             self._proxy.runtime.spawn(self._report_gone(origin), "gone link")
 
+    def _begin_report(self, origin: HoldOrigin) -> bool:
+        """Whether the backend wants to know, and there is room for one more to tell it; `_report_gone` must follow."""
+        if origin.gone is None:
+            return False
+        if self._reports >= MAX_REPORTS:
+            self._proxy.counters.gone_reports_failed += 1
+            log.warning("gone link %s: not asked, %d others wait", origin.gone.text, self._reports, extra=LIMITED)
+            return False
+        self._reports += 1
+        return True
+
     async def _retry(self, hold: ResponseHold) -> None:
-        if hold.origin is not None:
+        if hold.origin is not None and self._begin_report(cast(HoldOrigin, hold.origin)):
             try:
                 await self._report_gone(cast(HoldOrigin, hold.origin))
             except Exception:
@@ -72,8 +88,7 @@ class HeldBackends:
 
     async def _report_gone(self, origin: HoldOrigin) -> None:
         """One POST without a body; nobody waits for what comes of it, and it is not repeated (grip spec §6.9)."""
-        if origin.gone is None:
-            return
+        assert origin.gone is not None
         self._proxy.counters.gone_reported += 1
         request = OwnRequest(b"POST", origin.gone, origin.home)
         try:
@@ -81,6 +96,8 @@ class HeldBackends:
                 failure = None if 200 <= reply.code < 300 and not await reply.read() else f"status {reply.code}"
         except (ErrorAnswer, BackendError, WireError) as exc:
             failure = str(exc)
+        finally:
+            self._reports -= 1
         if failure is not None:
             self._proxy.counters.gone_reports_failed += 1
             log.warning("gone link %s: %s", origin.gone.text, failure)

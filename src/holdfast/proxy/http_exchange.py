@@ -273,7 +273,7 @@ class HttpExchange:
         assert self._uri is not None
         acceptor = Acceptor(self._proxy, self._client, self._uri, self._rule, attempts.target, self._visit.lend())
         try:
-            is_held = await acceptor.run(reply, attempts.body)
+            is_held = await acceptor.run(reply, attempts)
         finally:
             self._visit.take_back(acceptor.presence)
         self._status = acceptor.status

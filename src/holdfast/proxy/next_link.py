@@ -51,6 +51,9 @@ LAGGARDS_S = 5.0
 
 MAX_DELAY_S = 16
 
+LOOK_S = 1.0
+"""How often it is looked, before a link is asked again, whether anybody still waits for it."""
+
 Key: TypeAlias = tuple[LinkTarget, frozenset[tuple[str, str]]]
 
 
@@ -156,6 +159,13 @@ class _Fetch:
                 if hold.is_open:
                     yield hold
 
+    def _is_wanted(self) -> bool:
+        """Whether anybody still waits for the answer; if not, nobody can join any more."""
+        self._members = [hold for hold in self._members if hold.is_open]
+        if not self._members:
+            self._links.forget(self._key, self)
+        return bool(self._members)
+
     # --- asking ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -175,6 +185,8 @@ class _Fetch:
     async def _ask(self) -> str | None:
         """Ask once; why that was in vain, or None."""
         async with self._links.requests.turn:
+            if not self._is_wanted():
+                return None
             self._asked_s = self._links.proxy.runtime.now()
             try:
                 async with self._links.requests.ask(self._request()) as reply:
@@ -202,11 +214,10 @@ class _Fetch:
         async for hold in self._all():
             if hold.fail_link():
                 self._end(hold, FAILED)
-        self._members = [hold for hold in self._members if hold.is_open]
-        if self._members:
-            delay_s = min(2 ** (self._failures - 1), MAX_DELAY_S) + self._links.proxy.holds.jitter()
-            await asyncio.sleep(delay_s)
-            self._members = [hold for hold in self._members if hold.is_open]
+        delay_s = min(2 ** (self._failures - 1), MAX_DELAY_S) + self._links.proxy.holds.jitter()
+        while self._is_wanted() and delay_s > 0:
+            await asyncio.sleep(min(delay_s, LOOK_S))
+            delay_s -= LOOK_S
 
     # --- the answer ------------------------------------------------------------------------------------------------
 
@@ -219,8 +230,7 @@ class _Fetch:
             stream = BuildIdStream(instruct.meta) if has_response_filter(instruct.subscriptions) else None
             conclude = self._conclusion(instruct)
             while content := await reply.read():
-                if not any(hold.is_open for hold in self._members):
-                    self._links.forget(self._key, self)  # the rest may be without end
+                if not self._is_wanted():  # the rest may be without end
                     return
                 if self._has_relayed:
                     await self._wait_for_laggards()

@@ -123,8 +123,8 @@ class SocketWriter:
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, None
-        if waiting:
-            self.outlet.write(self.dialect.join(waiting))
+        if waiting and self.write(self.dialect.join(waiting)) is False:
+            self._context.counters.drops_outbox_full += len(waiting) - 1  # all are lost, and one was counted
 
     # --- messages that the backend has given in advance ------------------------------------------------------------
 

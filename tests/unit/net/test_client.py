@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.unit.net.helpers import (
@@ -26,7 +28,7 @@ from tests.unit.net.helpers import (
     staged,
 )
 
-from holdfast.net.client import ClientConnection
+from holdfast.net.client import REQUESTS_PER_TURN, ClientConnection
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.leaving_client import LINGER_S
 from holdfast.net.sockets import address_of
@@ -83,6 +85,99 @@ async def test_a_client_that_pipelines_without_end_is_not_read_from_meanwhile() 
         gate.set()
         await peer.expect(ok(b"/1"), ok(b"/" + b"x" * 900))
         assert stage.edge.open_connections == 1
+
+
+@pytest.mark.parametrize("has_parking", [True, False])
+async def test_a_client_that_pipelines_lets_others_have_their_turn(has_parking: bool) -> None:
+    """What is answered at once has to be bounded, too: 64 KiB are thousands of requests."""
+    served, longest = 0, 0
+
+    def answer(exchange: ClientExchange) -> None:
+        nonlocal served
+        served += 1
+        echo(exchange)
+
+    def watch(before: int) -> None:
+        nonlocal longest
+        longest = max(longest, served - before)
+        asyncio.get_running_loop().call_soon(watch, served)
+
+    count = 10_000
+    async with staged(answer, has_parking=has_parking) as stage:
+        watch(0)
+        peer = await stage.connect()
+        await asyncio.gather(
+            peer.send(b"".join(get(b"/%d" % number) for number in range(count))),
+            peer.expect(*[ok(b"/%d" % number) for number in range(count)]),
+        )
+        assert (served, longest) == (count, REQUESTS_PER_TURN)
+        await peer.send(get(b"/last"))
+        await peer.expect(ok(b"/last"))
+
+
+async def test_what_a_publisher_pipelines_is_taken_together() -> None:
+    """Because it is to leave together."""
+    turns: set[int] = set()
+    turn = 0
+
+    def answer(exchange: ClientExchange) -> None:
+        turns.add(turn)
+        echo(exchange)
+
+    def watch() -> None:
+        nonlocal turn
+        turn += 1
+        asyncio.get_running_loop().call_soon(watch)
+
+    count = 10 * REQUESTS_PER_TURN
+    async with staged(answer) as stage:
+        stage.edge.counts_clients = False
+        peer = await stage.connect()
+        await settle()
+        watch()
+        await peer.send(get() * count)
+        await peer.expect(*[ok(b"/")] * count)
+        assert len(turns) == 1
+
+
+@pytest.mark.parametrize("count", [REQUESTS_PER_TURN - 1, REQUESTS_PER_TURN, REQUESTS_PER_TURN + 1, 3_000])
+@pytest.mark.parametrize("size", [100, 60_000, 70_000, 200_000])
+async def test_a_body_behind_pipelined_requests_is_read(count: int, size: int) -> None:
+    async def upload(exchange: ClientExchange) -> None:
+        body = b""
+        while piece := await exchange.read_chunk():
+            body += piece
+        exchange.respond(200, b"OK", [], b"%d" % len(body))
+
+    def answer(exchange: ClientExchange) -> Coroutine[Any, Any, None] | None:
+        if exchange.head.method == b"POST":
+            return upload(exchange)
+        echo(exchange)
+        return None
+
+    post = get(b"/", b"Content-Length: %d" % size, method=b"POST") + bytes(size)
+    async with staged(answer) as stage:
+        peer = await stage.connect()
+        await asyncio.gather(
+            peer.send(get(b"/x") * count + post + get(b"/y")),
+            peer.expect(*[ok(b"/x")] * count, ok(b"%d" % size), ok(b"/y")),
+        )
+
+
+async def test_a_client_that_leaves_before_its_next_turn() -> None:
+    served = 0
+
+    def answer(exchange: ClientExchange) -> None:
+        nonlocal served
+        served += 1
+        echo(exchange)
+        if served == REQUESTS_PER_TURN:
+            asyncio.get_running_loop().call_soon(stage.connection.cut_off)
+
+    async with staged(answer) as stage:
+        await stage.ask(get() * 100)
+        await eventually(lambda: stage.edge.open_connections == 0, "gone")
+        assert served == REQUESTS_PER_TURN
 
 
 async def test_a_client_that_pipelines_and_does_not_read_is_not_served_without_end() -> None:

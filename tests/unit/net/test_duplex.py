@@ -187,6 +187,26 @@ async def test_nobody_is_too_slow_because_of_what_is_relayed(kind: str) -> None:
         assert place.counters.drops_outbox_full == 0
 
 
+async def test_what_was_relayed_and_is_taken_leaves_no_room_for_more(kind: str) -> None:
+    """A peer that is never quite without something to take owes no more than others, however much it had."""
+    async with place_for(kind, DROP) as place:
+        it = await place.pair(is_slow=True)
+        relayed, read = 0, 0
+        while relayed < HUGE:
+            if it.duplex.unsent_bytes < 1_000_000:
+                it.duplex.relay(bytes(1_000_000))
+                relayed += 1_000_000
+            await it.peer.read(100_000)
+            read += 100_000
+        assert it.duplex.is_blocked
+        owed = it.duplex.unsent_bytes
+        written = 0
+        while it.duplex.write(bytes(50_000)):
+            written += 50_000
+        assert 200_000 <= written <= 200_000 + owed
+        await it.peer.expect(bytes(relayed - read + written))
+
+
 async def test_a_slow_peer_may_lose_what_is_written_instead(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     async with place_for(kind, DROP) as place:
         it = await place.pair(is_slow=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -55,6 +56,28 @@ async def test_a_pipelined_request_is_served_after_the_held_response() -> None:
         await it.peer.expect_nothing()
         it.client.finish(b"end", is_reusable=True)
         await it.peer.expect(b"end", ok(b"/2"), ok(b"/3"))
+
+
+@pytest.mark.parametrize("is_before", [False, True], ids=["while it is held", "before it is held"])
+async def test_a_client_that_says_too_much_is_disconnected(is_before: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """It would have to be listened to no longer, and then nobody would notice that it leaves."""
+    caplog.set_level(logging.INFO)
+    much = get(b"/" + b"x" * 900) * 300
+    async with held(pipelined=much if is_before else b"") as it:
+        if not is_before:
+            it.peer.send_what_fits(much)
+        await eventually(lambda: it.owner.gone, "told")
+        await it.stage.expect_empty()
+        assert (it.owner.gone, it.stage.counters.talkative_clients_disconnected) == (1, 1)
+        assert sum("says too much while it is held" in message for message in caplog.messages) == 1
+
+
+async def test_a_client_that_has_said_too_much_may_leave() -> None:
+    """It was no longer listened to before it was held."""
+    async with held(pipelined=get(b"/" + b"x" * 900) * 80) as it:
+        it.peer.close()
+        await eventually(lambda: it.owner.gone, "told")
+        await it.stage.expect_empty()
 
 
 async def test_a_client_may_be_held_again() -> None:

@@ -17,6 +17,7 @@ from tests.unit.routing.helpers import make_table
 from holdfast.counters import Counters
 from holdfast.grip.item import Item
 from holdfast.grip.values import HoldMode, Subscription
+from holdfast.proxy import backends
 from holdfast.proxy.backends import HeldBackends
 from holdfast.proxy.held_request import HeldRequest
 from holdfast.proxy.origin import HoldOrigin, LinkTarget
@@ -170,6 +171,23 @@ class TestGone:
             )
             await eventually(lambda: stage.backend.runtime.task_count == 0, "done")
             assert stage.counters.gone_reports_failed == 0
+
+    async def test_not_of_all_of_a_crowd(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """When backends do not answer, they must not become more and more."""
+        monkeypatch.setattr(backends, "MAX_REPORTS", 2)
+        async with staged() as stage:
+            for _ in range(3):
+                stage.stream("c").leave()
+            assert (stage.backend.runtime.task_count, stage.counters.gone_reports_failed) == (2, 1)
+            assert "gone link http://h.com/gone: not asked, 2 others wait" in caplog.text
+            for _ in range(2):
+                await stage.answer(OK.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+            await eventually(lambda: stage.backend.runtime.task_count == 0, "done")
+            stage.stream("c").leave()
+            await stage.answer(OK)
+            assert (stage.counters.gone_reported, stage.counters.gone_reports_failed) == (3, 1)
 
 
 class TestRetry:

@@ -11,7 +11,7 @@ from tests.unit.push.helpers import DEBUG_ROUTE, Client, Mood, at, keep_alive, p
 
 from holdfast.errors import BadResponse, WireError
 from holdfast.proxy.answers import origin_error
-from holdfast.proxy.next_link import FAILED, LAGGARDS_S, NOT_A_STREAM, SHARED_BYTES, SLICE, TOO_LONG
+from holdfast.proxy.next_link import FAILED, LAGGARDS_S, LOOK_S, NOT_A_STREAM, SHARED_BYTES, SLICE, TOO_LONG
 from holdfast.proxy.origin import HoldOrigin, LinkTarget
 from holdfast.push.intake import Phase
 from holdfast.push.link import MAX_HOPS
@@ -620,6 +620,33 @@ class TestBadInstructs:
             await settle()
             assert all(client.end == b"" for client in clients)
             assert (late.content, is_asking(late)) == ("fine", False)
+
+
+class TestNobodyIsLeft:
+    """Nothing is done for streams that are gone, and nothing of it outlives them for long."""
+
+    @in_own_time
+    async def test_before_it_is_asked_again(self) -> None:
+        async with proxy_world(*[Answer(500) for _ in range(5)]) as world:
+            client = world.stream("c")
+            follow(world, client)
+            await asyncio.sleep(15.5)
+            assert len(world.requests.asked) == 5
+            client.leave()
+            await asyncio.sleep(LOOK_S)
+            assert (world.runtime.task_count, len(world.links)) == (0, 0)
+
+    @in_own_time
+    async def test_before_it_is_its_turn(self) -> None:
+        async with proxy_world() as world:
+            client = world.stream("c")
+            world.requests.turn = asyncio.Semaphore(0)
+            follow(world, client)
+            await settle()
+            client.leave()
+            world.requests.turn.release()
+            await settle()
+            assert (world.requests.asked, world.runtime.task_count, len(world.links)) == ([], 0, 0)
 
 
 class TestLaggards:

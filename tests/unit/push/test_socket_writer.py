@@ -55,6 +55,17 @@ class TestRelay:
         world.deliver(message("c", "3"))
         assert client.messages[-1] == "3"
 
+    def test_what_waited_and_is_lost_then_is_counted(self) -> None:
+        """Because the client is slow. The outlet counts one write."""
+        world = World()
+        client = world.socket("c")
+        client.hold.relay(piece("a", first=True))
+        for content in ("1", "2", "3"):
+            world.deliver(message("c", content))
+        client.outlet.mood = Mood.REFUSES
+        client.hold.relay(piece("b", last=True))
+        assert (client.messages, world.counters.drops_outbox_full) == (["ab"], 3 - 1)
+
     def test_only_so_much_waits(self, caplog: pytest.LogCaptureFixture) -> None:
         world = World()
         client = world.socket("c")

@@ -20,7 +20,8 @@ MAX_TRAILER_BYTES = 8192
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]++)(?:[ \t]*+;[\t\x20-\x7e\x80-\xff]*+)?")
 _MAX_SIZE_DIGITS = 15
-_PLAIN_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+# The same, if it is within all bounds whatever it says; others are read step by step.
+_SHORT_CHUNK_LINE = re.compile(rb"0{0,7}+([0-9A-Fa-f]{1,8}+)(?:[ \t]{0,100}+;[\t\x20-\x7e\x80-\xff]{0,900}+)?\r\n")
 _TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+")
 
 
@@ -131,7 +132,7 @@ class ChunkedBody:
 
         Only for speed: in chunks of one byte, 64 KiB would otherwise keep everybody else waiting for 40 ms.
         """
-        while (line := _PLAIN_CHUNK_LINE.match(data, position)) is not None:
+        while (line := _SHORT_CHUNK_LINE.match(data, position)) is not None:
             start = line.end()
             size = int(line[1], 16)
             end = start + size
