@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -141,14 +140,9 @@ class Holdfast:
         self.reload()
 
     def metrics(self) -> dict[str, float]:
-        """What it tells of itself, without labels and without the common prefix.
-
-        Not asked at once: that it accepts us is a task, which would count as one that is left.
-        """
+        """What it tells of itself, without labels and without the common prefix."""
         connection = HTTPConnection("127.0.0.1", self._metrics_port, timeout=20)
         try:
-            connection.connect()
-            time.sleep(0.01)
             connection.request("GET", "/metrics")
             lines = connection.getresponse().read().decode().splitlines()
         finally:

@@ -22,6 +22,7 @@ from holdfast.net.edge import Edge
 from holdfast.net.exchange import Service
 from holdfast.net.listener import Listener
 from holdfast.net.outlets import OutboxLimits
+from holdfast.net.parking import ParkingLot
 from holdfast.net.runtime import Runtime
 from holdfast.net.zmq_socket import ZmqContext
 from holdfast.publishing import Publishing
@@ -51,6 +52,7 @@ class Doors:
         context: ZmqContext,
         publishing: Publishing,
         outbox_limits: OutboxLimits,
+        parking: ParkingLot | None,
         *,
         instance: str,
         refresh: Callable[[str], bool],
@@ -60,6 +62,7 @@ class Doors:
         self._context = context
         self._publishing = publishing
         self._outbox_limits = outbox_limits
+        self._parking = parking
         self._verifier = publish_verifier(loaded)
         self._zmq = self._make_zmq_doors(refresh)
         self._statistics = StatsDoor(
@@ -154,7 +157,9 @@ class Doors:
 
     def _open_door(self, name: str, service: Service, listen: Listen, max_connections: int) -> None:
         limits = edge_limits(self._settings, max_connections)
-        edge = Edge(name, self._runtime, service, limits, self._outbox_limits, counts_clients=False)
+        edge = Edge(
+            name, self._runtime, service, limits, self._outbox_limits, counts_clients=False, parking=self._parking
+        )
         listener = Listener(self._runtime, edge)
         self._edges.append(edge)
         self._listeners.append(listener)

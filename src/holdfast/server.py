@@ -92,7 +92,7 @@ class Server:
         self._certificates = CertificateDirectory(loaded.certificates_path)
 
         self._doors = Doors(
-            loaded, runtime, self._zmq, publishing, outbox_limits, instance=instance, refresh=self._refresh
+            loaded, runtime, self._zmq, publishing, outbox_limits, parking, instance=instance, refresh=self._refresh
         )
         self._gauges = make_gauges(self._clients, self._proxy, publishing, sharing, garbage)
         publishing.registry.events.opened = self._channel_opened

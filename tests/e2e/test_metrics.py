@@ -15,6 +15,7 @@ from tests.harness.ports import free_port, free_ports
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok, response_item, stream_item, with_ids
 from tests.harness.timing import eventually
+from tests.harness.watch import scrape
 from tests.harness.websocket import text
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_stage import WebSocketStage, ws_item
@@ -55,6 +56,13 @@ class Metrics:
     def expect(self, expected: float, name: str, **labels: str) -> None:
         """Wait until they have grown by this."""
         eventually(lambda: self.grown(name, **labels) == expected, f"{name} {labels} = {expected}")
+
+
+def test_who_reads_them_does_not_count(launch_once: Launch) -> None:
+    """Nor does who has read them: with nobody else there is the same every time."""
+    port = free_port()
+    launch_once("* test", settings=settings(port))
+    assert {scrape(port)["tasks"] for _ in range(50)} == {1}
 
 
 def settings(port: int, **handler: object) -> dict[str, dict[str, object]]:

@@ -7,9 +7,9 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.harness.client import fetch
 from tests.harness.proxy import ProxyUnderTest
 from tests.harness.timing import eventually
-from tests.harness.watch import read_metrics
 
 GAUGES = (
     "connection_connected",
@@ -35,7 +35,7 @@ IDLE = "holdfast_backend_idle_connections"
 def gauges(metrics_port: int) -> dict[str, float]:
     """What these gauges say, summed over their labels."""
     values = dict.fromkeys([*GAUGES, IDLE], 0.0)
-    for line in read_metrics(metrics_port).splitlines():
+    for line in fetch(metrics_port, "/metrics").text.splitlines():
         name, _, rest = line.partition(" ")
         name = name.partition("{")[0]
         if name in values:

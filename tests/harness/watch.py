@@ -32,18 +32,10 @@ GONE_WITH_THE_CLIENTS = (
 """Gauges that are zero once every client is gone. That no plan is left shows that nothing waits for a collection."""
 
 
-def read_metrics(port: int) -> str:
-    """What the metrics door says, when it has done with accepting us: that is a task, and would count as one."""
-    with RawClient(port) as client:
-        time.sleep(0.01)
-        client.request("/metrics")
-        return client.read_response().text
-
-
 def scrape(port: int) -> dict[str, float]:
     """All metrics by name, those with labels left out."""
     values: dict[str, float] = {}
-    for line in read_metrics(port).splitlines():
+    for line in fetch(port, "/metrics").text.splitlines():
         name, _, value = line.rpartition(" ")
         if not line.startswith("#") and "{" not in name:
             values[name.removeprefix("holdfast_")] = float(value)
