@@ -152,7 +152,7 @@ HELP: dict[str, str] = {
     "drops_sequence_conflict": "Items lost because another one already waited for the same previous item",
     "drops_sequence_full": "Items lost because too many of their channel waited for the item before them",
     "drops_channel_gone": "Items lost because the last subscriber left while they waited for the item before them",
-    "drops_socket_closed": "Writes lost because a WebSocket was closed while they waited for the end of a message",
+    "drops_socket_closed": "Items lost because a WebSocket was closed while they waited for the end of a message",
     "slow_clients_disconnected": "Held clients disconnected because their outbox was full",
     "talkative_clients_disconnected": "Held clients by TLS disconnected because they sent too much meanwhile",
     "subscriptions_refused": "Channels of instructs left out because of connection_subscription_max",

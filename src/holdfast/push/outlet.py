@@ -163,15 +163,16 @@ def note_opened(context: HoldContext, presence: Presence | None, mode: Mode) -> 
         context.statistics.connections.hold(presence, mode)
 
 
-def note_slow(context: HoldContext, plan: HoldPlan) -> None:
-    """Count by route a write that the outlet has refused, which has counted it too."""
-    context.statistics.lost(plan.route.key, Drop.OUTBOX_FULL)
+def note_slow(context: HoldContext, plan: HoldPlan, items: int = 1) -> None:
+    """Count the items of a write that the outlet has refused, which has counted one of them."""
+    context.counters.drops_outbox_full += items - 1
+    context.statistics.lost(plan.route.key, Drop.OUTBOX_FULL, items)
 
 
-def note_overflow(context: HoldContext, hold: Receiver) -> None:
-    """Count an item that a hold lost because too many wait for it."""
-    context.counters.drops_queue_full += 1
-    context.statistics.lost(hold.plan.route.key, Drop.QUEUE_FULL)
+def note_overflow(context: HoldContext, hold: Receiver, items: int = 1) -> None:
+    """Count items that a hold lost because too many wait for it."""
+    context.counters.drops_queue_full += items
+    context.statistics.lost(hold.plan.route.key, Drop.QUEUE_FULL, items)
     client = hold.outlet.describe()
     log.warning("client %s, %s: %d items wait already; item lost", client, hold.describe(), MAX_QUEUED, extra=LIMITED)
 

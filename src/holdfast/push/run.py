@@ -141,6 +141,16 @@ class Run:
         """Whether the run has grown as long as a run may be."""
         return self._size >= RUN_BYTES or len(self.entries) >= RUN_ITEMS
 
+    @property
+    def stream_items(self) -> int:
+        """How many items are in what streams get."""
+        return len(self._streamed)
+
+    @property
+    def message_items(self) -> int:
+        """How many items are in what WebSockets get."""
+        return len(self._messaged)
+
     def add(self, item: Item, receipt: Receipt) -> None:
         """Put an item at the end of the run, which must not have begun."""
         self.entries.append((item, receipt))

@@ -147,7 +147,7 @@ class SocketHold(SocketWriter):
         frames = delivery.message_frames if self.dialect is PLAIN else delivery.frames_for(self.dialect)
         if not frames:
             return
-        taken = self.write(frames)
+        taken = self.write(frames, delivery.message_items)
         if taken:
             delivery.messages_sent += 1
             self.written_at_s = delivery.now_s
@@ -215,7 +215,7 @@ class SocketHold(SocketWriter):
         session = self._session
         assert session is not None
         # What waits is lost: the relayed message will not end any more, and nothing may stand between its pieces.
-        self._context.counters.drops_socket_closed += self.waiting_writes
+        self._context.counters.drops_socket_closed += self.waiting_items
         self.close()
         session.close_published(status)
 

@@ -56,7 +56,7 @@ class SocketWriter:
         self.written_at_s = 0.0
         self._context = context
         self._timers: SocketTimers | None = None
-        self._waiting: list[bytes] | None = None
+        self._waiting: list[tuple[bytes, int]] | None = None
         self._encoder: PieceEncoder | None = None
 
     def describe(self) -> str:
@@ -95,8 +95,11 @@ class SocketWriter:
 
     # --- what others send ------------------------------------------------------------------------------------------
 
-    def write(self, frames: bytes) -> bool | None:
+    def write(self, frames: bytes, items: int = 1) -> bool | None:
         """Send what does not come from the backend, or let it wait for the end of a relayed message.
+
+        Args:
+            items: how many items that is.
 
         Returns:
             False when it was lost, because the client is too slow or too much waits; None when the client is gone.
@@ -104,27 +107,27 @@ class SocketWriter:
         if not self.is_mid_message:
             taken = self.outlet.write(frames)
             if taken is False:
-                note_slow(self._context, self.plan)
+                note_slow(self._context, self.plan, items)
             return taken
         if self._waiting is None:
             self._waiting = []
-        waiting_bytes = sum(map(len, self._waiting))
+        waiting_bytes = sum(len(waiting) for waiting, _ in self._waiting)
         is_large = waiting_bytes > 0 and waiting_bytes + len(frames) > MAX_WAITING_BYTES
         if is_large or len(self._waiting) >= MAX_QUEUED_WRITES:
-            note_overflow(self._context, self)
+            note_overflow(self._context, self, items)
             return False
-        self._waiting.append(frames)
+        self._waiting.append((frames, items))
         return True
 
     @property
-    def waiting_writes(self) -> int:
+    def waiting_items(self) -> int:
         """How many wait for the end of a relayed message."""
-        return len(self._waiting) if self._waiting is not None else 0
+        return sum(items for _, items in self._waiting or ())
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting and self.write(self.dialect.join(waiting)) is False:
-            self._context.counters.drops_outbox_full += len(waiting) - 1  # all are lost, and one was counted
+        items, waiting, self._waiting = self.waiting_items, self._waiting, None
+        if waiting:
+            self.write(self.dialect.join([frames for frames, _ in waiting]), items)
 
     # --- messages that the backend has given in advance ------------------------------------------------------------
 
@@ -137,7 +140,7 @@ class SocketWriter:
     def send_keep_alive(self, message: Message) -> None:
         """Send it; of those that have to wait for the end of a relayed message one is enough."""
         frame = self.dialect.encode(message.kind, message.content)
-        if self._waiting is None or frame not in self._waiting:
+        if (frame, 1) not in (self._waiting or ()):
             self._context.counters.keep_alives_sent += 1
             self._context.statistics.routes.find(self.plan.route.key).activity += 1
             self._send_own(frame)

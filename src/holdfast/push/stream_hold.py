@@ -115,7 +115,7 @@ class StreamHold:
                 return False
             else:
                 delivery.streams_lost += 1
-                note_slow(self._context, plan)
+                note_slow(self._context, plan, delivery.stream_items)
         if delivery.has_stream_content and plan.is_postponed_by_writes:
             self.written_at_s = delivery.now_s
         if delivery.closes_streams and self.is_open:

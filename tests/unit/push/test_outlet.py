@@ -68,7 +68,7 @@ def test_dropped_on_purpose(caplog: pytest.LogCaptureFixture) -> None:
 
 
 class TestSlow:
-    """By route, what the outlet has counted already."""
+    """Every item by route; one of each write was counted by the outlet."""
 
     @pytest.mark.parametrize("filters", [(), ("skip-self",)])
     def test_stream(self, filters: tuple[str, ...]) -> None:
@@ -82,6 +82,12 @@ class TestSlow:
         world.deliver(text("c", "x"))
         assert drops(world)[Drop.OUTBOX_FULL] == sum(drops(world)) == 1
 
+    def test_stream_with_a_run(self) -> None:
+        world = World()
+        world.stream("c", route=ROUTE).outlet.mood = Mood.REFUSES
+        world.deliver(text("c", "x"), text("c", "y"), text("c", "z"))
+        assert (drops(world)[Drop.OUTBOX_FULL], world.counters.drops_outbox_full) == (3, 3 - 1)
+
     def test_socket(self) -> None:
         world = World()
         client = world.socket("c", route=ROUTE)
@@ -89,7 +95,7 @@ class TestSlow:
         world.deliver(message("c", "x"), message("c", "y"))
         client.outlet.mood = Mood.GONE
         world.deliver(message("c", "x"))
-        assert drops(world)[Drop.OUTBOX_FULL] == sum(drops(world)) == 1
+        assert drops(world)[Drop.OUTBOX_FULL] == sum(drops(world)) == 2
 
 
 class Client:

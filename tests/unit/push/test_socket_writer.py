@@ -10,6 +10,7 @@ from holdfast.grip.values import Subscription
 from holdfast.grip.ws_control import Message
 from holdfast.push.dialects import SOCKJS, SOCKJS_HTTP
 from holdfast.push.socket_writer import MAX_QUEUED_WRITES, MAX_WAITING_BYTES
+from holdfast.statistics.routes import Drop
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import Data
 
@@ -56,15 +57,33 @@ class TestRelay:
         assert client.messages[-1] == "3"
 
     def test_what_waited_and_is_lost_then_is_counted(self) -> None:
-        """Because the client is slow. The outlet counts one write."""
+        """Because the client is slow. The outlet counts one of them."""
         world = World()
         client = world.socket("c")
         client.hold.relay(piece("a", first=True))
-        for content in ("1", "2", "3"):
-            world.deliver(message("c", content))
+        world.deliver(message("c", "1"))
+        world.deliver(message("c", "2"), message("c", "3"))
         client.outlet.mood = Mood.REFUSES
         client.hold.relay(piece("b", last=True))
         assert (client.messages, world.counters.drops_outbox_full) == (["ab"], 3 - 1)
+
+    def test_every_item_of_a_run_that_is_lost_is_counted(self) -> None:
+        """The outlet counts one of them."""
+        world = World()
+        client = world.socket("c")
+        client.outlet.mood = Mood.REFUSES
+        world.deliver(message("c", "1"), message("c", "2"), message("c", "3"))
+        assert (client.messages, world.counters.drops_outbox_full) == ([], 3 - 1)
+        assert sum(counts.drops[Drop.OUTBOX_FULL] for counts in world.statistics.routes) == 3
+
+    def test_every_item_is_counted_for_which_there_is_no_room_to_wait(self) -> None:
+        world = World()
+        client = world.socket("c")
+        client.hold.relay(piece("", first=True))
+        for number in range(MAX_QUEUED_WRITES):
+            world.deliver(message("c", str(number)))
+        world.deliver(message("c", "lost"), message("c", "lost, too"))
+        assert world.counters.drops_queue_full == 2
 
     def test_only_so_much_waits(self, caplog: pytest.LogCaptureFixture) -> None:
         world = World()
@@ -84,7 +103,7 @@ class TestRelay:
         client.hold.relay(piece("", first=True))
         assert client.hold.write(b"\x81\x00" * MAX_WAITING_BYTES)
         assert client.hold.write(b"\x81\x00") is False
-        assert (client.hold.waiting_writes, world.counters.drops_queue_full) == (1, 1)
+        assert (client.hold.waiting_items, world.counters.drops_queue_full) == (1, 1)
 
     def test_nothing_waits_any_more_after_the_end(self) -> None:
         """The rest of the backend's message may still go out, before its answer to the client's close."""
