@@ -143,7 +143,7 @@ class OpenRequest:
                 return self._result
             await asyncio.sleep(self.backend.interval_s)
             self._asked = self.backend.ask()
-            self._reply = None
+            self._reply = self._recipe = None  # what comes of the next answer is not due to this one
             self._is_answered = False
 
     async def _wait(self) -> None:

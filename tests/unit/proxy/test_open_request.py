@@ -20,6 +20,7 @@ from holdfast.proxy.open_request import OpenRequest
 from holdfast.proxy.socket_recipe import find_way
 from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
 from holdfast.proxy.websocket_exchange import WebSocketExchange
+from holdfast.proxy.websocket_over_http import EventsBackend
 from holdfast.push.socket_hold import SocketHold
 from holdfast.routing.forward import ForwardPolicy
 from holdfast.wire.websocket.frames import Opcode, encode_close, encode_frame, encode_masked_frame
@@ -502,3 +503,16 @@ async def test_a_client_leaves_that_is_opened_like_the_one_before(monkeypatch: p
         client.reset()
         assert it.backend.send_what_fits(welcoming()) == len(welcoming())
         await it.expect_told()
+
+
+async def test_another_answer_is_not_learned_for_one_that_did_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even if their heads are equal; events that are not known say nothing."""
+    monkeypatch.setattr(EventsBackend, "interval_s", 0)
+    interval = b"Keep-Alive-Interval: 20"
+    async with asking() as it:
+        for _ in range(3):
+            client = await it.proxy.stage.ask(handshake())
+            for answer in (b"WAIT\r\n", OPEN):
+                await it.backend.read_until(OPEN)
+                await it.backend.send(with_events(answer, interval))
+            await client.read_until(b"\r\n\r\n")
