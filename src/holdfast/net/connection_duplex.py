@@ -60,8 +60,8 @@ class ConnectionDuplex(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def write_first(self, data: bytes) -> bool:
-        """Send what ends the handshake; whether the peer is still there. If not, the owner is told later."""
-        self._transport.write(data)
+        """Send what ends the handshake, as if it were relayed. True: if the peer has left, the owner is told later."""
+        self.relay(data)
         return True
 
     def write(self, data: bytes) -> bool | None:

@@ -57,11 +57,12 @@ class ParkedDuplex(ParkedSocket):
         return self.outbox_bytes
 
     def write_first(self, data: bytes) -> bool:
-        """Send what ends the handshake; whether the peer is still there. If not, the owner is not told."""
+        """Send what ends the handshake, as if it were relayed; False if the peer has left: the owner is not told."""
         owner, self._owner = self._owner, None
         if self._send(data) is None:
             return False
         self._owner = owner
+        self._relayed_bytes = self.unsent_bytes
         return True
 
     def write(self, data: bytes) -> bool | None:

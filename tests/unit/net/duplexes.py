@@ -19,7 +19,9 @@ from holdfast.net.runtime import Runtime
 
 
 class KeptDuplex(Duplex, Protocol):
-    """What the table of tests needs beside: who keeps duplexes has them end when the process stops."""
+    """What the table of tests needs beside: who makes duplexes ends the handshake, and who keeps them ends them."""
+
+    def write_first(self, data: bytes) -> bool: ...
 
     def end_hold(self) -> None: ...
 

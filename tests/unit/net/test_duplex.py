@@ -187,6 +187,16 @@ async def test_nobody_is_too_slow_because_of_what_is_relayed(kind: str) -> None:
         assert place.counters.drops_outbox_full == 0
 
 
+async def test_nobody_is_too_slow_because_of_what_ends_the_handshake(kind: str) -> None:
+    """First messages of the backend may come with it."""
+    async with place_for(kind, DISCONNECT) as place:
+        it = await place.pair(is_slow=True, is_reading=False)
+        assert it.duplex.write_first(bytes(HUGE)) is True
+        assert it.duplex.write(b"published") is True
+        await it.peer.expect(bytes(HUGE), b"published")
+        assert place.counters.drops_outbox_full == 0
+
+
 async def test_what_was_relayed_and_is_taken_leaves_no_room_for_more(kind: str) -> None:
     """A peer that is never quite without something to take owes no more than others, however much it had."""
     async with place_for(kind, DROP) as place:
