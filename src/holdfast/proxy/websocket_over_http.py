@@ -12,7 +12,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any, cast
 
-from holdfast.errors import BackendError, ConnectError, WireError
+from holdfast.errors import BackendError, WireError
 from holdfast.grip.ws_extension import ControlText, MessageSorter, parse_grip_extension
 from holdfast.logs import LIMITED
 from holdfast.proxy.acceptance import OPCODES, Acceptance, Agreement
@@ -28,6 +28,7 @@ from holdfast.proxy.event_answers import (
 )
 from holdfast.proxy.event_queue import MAX_BYTES, EventQueue, Offer
 from holdfast.proxy.event_requests import EventRequests
+from holdfast.proxy.event_retries import ask_until_connected
 from holdfast.proxy.reply import Reply
 from holdfast.proxy.websocket_client import EVENTS_PER_TURN, WebSocketClient
 from holdfast.proxy.websocket_rejection import Rejection, read_rejection
@@ -50,8 +51,6 @@ log = logging.getLogger("holdfast.proxy.websocket")
 
 MAX_UNSENT_BYTES = 200_000
 """What the backend has sent and the client has not taken, above which the backend is not asked (ws spec §1.3)."""
-
-MAX_RETRIES = 5
 
 _OPEN = encode_events([OPEN])
 _NOTHING = Offer(b"", 0, 0, 0, False, True)
@@ -82,7 +81,6 @@ class EventsBackend:
 
     __slots__ = (
         "_deadline",
-        "_failures",
         "_interval_s",
         "_meta",
         "_one_event",
@@ -107,7 +105,6 @@ class EventsBackend:
         self._state = _State.OPENING
         self._task: asyncio.Task[None] | None = None
         self._wants_request = False
-        self._failures = 0
         self._meta: Headers = []
         self._interval_s = 0
         self._deadline: Deadline | None = None
@@ -300,7 +297,9 @@ class EventsBackend:
         """One request with what is queued, and its answer; an empty one if nothing is (a keep-alive)."""
         queue = self._queue
         offer = queue.offer(one_event=self._one_event) if queue is not None else _NOTHING
-        headers, events = await self._post(offer)
+        headers, events = await ask_until_connected(
+            self._proxy, lambda: self._requests.post(offer.body, self._meta, offer.replayed_bytes), self._read_answer
+        )
         if queue is not None and self._queue is not queue:
             return  # the client has broken off meanwhile, and what it said before does not matter
         if queue is not None:
@@ -315,24 +314,12 @@ class EventsBackend:
             raise WireError(502, "backend did not answer the close")
         self.client.go_on()
 
-    async def _post(self, offer: Offer) -> tuple[Headers, list[Event]]:
-        """Make a request, again and again if the backend cannot be reached (ws spec §1.8)."""
-        while True:
-            self._proxy.counters.websocket_requests += 1
-            try:
-                async with self._requests.post(offer.body, self._meta, offer.replayed_bytes) as reply:
-                    self._failures = 0
-                    check_answer(reply)
-                    if self._state is _State.LEAVING:
-                        return reply.headers, []
-                    return reply.headers, await self._read_events(reply)
-            except ErrorAnswer as exc:
-                if not isinstance(exc.__cause__, ConnectError) or self._failures >= MAX_RETRIES:
-                    raise
-            delay_s = 2**self._failures + self._proxy.holds.jitter()
-            self._failures += 1
-            self._proxy.counters.websocket_retries += 1
-            await asyncio.sleep(delay_s)
+    async def _read_answer(self, reply: Reply) -> tuple[Headers, list[Event]]:
+        """What the answer to a request says, if that still matters. Raises BackendError, WireError."""
+        check_answer(reply)
+        if self._state is _State.LEAVING:
+            return reply.headers, []
+        return reply.headers, await self._read_events(reply)
 
     async def _read_events(self, reply: Reply) -> list[Event]:
         """The events of an answer, whose headers are obeyed too. Raises BackendError, WireError."""
