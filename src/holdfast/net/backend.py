@@ -138,7 +138,7 @@ class BackendConnection(asyncio.Protocol):
 
     async def write(self, data: bytes) -> None:
         """Send more of the request body, as fast as the backend takes it."""
-        if self.is_open and not isinstance(self._transport, SocketTransport) and has_input(self._transport):
+        if self.is_open and not isinstance(self._transport, SocketTransport) and not self.is_silent:
             await asyncio.sleep(0)  # to read it: a write that fails would have it thrown away (decision 16)
         if not self._is_lost:
             self._deadline.at_s = self._runtime.now() + self._timeout_s
@@ -211,6 +211,14 @@ class BackendConnection(asyncio.Protocol):
             and not response.rest
             and not self._transport.is_closing()
         )
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the backend has done nothing that is not read yet, as far as the system knows. It must be open."""
+        transport = self._transport
+        if isinstance(transport, SocketTransport):
+            return not has_input(transport.fileno())
+        return not has_input(transport.get_extra_info("socket").fileno())
 
     def park_idle(self, timeout_s: float, listener: BackendIdleListener) -> None:
         """Wait for another request, at most `timeout_s`. The connection must be usable."""

@@ -67,8 +67,13 @@ class BackendPool:
         """Idle connections kept now."""
         return sum(map(len, self._idle.values()))
 
-    def take_idle(self, endpoint: Endpoint) -> BackendConnection | None:
-        """The connection that was used last, or None when none is idle."""
+    def take_idle(self, endpoint: Endpoint, *, is_repeatable: bool = True) -> BackendConnection | None:
+        """The connection that was used last, or None when none is idle.
+
+        Args:
+            is_repeatable: the request can be sent again if the backend is just closing the connection. For one that
+                cannot the system is asked, which may know what we have not read yet (RFC 9112 §9.3.1).
+        """
         idle = self._idle.get(endpoint)
         while idle:
             connection = idle.pop()
@@ -76,7 +81,9 @@ class BackendPool:
                 del self._idle[endpoint]
             connection.on_idle_close = None
             if connection.is_open:
-                return connection
+                if is_repeatable or connection.is_silent:
+                    return connection
+                connection.abort()
         return None
 
     async def connect(self, endpoint: Endpoint) -> BackendConnection:

@@ -94,6 +94,10 @@ class SocketTransport(ParkedSocket):
         """Tell somebody else from now on."""
         self._protocol = protocol
 
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._fd
+
     def is_closing(self) -> bool:
         """Whether it is closed, or will be when everything is sent."""
         return self._is_closing

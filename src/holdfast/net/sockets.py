@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import select
@@ -111,8 +110,8 @@ def _id_or_name(text: str) -> str | int:
     return int(text) if text.isascii() and text.isdigit() else text
 
 
-def has_input(transport: asyncio.BaseTransport) -> bool:
-    """Whether the peer of a transport of the loop has sent something that was not read, or has broken off."""
+def has_input(fd: int) -> bool:
+    """Whether the peer has sent something that was not read, or has closed or broken off."""
     poll = select.poll()
-    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+    poll.register(fd, select.POLLIN)
     return bool(poll.poll(0))

@@ -123,7 +123,7 @@ class Attempts:
             return False
         self.target = target
         self._route_key = rule.key
-        connection = self._proxy.pool.take_idle(endpoint_of(self.request, target))
+        connection = self._take_idle(endpoint_of(self.request, target))
         if connection is None:
             return False
         try:
@@ -278,7 +278,7 @@ class Attempts:
             return await ask_in_packets(self, self._proxy.zhttp.streams(target), target)
         endpoint = endpoint_of(self.request, target)
         begun, self._begun = self._begun, None
-        connection = begun or self._proxy.pool.take_idle(endpoint)
+        connection = begun or self._take_idle(endpoint)
         if connection is not None:
             try:
                 return await self._exchange(connection, target, is_sent=begun is not None)
@@ -287,6 +287,10 @@ class Attempts:
                     raise
                 self._proxy.counters.backend_retries += 1
         return await self._exchange(await self._proxy.pool.connect(endpoint), target)
+
+    def _take_idle(self, endpoint: Endpoint) -> BackendConnection | None:
+        is_repeatable = self.is_whole and self.request.method in _IDEMPOTENT_METHODS
+        return self._proxy.pool.take_idle(endpoint, is_repeatable=is_repeatable)
 
     @property
     def _is_repeatable(self) -> bool:

@@ -102,6 +102,19 @@ async def test_a_connection_that_is_closing_is_not_given_out() -> None:
         first.abort()
 
 
+@pytest.mark.parametrize("how", ["close", "reset", "send_what_fits"])
+async def test_what_cannot_be_repeated_gets_no_connection_that_is_just_being_closed(how: str) -> None:
+    """What the backend has done is not noticed before the next turn of the loop."""
+    async with backend_stage() as stage:
+        (first, _), (second, peer) = await used(stage), await used(stage)
+        stage.pool.release(first)
+        stage.pool.release(second)
+        getattr(peer, how)(*([ANSWER] if how == "send_what_fits" else []))
+        assert stage.pool.take_idle(stage.endpoint, is_repeatable=False) is first
+        assert not second.is_open
+        first.abort()
+
+
 async def test_idle_connections_are_closed_after_a_while() -> None:
     async with backend_stage() as stage:
         connection, peer = await used(stage)

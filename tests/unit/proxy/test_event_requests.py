@@ -69,7 +69,7 @@ class FakePool:
         self.released: list[FakeConnection] = []
         self._is_up = is_up
 
-    def take_idle(self, endpoint: Endpoint) -> None:
+    def take_idle(self, endpoint: Endpoint, *, is_repeatable: bool) -> None:
         return None
 
     async def connect(self, endpoint: Endpoint) -> FakeConnection:
