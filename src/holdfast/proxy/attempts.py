@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError, WireError
@@ -123,7 +124,8 @@ class Attempts:
             return False
         self.target = target
         self._route_key = rule.key
-        connection = self._take_idle(endpoint_of(self.request, target))
+        is_repeatable = self.request.method in _IDEMPOTENT_METHODS
+        connection = self._proxy.pool.take_idle(endpoint_of(self.request, target), is_repeatable=is_repeatable)
         if connection is None:
             return False
         try:
@@ -278,7 +280,8 @@ class Attempts:
             return await ask_in_packets(self, self._proxy.zhttp.streams(target), target)
         endpoint = endpoint_of(self.request, target)
         begun, self._begun = self._begun, None
-        connection = begun or self._take_idle(endpoint)
+        is_repeatable = self.is_whole and self._is_repeatable
+        connection = begun or self._proxy.pool.take_idle(endpoint, is_repeatable=is_repeatable)
         if connection is not None:
             try:
                 return await self._exchange(connection, target, is_sent=begun is not None)
@@ -287,10 +290,6 @@ class Attempts:
                     raise
                 self._proxy.counters.backend_retries += 1
         return await self._exchange(await self._proxy.pool.connect(endpoint), target)
-
-    def _take_idle(self, endpoint: Endpoint) -> BackendConnection | None:
-        is_repeatable = self.is_whole and self.request.method in _IDEMPOTENT_METHODS
-        return self._proxy.pool.take_idle(endpoint, is_repeatable=is_repeatable)
 
     @property
     def _is_repeatable(self) -> bool:
@@ -339,9 +338,15 @@ class Attempts:
 def endpoint_of(request: OriginRequest, target: Target) -> Endpoint:
     """Where `target` is connected to for this request."""
     if target.host and not target.ssl:
-        return Endpoint(target.host, target.port, None, True, target.untrusted)
+        return _plain_endpoint(target.host, target.port, target.untrusted)
     host, port = connect_address(request, target)
     if not target.ssl:
         return Endpoint(host, port, None, True, target.untrusted)
     name = host if target.trust_connect_host else origin_authority(request, target).host.strip("[]")
     return Endpoint(host, port, name, not target.insecure, target.untrusted, target.identity)
+
+
+@lru_cache(maxsize=1024)
+def _plain_endpoint(host: str, port: int, is_public_only: bool) -> Endpoint:
+    """The usual kind, made once: every request asks for one, and what is the same object is found faster."""
+    return Endpoint(host, port, None, True, is_public_only)
