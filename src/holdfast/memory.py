@@ -18,6 +18,9 @@ MIN_BYTES = 4_000_000
 PAUSE_CHECKS = 10
 """Checks between two times, and for which it is waited at most while more and more becomes free."""
 
+REGULAR_CHECKS = 60
+"""Checks after which it is done in any case, if enough is free: what was free for so long is not needed now."""
+
 _MALLINFO = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
 
 
@@ -43,12 +46,17 @@ class HeapInfo(ctypes.Structure):
 
 
 class Slack:
-    """Decides when free memory is given back: when enough was freed since the last time, and no more is just being."""
+    """Decides when free memory is given back: when a crowd has left, and regularly.
+
+    A crowd has left when enough was freed since the last time, and no more is just being. Without crowds the free room
+    between what stays gets more for an hour or so, and all of it is touched now and then.
+    """
 
     def __init__(self) -> None:
         self._least: int | None = None
         self._before = 0
         self._pause = 0
+        self._age = 0
         self._patience = PAUSE_CHECKS
 
     def is_due(self, free_bytes: int) -> bool:
@@ -58,12 +66,15 @@ class Slack:
         is_rising = free_bytes - self._before > MIN_BYTES // 4
         self._before = free_bytes
         self._pause -= self._pause > 0
-        if self._pause or free_bytes - self._least < MIN_BYTES:
-            return False
-        self._patience -= 1
-        if is_rising and self._patience > 0:
-            return False
-        self._least, self._pause, self._patience = free_bytes, PAUSE_CHECKS, PAUSE_CHECKS
+        self._age += 1
+        is_regular = self._age >= REGULAR_CHECKS and free_bytes >= MIN_BYTES
+        if not is_regular:
+            if self._pause or free_bytes - self._least < MIN_BYTES:
+                return False
+            self._patience -= 1
+            if is_rising and self._patience > 0:
+                return False
+        self._least, self._pause, self._patience, self._age = free_bytes, PAUSE_CHECKS, PAUSE_CHECKS, 0
         return True
 
 

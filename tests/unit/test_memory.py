@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdfast.memory import PAUSE_CHECKS, Slack
+from holdfast.memory import PAUSE_CHECKS, REGULAR_CHECKS, Slack
 
 PROGRAM = """
 import ctypes, re
@@ -54,14 +54,19 @@ def dues(*free_mb: float) -> list[int]:
 
 class TestWhenMemoryIsGivenBack:
     def test_not_what_was_never_used(self) -> None:
-        assert dues(*[50] * 100) == []
+        assert dues(*[50] * (REGULAR_CHECKS - 1)) == []
 
     def test_not_a_little(self) -> None:
-        assert dues(1, *[4.9] * 100) == []
+        assert dues(1, *[3.9] * 200) == []
+
+    def test_regularly(self) -> None:
+        """Whatever has become of it, and counted from the last time."""
+        assert dues(*[50] * 3 * REGULAR_CHECKS) == [REGULAR_CHECKS - 1, 2 * REGULAR_CHECKS - 1, 3 * REGULAR_CHECKS - 1]
+        assert dues(1, 20, 20, *[21] * 100) == [2, 2 + REGULAR_CHECKS]
 
     def test_when_a_crowd_has_left(self) -> None:
         """Not before the last of them; and not what was given back before, which counts as free all the same."""
-        assert dues(1, 1, 20, 60, 100, 100.5, *[101] * 100) == [5]
+        assert dues(1, 1, 20, 60, 100, 100.5, *[101] * (REGULAR_CHECKS - 1)) == [5]
 
     def test_for_every_crowd(self) -> None:
         assert dues(1, 100, 100, *[5] * 20, 100, 100, *[100] * 20) == [2, 24]
