@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from tests.harness.backend import Reply
-from tests.harness.client import DEFAULT_TIMEOUT_S, RawConnection
+from tests.harness.client import DEFAULT_TIMEOUT_S, ClosedByServer, RawConnection
 from tests.harness.messages import Request, parse_head
 from tests.harness.ports import free_port
 from tests.harness.timing import scaled
@@ -61,13 +61,20 @@ class WebSocketBackend:
                     self._waiting.remove(peer)
                     self._taken.append(peer)
                     return peer
-            self._waiting.append(self._accept(deadline))
+            newcomer = self._accept(deadline)
+            if newcomer is not None:
+                self._waiting.append(newcomer)
 
-    def _accept(self, deadline: float) -> BackendPeer:
+    def _accept(self, deadline: float) -> BackendPeer | None:
+        """The next connection with a request; None for one that was given up before, as a client's is that has left."""
         self._listener.settimeout(max(deadline - time.monotonic(), 0.01))
         sock, _address = self._listener.accept()
         connection = RawConnection(sock)
-        raw = connection.read_until(b"\r\n\r\n")
+        try:
+            raw = connection.read_until(b"\r\n\r\n")
+        except ClosedByServer:
+            connection.close()
+            return None
         line, headers = parse_head(raw)
         method, target, version = line.split(" ")
         return BackendPeer(connection, Request(raw, method, target, version, headers, len(self._taken), complete=True))
