@@ -5,14 +5,30 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
+from collections.abc import Iterator
 
 import pytest
-from tests.unit.net.duplexes import Owner, place_for
+from tests.unit.net.duplexes import Owner, Place, place_for
 from tests.unit.net.helpers import HUGE, OUTBOX, Peer, admitted, eventually, settle
 
 from holdfast.net.connection_duplex import ConnectionDuplex
 from holdfast.net.parked_duplex import ParkedDuplex
 from holdfast.net.parked_socket import LISTEN
+
+
+def over_pair(place: Place, ours: socket.socket) -> tuple[ParkedDuplex, Owner]:
+    """A parked duplex with one end of a pair of sockets, whatever was written to that before."""
+    owner = Owner()
+    return place.lot.park_duplex(admitted(place.lot, ours), b"", owner, owner.on_closed), owner
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Our end, which does not block and is closed by whoever gets it, and the peer's."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    yield ours, theirs
+    theirs.close()
 
 
 async def test_a_parked_duplex_is_told_of_events_that_have_passed() -> None:
@@ -27,20 +43,17 @@ async def test_a_parked_duplex_is_told_of_events_that_have_passed() -> None:
         await it.expect_data(b"1")
 
 
-async def test_a_parked_duplex_meets_a_full_socket() -> None:
+async def test_a_parked_duplex_meets_a_full_socket(pair: tuple[socket.socket, socket.socket]) -> None:
     """None of a write may fit, so that there is nothing of it to cut off."""
+    ours, theirs = pair
     async with place_for("parked") as place:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
         before = Peer(ours).send_what_fits(bytes(HUGE))
-        owner = Owner()
-        duplex = place.lot.park_duplex(admitted(place.lot, ours), b"", owner, owner.on_closed)
+        duplex, owner = over_pair(place, ours)
         assert duplex.describe() == "unix"
         assert duplex.write(b"last") is True
         assert duplex.unsent_bytes == 4
         await Peer(theirs).expect(bytes(before), b"last")
         await eventually(lambda: owner.told == ["drained"], "drained")
-        theirs.close()
         duplex.abort()
 
 
@@ -128,28 +141,23 @@ async def test_a_peer_that_leaves_before_that(monkeypatch: pytest.MonkeyPatch) -
         await it.expect_gone()
 
 
-async def test_what_ends_the_handshake_may_not_fit() -> None:
+async def test_what_ends_the_handshake_may_not_fit(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = pair
     async with place_for("parked") as place:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
         before = Peer(ours).send_what_fits(bytes(HUGE))
-        owner = Owner()
-        duplex = place.lot.park_duplex(admitted(place.lot, ours), b"", owner, owner.on_closed)
+        duplex, owner = over_pair(place, ours)
         assert duplex.write_first(b"101") is True
         assert duplex.is_blocked
         await Peer(theirs).expect(bytes(before), b"101")
         await eventually(lambda: owner.told == ["drained"], "drained")
-        theirs.close()
         duplex.abort()
 
 
-async def test_what_ends_the_handshake_comes_too_late() -> None:
+async def test_what_ends_the_handshake_comes_too_late(pair: tuple[socket.socket, socket.socket]) -> None:
     """The owner, who has nothing yet, is not told of it."""
+    ours, theirs = pair
     async with place_for("parked") as place:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        owner = Owner()
-        duplex = place.lot.park_duplex(admitted(place.lot, ours), b"", owner, owner.on_closed)
+        duplex, owner = over_pair(place, ours)
         theirs.close()
         assert duplex.write_first(b"101") is False
         assert (owner.told, owner.closed, duplex.is_parked) == ([], True, False)
