@@ -6,22 +6,20 @@ import asyncio
 from collections.abc import Callable
 
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
-from holdfast.net.outlets import OutboxLimits, reject_when_full
+from holdfast.net.outlets import OutboxLimits, Undirected, reject_when_full
 from holdfast.net.owed import owed_bytes, transport_below
 from holdfast.net.runtime import Runtime
 from holdfast.net.sockets import address_of, describe_peer
 from holdfast.timers import Deadline
 
 
-class ConnectionDuplex(asyncio.Protocol):
+class ConnectionDuplex(Undirected, asyncio.Protocol):
     """A duplex that keeps its transport, whose protocol it becomes.
 
     Args:
         early: what the peer has sent already; the owner gets it with the first `resume_reading`.
         on_closed: called once when the connection is closed.
     """
-
-    direct_fd = None
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from holdfast.net.outlets import Described
+from holdfast.net.outlets import Borrower, Described
 
 CLOSE_TIMEOUT_S = 10.0
 """How long a peer may take to read the last bytes and close, before the connection is cut."""
@@ -45,6 +45,10 @@ class Duplex(Protocol):
 
     @property
     def direct_fd(self) -> int | None:
+        """See `Outlet`."""
+        ...
+
+    def lend(self, borrower: Borrower) -> None:
         """See `Outlet`."""
         ...
 

@@ -46,6 +46,14 @@ class Described(Protocol):
         ...
 
 
+class Borrower(Protocol):
+    """Who keeps a descriptor for longer than a moment."""
+
+    def on_recalled(self) -> None:
+        """Do not write to it any more: something waits for the peer, or it has left."""
+        ...
+
+
 class OutletOwner(Described, Protocol):
     """The hold behind an outlet."""
 
@@ -68,6 +76,10 @@ class Outlet(Protocol):
     @property
     def direct_fd(self) -> int | None:
         """The descriptor, while what is published can be written to it as well as to this; else None."""
+        ...
+
+    def lend(self, borrower: Borrower) -> None:
+        """Let `borrower` keep `direct_fd`, which is not None, until it is recalled. There is one borrower at a time."""
         ...
 
     @property
@@ -128,12 +140,22 @@ def reject_when_full(
     return True
 
 
-class ConnectionOutlet:
+class Undirected:
+    """An outlet, or a duplex, that nobody writes around."""
+
+    __slots__ = ()
+
+    direct_fd = None
+
+    def lend(self, borrower: Borrower) -> None:
+        """See `Outlet`. There is nothing to lend."""
+        raise AssertionError(f"{type(self).__name__} has no descriptor to lend to {borrower!r}")
+
+
+class ConnectionOutlet(Undirected):
     """The outlet of a hold whose client keeps its transport: TLS clients, and systems without epoll."""
 
     __slots__ = ("_connection", "_limits", "_owner")
-
-    direct_fd = None
 
     def __init__(self, connection: ClientConnection, owner: OutletOwner, limits: OutboxLimits) -> None:
         self._connection = connection

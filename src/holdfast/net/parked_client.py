@@ -82,7 +82,7 @@ class ParkedClient(ParkedSocket):
         if self._state is _State.GONE:
             return
         self._owner = None
-        self.direct_fd = None
+        self._recall()
         self._is_reusable = is_reusable and not self._edge.is_draining
         self._state = _State.ENDING
         if not self._send(data):

@@ -103,7 +103,7 @@ class ParkedDuplex(ParkedSocket):
     def close(self) -> None:
         """See `Duplex`."""
         self._owner = None
-        self.direct_fd = None
+        self._recall()
         if self._fd < 0 or self._deadline_slot:
             return
         self._deadline_slot = self._lot.runtime.wheel.add(self._lot.runtime.now() + CLOSE_TIMEOUT_S, self)
@@ -181,7 +181,7 @@ class ParkedDuplex(ParkedSocket):
             return
         # Reading is soon at its end, and finds before that what was said: why the peer closes, for instance.
         self._is_broken = True
-        self.direct_fd = None
+        self._recall()
         self._drop_outbox()
         self._watch()
 

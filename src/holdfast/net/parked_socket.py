@@ -15,6 +15,7 @@ from holdfast.net.outbox import Outbox
 from holdfast.net.sockets import address_of, describe_peer
 
 if TYPE_CHECKING:
+    from holdfast.net.outlets import Borrower
     from holdfast.net.parking import ParkingLot
 
 LISTEN = select.EPOLLIN | select.EPOLLRDHUP if hasattr(select, "EPOLLRDHUP") else 0
@@ -50,16 +51,29 @@ class ParkedSocket(abc.ABC):
     write that comes too late meets no descriptor, rather than one that belongs to somebody else by then.
 
     Attributes:
-        direct_fd: the descriptor for writes without asking first: nothing waits, and nobody objects. Or None.
+        direct_fd: the descriptor for writes without asking first: nothing waits, and nobody objects. Or None. Whoever
+            was lent it is told when it becomes that.
     """
 
-    __slots__ = ("_fd", "_lot", "_outbox", "direct_fd")
+    __slots__ = ("_borrower", "_fd", "_lot", "_outbox", "direct_fd")
 
     def __init__(self, lot: ParkingLot, fd: int) -> None:
         self._lot = lot
         self._fd = fd
         self._outbox: Outbox | None = None
         self.direct_fd: int | None = None
+        self._borrower: Borrower | None = None
+
+    def lend(self, borrower: Borrower) -> None:
+        """See `Outlet`."""
+        self._borrower = borrower
+
+    def _recall(self) -> None:
+        """From now on nobody may write to the descriptor without asking."""
+        self.direct_fd = None
+        borrower, self._borrower = self._borrower, None
+        if borrower is not None:
+            borrower.on_recalled()
 
     @property
     def is_blocked(self) -> bool:
@@ -140,7 +154,7 @@ class ParkedSocket(abc.ABC):
             return None
         if sent < len(data):
             self._outbox = Outbox(data, sent)
-            self.direct_fd = None
+            self._recall()
             self._lot.slow.add(self)
             self._watch()
         return True
@@ -181,8 +195,8 @@ class ParkedSocket(abc.ABC):
 
     def _forget(self) -> int:
         """Leave the lot; returns the descriptor, which is still open."""
+        self._recall()
         self._drop_outbox()
         self._lot.forget(self._fd)
         fd, self._fd = self._fd, -1
-        self.direct_fd = None
         return fd

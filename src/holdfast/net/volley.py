@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import repeat
 
 
 def write_to_all(fds: Sequence[int], data: bytes) -> list[tuple[int, int]]:
@@ -13,13 +14,14 @@ def write_to_all(fds: Sequence[int], data: bytes) -> list[tuple[int, int]]:
         Those that did not take all of it: the position in `fds`, and how many bytes were taken. One that is broken has
         taken none, like one that is full: the next write to it tells.
     """
-    write, size = os.write, len(data)
-    unfinished = []
-    for position, fd in enumerate(fds):
+    taken: list[int] = []
+    writes = map(os.write, fds, repeat(data))  # a loop in C; one that fails is over, and the next one follows
+    while len(taken) < len(fds):
         try:
-            sent = write(fd, data)
+            taken.extend(writes)
         except OSError:
-            sent = 0
-        if sent != size:
-            unfinished.append((position, sent))
-    return unfinished
+            taken.append(0)
+    size = len(data)
+    if taken.count(size) == len(taken):
+        return []
+    return [(position, sent) for position, sent in enumerate(taken) if sent != size]

@@ -12,6 +12,7 @@ import enum
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from holdfast.net.outlets import Undirected
 from holdfast.proxy.sockjs_queue import FrameQueue
 from holdfast.proxy.sockjs_sessions import SessionKey, SockJsSessions
 from holdfast.timers import Deadline
@@ -64,14 +65,12 @@ class _State(enum.Enum):
     OVER = "forgotten"
 
 
-class SockJsSession:
+class SockJsSession(Undirected):
     """Duplex of its WebSocket client. `open` or `discard` must follow its making.
 
     Args:
         client_address: of who has opened it.
     """
-
-    direct_fd = None
 
     __slots__ = (
         "_deadline",

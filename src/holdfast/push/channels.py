@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from holdfast.push.roster import UNLISTED, Listable, Subscribers
+from holdfast.push.sweep import Sweep
 from holdfast.timers import Deadline, TimerWheel
 from holdfast.wire.statistics import SubscriptionMode
 
@@ -29,9 +31,11 @@ if TYPE_CHECKING:
 
 
 HoldT = TypeVar("HoldT")
+ListableT = TypeVar("ListableT", bound=Listable)
 
 _NOBODY: Final[Mapping[Any, None]] = MappingProxyType({})
-"""Stands for an empty dictionary: most channels of an application that has one per user use only one of their three."""
+_NO_SUBSCRIBERS: Final[Subscribers[Any]] = Subscribers()
+"""Stand for empty ones: most channels of an application that has one per user use only one of their three."""
 
 
 def _with(holds: Mapping[HoldT, None], hold: HoldT) -> Mapping[HoldT, None]:
@@ -46,6 +50,13 @@ def _discard(holds: Mapping[HoldT, None], hold: HoldT) -> None:
         holds.pop(hold, None)
 
 
+def _with_subscriber(subscribers: Subscribers[ListableT], hold: ListableT) -> Subscribers[ListableT]:
+    if subscribers is _NO_SUBSCRIBERS:
+        subscribers = Subscribers()
+    subscribers.add(hold)
+    return subscribers
+
+
 def _ignore(which: object) -> None:
     """For those who need not be told."""
 
@@ -54,8 +65,7 @@ class Channel:
     """One channel with its subscribers.
 
     Attributes:
-        responses, streams, sockets: the holds by mode, in the order of their coming. So neighbours here are often
-            neighbours in memory, too, which makes writing to very many of them cheaper than a set would.
+        responses, streams, sockets: the holds by mode.
         route_key: the key of the route that all subscribers came by; None if they came by several.
         watched: those holds whose order across channels is watched, because they have others as well or may get others.
         deliveries: accepted and not yet finished, in order.
@@ -68,8 +78,8 @@ class Channel:
         self.name = name
         self.route_key = route_key
         self.responses: Mapping[ResponseHold, None] = _NOBODY
-        self.streams: Mapping[StreamHold, None] = _NOBODY
-        self.sockets: Mapping[SocketHold, None] = _NOBODY
+        self.streams: Subscribers[StreamHold] = _NO_SUBSCRIBERS
+        self.sockets: Subscribers[SocketHold] = _NO_SUBSCRIBERS
         self.watched: Mapping[Hold, None] = _NOBODY
         self.deliveries: list[Delivery] = []
         self.linger: Deadline | None = None
@@ -82,6 +92,18 @@ class Channel:
 
     def __len__(self) -> int:
         return len(self.responses) + len(self.streams) + len(self.sockets)
+
+    def sweeps(self) -> tuple[Sweep, Sweep]:
+        """What a run has to go through that is accepted now: those over HTTP, and WebSockets."""
+        self.tidy()
+        singles: list[Hold] = [*self.responses, *self.streams.singles]
+        return Sweep(singles, self.streams.roster), Sweep(self.sockets.singles, self.sockets.roster)
+
+    def tidy(self) -> None:
+        """Make rosters as small as their holds allow, unless a run is on its way through them."""
+        if not self.deliveries:
+            self.streams.tidy()
+            self.sockets.tidy()
 
 
 @dataclass(slots=True)
@@ -135,32 +157,34 @@ class Registry:
     def add_stream(self, hold: StreamHold) -> None:
         """Subscribe a stream hold to all channels of its plan."""
         for channel in self._join(hold, hold.plan.channels):
-            channel.streams = _with(channel.streams, hold)
+            channel.streams = _with_subscriber(channel.streams, hold)
             self._tell(SubscriptionMode.STREAM, channel)
 
     def add_socket(self, hold: SocketHold) -> None:
         """Subscribe a WebSocket to all channels of its plan."""
         for channel in self._join(hold, hold.plan.channels):
-            channel.sockets = _with(channel.sockets, hold)
+            channel.sockets = _with_subscriber(channel.sockets, hold)
             self._tell(SubscriptionMode.WEBSOCKET, channel)
 
     def move_stream(self, hold: StreamHold, plan: HoldPlan) -> None:
         """Subscribe a stream hold to the channels of `plan` and to no others; its own plan is still the old one."""
+        self.unlist_stream(hold)
         for channel in self._enter(hold, plan):
-            channel.streams = _with(channel.streams, hold)
+            channel.streams = _with_subscriber(channel.streams, hold)
             self._tell(SubscriptionMode.STREAM, channel)
         for channel in self._exited(hold, plan):
-            _discard(channel.streams, hold)
+            channel.streams.discard(hold)
             self._tell(SubscriptionMode.STREAM, channel)
             self._exit(channel, hold)
 
     def move_socket(self, hold: SocketHold, plan: HoldPlan) -> None:
         """Subscribe a WebSocket to the channels of `plan` and to no others; its own plan is still the old one."""
+        self.unlist_socket(hold)
         for channel in self._enter(hold, plan):
-            channel.sockets = _with(channel.sockets, hold)
+            channel.sockets = _with_subscriber(channel.sockets, hold)
             self._tell(SubscriptionMode.WEBSOCKET, channel)
         for channel in self._exited(hold, plan):
-            _discard(channel.sockets, hold)
+            channel.sockets.discard(hold)
             self._tell(SubscriptionMode.WEBSOCKET, channel)
             self._exit(channel, hold)
 
@@ -187,7 +211,7 @@ class Registry:
         """Unsubscribe a stream hold from everything."""
         for name in hold.plan.channels:
             channel = self._channels[name]
-            _discard(channel.streams, hold)
+            channel.streams.discard(hold)
             self._tell(SubscriptionMode.STREAM, channel)
             self._leave(channel, hold)
 
@@ -195,9 +219,29 @@ class Registry:
         """Unsubscribe a WebSocket from everything."""
         for name in hold.plan.channels:
             channel = self._channels[name]
-            _discard(channel.sockets, hold)
+            channel.sockets.discard(hold)
             self._tell(SubscriptionMode.WEBSOCKET, channel)
             self._leave(channel, hold)
+
+    def unlist_stream(self, hold: StreamHold) -> None:
+        """Take a stream hold out of the roster of its channel, if it is there: it is asked again for each run."""
+        if hold.place != UNLISTED:
+            channel = self._only_channel(hold)
+            for delivery in channel.deliveries:
+                delivery.take_back(hold, is_socket=False)
+            channel.streams.unlist(hold)
+
+    def unlist_socket(self, hold: SocketHold) -> None:
+        """Take a WebSocket out of the roster of its channel, if it is there: it is asked again for each run."""
+        if hold.place != UNLISTED:
+            channel = self._only_channel(hold)
+            for delivery in channel.deliveries:
+                delivery.take_back(hold, is_socket=True)
+            channel.sockets.unlist(hold)
+
+    def _only_channel(self, hold: StreamHold | SocketHold) -> Channel:
+        [name] = hold.plan.channels
+        return self._channels[name]
 
     def _enter(self, hold: StreamHold | SocketHold, plan: HoldPlan) -> list[Channel]:
         """The channels of `plan` that the hold is new to.
@@ -242,6 +286,7 @@ class Registry:
 
     def _leave(self, channel: Channel, hold: Hold) -> None:
         _discard(channel.watched, hold)
+        channel.tidy()
         self._close_if_unused(channel)
 
     def _start_linger(self, channel: Channel) -> None:

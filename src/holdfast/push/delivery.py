@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from holdfast.counters import Counters
 from holdfast.push.channels import Channel
 from holdfast.push.run import Run
+from holdfast.push.sweep import Sweep
 from holdfast.push.volley import WriteAll, fire
 
 if TYPE_CHECKING:
     from holdfast.push.audience import Share
     from holdfast.push.channels import Hold
     from holdfast.push.socket_hold import SocketHold
+    from holdfast.push.stream_hold import StreamHold
 
 log = logging.getLogger("holdfast.push")
 
@@ -23,9 +25,9 @@ class Delivery(Run):
     """One run of items on its way to the holds that were subscribed when it was accepted.
 
     Args:
-        holds: those over HTTP.
-        unreached: which of all of them are watched.
+        over_http: those over HTTP.
         sockets: WebSockets, whose turn is after the others.
+        unreached: which of all of them are watched.
 
     Attributes:
         number: grows in the order of acceptance.
@@ -39,9 +41,8 @@ class Delivery(Run):
     """
 
     __slots__ = (
-        "_first_socket",
-        "_holds",
-        "_position",
+        "_over_http",
+        "_sockets",
         "audience",
         "has_watched",
         "home",
@@ -60,15 +61,15 @@ class Delivery(Run):
         self,
         number: int,
         home: Channel,
-        holds: Sequence[Hold],
-        unreached: set[Hold],
-        sockets: Collection[SocketHold] = (),
+        over_http: Sweep | None = None,
+        sockets: Sweep | None = None,
+        unreached: set[Hold] | None = None,
     ) -> None:
         super().__init__(home.name)
         self.number = number
         self.home = home
         self.version = home.version
-        self.unreached = unreached
+        self.unreached = unreached if unreached is not None else set()
         self.on_settled: list[Callable[[], None]] = []
         self.messages_sent = 0
         self.messages_lost = 0
@@ -76,21 +77,24 @@ class Delivery(Run):
         self.streams_lost = 0
         self.paced = 0
         self.audience: dict[str, Share] | None = None
-        self._holds: list[Hold] = [*holds, *sockets]
-        self._first_socket = len(holds)
         self.has_watched = bool(unreached)
-        self._position = 0
+        self._over_http = over_http if over_http is not None else Sweep()
+        self._sockets = sockets if sockets is not None else Sweep()
 
     @property
     def remaining(self) -> int:
-        """Holds that have not had their turn."""
-        return len(self._holds) - self._position
+        """Holds that have not had their turn, and places that have been left."""
+        return len(self._over_http) + len(self._sockets)
 
     def watch(self, hold: Hold) -> None:
         """From now on the hold's order across channels is watched; does nothing if it has had its turn here."""
-        if hold in self._holds[self._position :]:
+        if self._over_http.expects(hold) or self._sockets.expects(hold):
             self.unreached.add(hold)
             self.has_watched = True
+
+    def take_back(self, hold: StreamHold | SocketHold, *, is_socket: bool) -> None:
+        """A hold is about to leave its place in the roster of the channel."""
+        (self._sockets if is_socket else self._over_http).take_back(hold)
 
     def write_slice(
         self,
@@ -100,26 +104,26 @@ class Delivery(Run):
         *,
         is_oldest: bool = False,
     ) -> int:
-        """Deliver to up to `limit` holds, all of them WebSockets or none; returns how many there were.
+        """Deliver to up to `limit` holds, all of them WebSockets or none; returns how many had their turn.
 
         Args:
             catch_up: what is done instead for holds whose order across channels is watched.
             write_all: writes to many at once; None if nobody can.
             is_oldest: see `fire`.
         """
-        start = self._position
-        is_sockets = start >= self._first_socket
-        end = start + limit if is_sockets else min(start + limit, self._first_socket)
-        holds = self._holds[start:end]
-        self._position += len(holds)
-        count = len(holds)
+        is_sockets = not self._over_http
+        sweep = self._sockets if is_sockets else self._over_http
         data = self.simple_frames if is_sockets else self.simple_chunk
-        if data and write_all is not None:
+        if not data or write_all is None:
+            count, holds = sweep.take(limit)
+        elif sweep.has_listed:
+            count, fds = sweep.take_fds(limit, self.now_s)
+            self._note_taken(write_all(fds, data), is_sockets=is_sockets)
+            return count
+        else:
+            count, holds = sweep.take(limit)
             taken, holds = fire(self, data, holds, write_all, is_oldest=is_oldest)
-            if is_sockets:
-                self.messages_sent += taken
-            else:
-                self.streams_sent += taken
+            self._note_taken(taken, is_sockets=is_sockets)
         for hold in holds:
             try:
                 if self.has_watched and hold.is_order_watched:
@@ -129,6 +133,12 @@ class Delivery(Run):
             except Exception:
                 log.exception("delivery to a %s failed", hold.describe())
         return count
+
+    def _note_taken(self, taken: int, *, is_sockets: bool) -> None:
+        if is_sockets:
+            self.messages_sent += taken
+        else:
+            self.streams_sent += taken
 
     def settle(self, counters: Counters) -> None:
         """Write the results into the receipts. Runs that all plain streams shared are counted here, once."""
@@ -142,6 +152,5 @@ class Delivery(Run):
             counters.deliveries += self.messages_sent
         for item, receipt in self.entries:
             log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
-        self._holds = []
-        self._position = 0
+        self._over_http = self._sockets = Sweep()
         self.forget()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("holdfast.push")
 
-SLICE = 200
+SLICE = 400
 """Writes per turn of the loop: about two milliseconds."""
 
 FEW = 20
@@ -148,8 +148,7 @@ class Fanout:
 
     def _make_delivery(self, channel: Channel) -> Delivery:
         self._number += 1
-        holds: list[Hold] = [*channel.responses, *channel.streams]
-        delivery = Delivery(self._number, channel, holds, set(channel.watched), channel.sockets)
+        delivery = Delivery(self._number, channel, *channel.sweeps(), set(channel.watched))
         delivery.audience = self._audience(channel)
         return delivery
 
@@ -237,7 +236,7 @@ class Fanout:
 
     def _pace(self, pacer: Pacer, channel: Channel, item: Item, receipt: Receipt) -> None:
         """Queue one write per hold instead of making it (grip spec §13); what does not fit is lost, and said so."""
-        delivery = Delivery(0, channel, [], set())
+        delivery = Delivery(0, channel)
         delivery.add(item, Receipt(item.channel, leaves_at_s=receipt.leaves_at_s))
         delivery.begin(self._now())
 

@@ -29,12 +29,24 @@ LIMITED: Mapping[str, object] = MappingProxyType({"is_limited": True})
 """`extra` of a log line that clients or publishers can cause at will; `logs/limiter.py` bounds those."""
 
 
+class Borrower(Protocol):
+    """Who keeps a descriptor for longer than a moment."""
+
+    def on_recalled(self) -> None:
+        """Do not write to it any more: something waits for the client, or it has left."""
+        ...
+
+
 class Outlet(Protocol):
     """Where a hold writes to. Everything else about the network is hidden behind it."""
 
     @property
     def direct_fd(self) -> int | None:
         """What a volley may write to instead, as things stand; None if only `write` knows how."""
+        ...
+
+    def lend(self, borrower: Borrower) -> None:
+        """Let `borrower` keep `direct_fd`, which is not None, until it is recalled. There is one borrower at a time."""
         ...
 
     def write(self, data: bytes) -> bool | None:
@@ -60,6 +72,10 @@ class SocketOutlet(Protocol):
 
     @property
     def direct_fd(self) -> int | None:
+        """See `Outlet`."""
+        ...
+
+    def lend(self, borrower: Borrower) -> None:
         """See `Outlet`."""
         ...
 

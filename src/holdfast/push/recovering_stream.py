@@ -31,6 +31,8 @@ class RecoveringStream(StreamHold):
 
     __slots__ = ("intake",)
 
+    is_always_asked = True
+
     def __init__(
         self, context: HoldContext, plan: HoldPlan, framing: Framing, link: Link | None, origin: object | None = None
     ) -> None:

@@ -15,8 +15,10 @@ from holdfast.push.intake import Intake, Phase, Queued
 from holdfast.push.outlet import HoldContext, SocketOutlet, note_overflow, note_skip
 from holdfast.push.plan import HoldPlan, PlanTable
 from holdfast.push.render import ItemSkipped, Rendering, message_rendering, render
+from holdfast.push.roster import UNLISTED
 from holdfast.push.socket_writer import SocketWriter
 from holdfast.wire.websocket.close import CloseStatus
+from holdfast.wire.websocket.stream import Data
 
 if TYPE_CHECKING:
     from holdfast.push.delivery import Delivery
@@ -49,9 +51,10 @@ class SocketHold(SocketWriter):
     Attributes:
         is_order_watched: whether its order across channels is watched; from its second channel on.
         origin: what is needed to ask backends on its behalf, known to whoever asks.
+        place: see `Listable`.
     """
 
-    __slots__ = ("_plans", "_session", "intake", "is_order_watched", "origin")
+    __slots__ = ("_plans", "_session", "intake", "is_order_watched", "origin", "place")
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class SocketHold(SocketWriter):
         self.is_order_watched = len(self.plan.channels) > 1
         self.intake: Intake | None = None
         self.origin = origin
+        self.place = UNLISTED
         self._plans = plans
         self._session: SocketSession | None = session
 
@@ -133,7 +137,25 @@ class SocketHold(SocketWriter):
         fd = self.outlet.direct_fd
         if fd is not None:
             self.written_at_s = delivery.now_s
+            is_simple = not (plan.filters or self.is_order_watched)
+            if is_simple and delivery.home.sockets.enlist(self, fd):
+                self.outlet.lend(self)
         return fd
+
+    def on_recalled(self) -> None:
+        """See `Borrower`."""
+        self._context.registry.unlist_socket(self)
+
+    def last_written_s(self) -> float:
+        """See `SocketWriter`."""
+        self._context.registry.unlist_socket(self)
+        return self.written_at_s
+
+    def relay(self, data: Data) -> None:
+        """See `SocketWriter`. Between the pieces of a message nothing may be written by others."""
+        if not data.is_last:
+            self._context.registry.unlist_socket(self)
+        super().relay(data)
 
     def receive(self, delivery: Delivery) -> None:
         """Deliver a run of items; its frames are ready, unless filters matter."""

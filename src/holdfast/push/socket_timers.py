@@ -46,9 +46,11 @@ class SocketTimers:
         keep_alive, writer = self._keep_alive, self._writer
         assert keep_alive is not None
         assert keep_alive.message is not None
-        if keep_alive.mode is KeepAliveMode.IDLE and now_s < writer.written_at_s + keep_alive.timeout_s - 1:
-            self._arm(writer.written_at_s)
-            return
+        if keep_alive.mode is KeepAliveMode.IDLE:
+            written_at_s = writer.last_written_s()
+            if now_s < written_at_s + keep_alive.timeout_s - 1:
+                self._arm(written_at_s)
+                return
         if not writer.outlet.is_blocked:
             writer.send_keep_alive(keep_alive.message)
         self._arm(now_s)

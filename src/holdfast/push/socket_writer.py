@@ -31,7 +31,8 @@ class SocketWriter:
         dialect: what the client speaks.
         is_mid_message: whether a message of the backend has begun and not ended.
         is_open: whether more is sent than what is relayed; None before the hold is opened.
-        written_at_s: when something was last sent or queued, or what counts as that; 0 if nothing was.
+        written_at_s: when something was last sent or queued, or what counts as that; 0 if nothing was. It is late
+            while the hold is in a roster: see `last_written_s`.
     """
 
     __slots__ = (
@@ -128,6 +129,10 @@ class SocketWriter:
         items, waiting, self._waiting = self.waiting_items, self._waiting, None
         if waiting:
             self.write(self.dialect.join([frames for frames, _ in waiting]), items)
+
+    def last_written_s(self) -> float:
+        """When something was last sent or queued."""
+        return self.written_at_s
 
     # --- messages that the backend has given in advance ------------------------------------------------------------
 

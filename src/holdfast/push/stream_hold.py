@@ -23,6 +23,7 @@ from holdfast.push.outlet import (
 )
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, render, stream_rendering
+from holdfast.push.roster import UNLISTED
 from holdfast.statistics.connections import Presence
 from holdfast.statistics.routes import Mode
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk
@@ -41,9 +42,13 @@ class StreamHold:
     Attributes:
         is_open: None before `open`.
         is_order_watched: whether its order across channels is watched; once it has had several, or has changed them.
+        place: see `Listable`.
         presence: the connection of the hold as statistics know it; None for one that they do not.
-        written_at_s: when something was written last, or what counts as that for the keep-alive.
+        written_at_s: when something was written last, or what counts as that for the keep-alive. See `Listable`.
     """
+
+    is_always_asked = False
+    """Whether it has to be asked for each run whether it takes it as it is."""
 
     __slots__ = (
         "_context",
@@ -53,6 +58,7 @@ class StreamHold:
         "is_order_watched",
         "origin",
         "outlet",
+        "place",
         "plan",
         "presence",
         "written_at_s",
@@ -67,6 +73,7 @@ class StreamHold:
         self.presence: Presence | None = None
         self.origin = origin
         self.is_order_watched = len(plan.channels) > 1
+        self.place = UNLISTED
         self._context = context
         self._slot = 0
 
@@ -90,9 +97,17 @@ class StreamHold:
         if not (self.is_open and self.framing.is_http11) or (plan.filters and not delivery.passes(plan)):
             return None
         fd = self.outlet.direct_fd
-        if fd is not None and plan.is_postponed_by_writes:
-            self.written_at_s = delivery.now_s
+        if fd is not None:
+            if plan.is_postponed_by_writes:
+                self.written_at_s = delivery.now_s
+            is_simple = not (plan.filters or self.is_order_watched or self.is_always_asked)
+            if is_simple and delivery.home.streams.enlist(self, fd):
+                self.outlet.lend(self)
         return fd
+
+    def on_recalled(self) -> None:
+        """See `Borrower`."""
+        self._context.registry.unlist_stream(self)
 
     def receive(self, delivery: Delivery) -> None:
         """Deliver a run of items; its bytes are ready, unless filters matter. The innermost part of the fan-out."""
@@ -185,6 +200,8 @@ class StreamHold:
         keep_alive = self.plan.keep_alive
         if not self.is_open or keep_alive is None:
             return
+        if self.plan.is_postponed_by_writes:
+            self._context.registry.unlist_stream(self)  # to know when it was written to
         due_s = self.written_at_s + keep_alive.timeout_s - 1
         if self.plan.is_postponed_by_writes and now_s < due_s:
             self._arm(self.written_at_s)

@@ -16,6 +16,7 @@ from tests.unit.proxy.helpers import BASE, HOME, Answer, ProxyWorld, now, settle
 
 from holdfast.errors import ConnectError
 from holdfast.net.duplex import DuplexOwner
+from holdfast.net.outlets import Undirected
 from holdfast.proxy.acceptance import Acceptance
 from holdfast.proxy.answers import ErrorAnswer, origin_error
 from holdfast.proxy.event_requests import EventRequests
@@ -45,14 +46,12 @@ MASK = b"\x01\x02\x03\x04"
 # --- the two ends -----------------------------------------------------------------------------------------------------
 
 
-class FakeDuplex:
+class FakeDuplex(Undirected):
     """A connection whose other end is the test: what it says waits while it is not read.
 
     Attributes:
         end: how the connection ended: "closed" in good order, "aborted", or the other end is "gone".
     """
-
-    direct_fd = None
 
     def __init__(self, owner: DuplexOwner, *, is_client: bool) -> None:
         self.is_blocked = False

@@ -21,7 +21,7 @@ from holdfast.push.dialects import COMPRESSED, PLAIN, Dialect
 from holdfast.push.fanout import Fanout
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import Link, LinkClock
-from holdfast.push.outlet import Framing, HoldContext
+from holdfast.push.outlet import Borrower, Framing, HoldContext
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.publisher import Publisher
@@ -195,6 +195,7 @@ class FakeOutlet:
     finished: list[tuple[bytes, bool]] = field(default_factory=list)
     on_gone: Callable[[], None] = lambda: None
     fd: int = field(default_factory=itertools.count(1000).__next__)
+    borrower: Borrower | None = None
 
     def __post_init__(self) -> None:
         _direct[self.fd] = self
@@ -204,6 +205,18 @@ class FakeOutlet:
         """Who is slow has something waiting, and can lose what is written."""
         is_direct = not self.is_blocked and self.mood in (Mood.TAKES, Mood.GONE)
         return self.fd if is_direct else None
+
+    def lend(self, borrower: Borrower) -> None:
+        assert self.direct_fd is not None, "there is nothing to lend"
+        self.borrower = borrower
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """A descriptor that is lent is recalled as soon as it must not be written to."""
+        super().__setattr__(name, value)
+        borrower = getattr(self, "borrower", None)
+        if name in ("mood", "is_blocked") and borrower is not None and self.direct_fd is None:
+            self.borrower = None
+            borrower.on_recalled()
 
     def write(self, data: bytes) -> bool | None:
         assert not self.finished, "written to after the end"

@@ -15,13 +15,14 @@ from holdfast.push.channels import Channel
 from holdfast.push.delivery import Delivery
 from holdfast.push.run import Receipt
 from holdfast.push.stream_hold import StreamHold
+from holdfast.push.sweep import Sweep
 
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
 
 
 def make_delivery(*items: Item, holds: Sequence[Hold] = (), unreached: Sequence[Hold] = ()) -> Delivery:
-    delivery = Delivery(1, Channel("c"), list(holds), set(unreached))
+    delivery = Delivery(1, Channel("c"), Sweep(holds), unreached=set(unreached))
     for item in items:
         delivery.add(item, Receipt(item.channel))
     return delivery

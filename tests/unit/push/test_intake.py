@@ -29,7 +29,7 @@ def queued(item: Item) -> Queued:
 
 
 def make_run(*items: Item) -> Delivery:
-    delivery = Delivery(1, Channel(items[0].channel), [], set())
+    delivery = Delivery(1, Channel(items[0].channel))
     for item in items:
         delivery.add(item, Receipt(item.channel))
     delivery.begin(0)

@@ -28,6 +28,7 @@ from holdfast.push.delivery import Delivery
 from holdfast.push.dialects import COMPRESSED
 from holdfast.push.run import Receipt
 from holdfast.push.stream_hold import StreamHold
+from holdfast.push.sweep import Sweep
 from holdfast.push.volley import Volley, fire
 from holdfast.wire.websocket.frames import Opcode
 from holdfast.wire.websocket.stream import Data
@@ -40,7 +41,7 @@ MODES = [KeepAliveMode.IDLE, KeepAliveMode.INTERVAL]
 
 
 def make_delivery(item: Item, holds: Sequence[Hold], unreached: Sequence[Hold] = ()) -> Delivery:
-    delivery = Delivery(1, Channel("c"), list(holds), set(unreached))
+    delivery = Delivery(1, Channel("c"), Sweep(holds), unreached=set(unreached))
     delivery.add(item, Receipt(item.channel))
     delivery.begin(5.0)
     return delivery
