@@ -35,6 +35,7 @@ class Delivery(Run):
         messages_sent, messages_lost: plain WebSockets written to, and those that lost it.
         streams_sent, streams_lost: plain stream holds written to, and those that lost it.
         has_watched: there are, or were, watched holds.
+        outstanding: how many of the holds that it began with the backlog still counts.
         unreached: those of them that have not been reached.
         audience: whom it was for, by route, while reports are wanted.
         paced: writes that wait for their turn under a rate limit.
@@ -50,6 +51,7 @@ class Delivery(Run):
         "messages_sent",
         "number",
         "on_settled",
+        "outstanding",
         "paced",
         "streams_lost",
         "streams_sent",
@@ -76,6 +78,7 @@ class Delivery(Run):
         self.streams_sent = 0
         self.streams_lost = 0
         self.paced = 0
+        self.outstanding = 0
         self.audience: dict[str, Share] | None = None
         self.has_watched = bool(unreached)
         self._over_http = over_http if over_http is not None else Sweep()

@@ -135,7 +135,8 @@ class Fanout:
             channel.deliveries.append(last)
             if len(channel.deliveries) == 1:
                 self._ready.append(last)
-            self._backlog += last.remaining
+            last.outstanding = last.remaining
+            self._backlog += last.outstanding
             self._wake()
         last.add(item, receipt)
         return last
@@ -176,7 +177,7 @@ class Fanout:
             limit = max(budget // delivery.weight, 1)
             is_oldest = self._is_oldest(delivery)
             written = delivery.write_slice(limit, self._catch_up, self._write_all, is_oldest=is_oldest)
-            self._backlog -= written
+            self._note_progress(delivery, written)
             budget -= max(written, 1) * delivery.weight
             if delivery.remaining:
                 self._ready.append(delivery)
@@ -187,6 +188,12 @@ class Fanout:
         if self._waiting and self._backlog < BACKLOG_WRITES // 2:
             waiting, self._waiting = self._waiting, []
             _call_all(waiting)
+
+    def _note_progress(self, delivery: Delivery, written: int) -> None:
+        """Count what is not outstanding any more. A hold that has left the roster meanwhile has two turns."""
+        done = min(written, delivery.outstanding)
+        delivery.outstanding -= done
+        self._backlog -= done
 
     def _is_oldest(self, delivery: Delivery) -> bool:
         """Whether all others were accepted later; if there are many that is not worth finding out."""

@@ -194,3 +194,86 @@ class TestWhoIsDirect:
         async with place_for("awake", OUTBOX) as place:
             it = await place.pair()
             assert it.duplex.direct_fd is None
+
+
+class Keeper:
+    """Keeps a descriptor, as long as it may."""
+
+    def __init__(self, target: ParkedClient | Duplex) -> None:
+        self.recalls = 0
+        self._fd = fd_of(target)
+        self._target = target
+        target.lend(self)
+
+    def on_recalled(self) -> None:
+        self.recalls += 1
+        assert self._target.direct_fd is None
+        os.fstat(self._fd)  # which is still the client's
+
+
+class TestLending:
+    """Whoever keeps a descriptor hears at once, and once, that it must not be written to any more."""
+
+    async def test_a_client_that_is_slow(self) -> None:
+        async with held_as(ParkedClient, is_slow=True) as it:
+            keeper = Keeper(it.client)
+            await it.peer.expect(FIRST)
+            it.client.write(bytes(HUGE))
+            assert keeper.recalls == 1
+            await it.peer.expect(bytes(HUGE))
+            await eventually(lambda: not it.client.is_blocked, "all sent")
+            again = Keeper(it.client)
+            it.client.write(b"more")
+            assert (keeper.recalls, again.recalls) == (1, 0)
+
+    async def test_the_end_of_the_response(self) -> None:
+        async with held_as(ParkedClient, first=b"") as it:
+            keeper = Keeper(it.client)
+            it.client.finish(ok(b"end"), is_reusable=True)
+            assert keeper.recalls == 1
+
+    async def test_a_client_that_leaves(self) -> None:
+        async with held_as(ParkedClient) as it:
+            keeper = Keeper(it.client)
+            it.peer.close()
+            await eventually(lambda: it.is_released, "released")
+            assert keeper.recalls == 1
+
+    async def test_a_duplex_that_is_slow(self) -> None:
+        async with place_for("parked", OUTBOX) as place:
+            it = await place.pair(is_slow=True)
+            keeper = Keeper(it.duplex)
+            it.duplex.relay(bytes(HUGE))
+            assert keeper.recalls == 1
+            await it.peer.expect(bytes(HUGE))
+
+    async def test_a_duplex_that_closes(self) -> None:
+        async with place_for("parked", OUTBOX) as place:
+            it = await place.pair()
+            keeper = Keeper(it.duplex)
+            it.duplex.close()
+            assert keeper.recalls == 1
+
+    async def test_a_duplex_that_is_aborted(self) -> None:
+        async with place_for("parked", OUTBOX) as place:
+            it = await place.pair()
+            keeper = Keeper(it.duplex)
+            it.duplex.abort()
+            assert keeper.recalls == 1
+
+    async def test_a_duplex_whose_peer_takes_no_more(self) -> None:
+        async with place_for("parked", OUTBOX) as place:
+            it = await place.pair()
+            keeper = Keeper(it.duplex)
+            it.peer.close()
+            it.duplex.relay(b"for nobody")
+            it.duplex.relay(b"nor this")
+            assert keeper.recalls == 1
+            await eventually(lambda: it.owner.told == ["gone"], "gone")
+            assert keeper.recalls == 1
+
+    async def test_nothing_that_keeps_a_transport(self) -> None:
+        async with place_for("awake", OUTBOX) as place:
+            it = await place.pair()
+            with pytest.raises(AssertionError, match="has no descriptor to lend"):
+                it.duplex.lend(NotImplemented)

@@ -1,0 +1,496 @@
+"""Rosters: who is written to without being asked, and that nobody else is."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.unit.push.helpers import (
+    HTTP10,
+    Client,
+    Mood,
+    SocketClient,
+    World,
+    close,
+    keep_alive,
+    make_item,
+    message,
+    next_link,
+    piece,
+    text,
+)
+
+from holdfast.grip.item import Action, MessageKind, StreamFormat
+from holdfast.grip.values import KeepAliveMode, Subscription
+from holdfast.grip.ws_control import Message, SetKeepAlive
+from holdfast.push import roster as roster_module
+from holdfast.push.channels import Channel
+from holdfast.push.roster import UNLISTED, VACANT, Roster, Subscribers
+from holdfast.push.socket_hold import SocketHold
+from holdfast.push.stream_hold import StreamHold
+
+
+@dataclass(eq=False)
+class Hold:
+    place: int = UNLISTED
+    written_at_s: float = 0.0
+
+
+def filled(count: int) -> tuple[Roster[Hold], list[Hold]]:
+    roster: Roster[Hold] = Roster()
+    holds = [Hold() for _ in range(count)]
+    for number, hold in enumerate(holds):
+        roster.enter(hold, 100 + number)
+    return roster, holds
+
+
+class TestPlaces:
+    def test_in_the_order_of_entering(self) -> None:
+        roster, holds = filled(3)
+        assert ([hold.place for hold in holds], roster.fds, roster.holds) == ([0, 1, 2], [100, 101, 102], holds)
+
+    def test_one_that_is_left_stays_vacant(self) -> None:
+        roster, [first, second, third] = filled(3)
+        roster.leave(second)
+        fourth = Hold()
+        roster.enter(fourth, 103)
+        assert (second.place, third.place, fourth.place) == (UNLISTED, 2, 3)
+        assert (roster.fds, roster.holds) == ([100, VACANT, 102, 103], [first, None, third, fourth])
+        assert (len(roster), roster.vacancies) == (3, 1)
+
+    def test_closing_ranks(self) -> None:
+        roster, [first, second, third, fourth] = filled(4)
+        roster.leave(first)
+        roster.leave(third)
+        roster.close_ranks()
+        assert ([second.place, fourth.place], roster.fds, roster.holds) == ([0, 1], [101, 103], [second, fourth])
+        assert (len(roster), roster.vacancies) == (2, 0)
+
+    def test_sparse_is_more_than_half(self) -> None:
+        roster, holds = filled(4)
+        for hold, is_sparse in zip(holds, [False, False, True, True], strict=True):
+            roster.leave(hold)
+            assert roster.is_sparse is is_sparse
+
+
+class TestWhenItWasWritten:
+    """What a hold knows about that when it leaves."""
+
+    def test_as_it_was_if_there_was_no_run(self) -> None:
+        roster, [hold] = filled(1)
+        hold.written_at_s = 3.0
+        roster.leave(hold)
+        assert hold.written_at_s == 3.0
+
+    def test_with_the_last_run_that_went_so_far(self) -> None:
+        roster, [early, late] = filled(2)
+        roster.note_run(5.0, 1)
+        roster.leave(early)
+        roster.leave(late)
+        assert (early.written_at_s, late.written_at_s) == (5.0, 0.0)
+
+    def test_never_earlier_than_it_knew(self) -> None:
+        roster, [hold] = filled(1)
+        roster.note_run(5.0, 1)
+        hold.written_at_s = 6.0
+        roster.leave(hold)
+        assert hold.written_at_s == 6.0
+
+    def test_after_closing_ranks(self) -> None:
+        roster, [first, second, third] = filled(3)
+        roster.note_run(5.0, 2)
+        roster.leave(first)
+        roster.close_ranks()
+        roster.leave(second)
+        roster.leave(third)
+        assert (second.written_at_s, third.written_at_s) == (5.0, 0.0)
+
+
+class TestSubscribers:
+    def make(self, count: int) -> tuple[Subscribers[Hold], list[Hold]]:
+        subscribers: Subscribers[Hold] = Subscribers()
+        holds = [Hold() for _ in range(count)]
+        for hold in holds:
+            subscribers.add(hold)
+        return subscribers, holds
+
+    def test_all_of_them_wherever_they_are(self) -> None:
+        subscribers, [first, second, third] = self.make(3)
+        assert subscribers.enlist(second, 7)
+        assert (list(subscribers), list(subscribers.singles), len(subscribers)) == (
+            [first, third, second],
+            [first, third],
+            3,
+        )
+        subscribers.unlist(second)
+        assert (list(subscribers), second.place, len(subscribers)) == ([first, third, second], UNLISTED, 3)
+
+    def test_leaving(self) -> None:
+        subscribers, [single, listed, never] = self.make(3)
+        subscribers.enlist(listed, 7)
+        for hold in (single, listed, never, Hold()):
+            subscribers.discard(hold)
+        assert (len(subscribers), list(subscribers), listed.place) == (0, [], UNLISTED)
+
+    def test_pays_only_for_a_crowd(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(roster_module, "CROWD", 3)
+        subscribers, holds = self.make(2)
+        assert not subscribers.enlist(holds[0], 7)
+        subscribers.add(Hold())
+        assert subscribers.enlist(holds[0], 7)
+        assert subscribers.enlist(holds[1], 8)
+
+    def test_those_that_were_single_leave_no_room_behind(self) -> None:
+        subscribers, holds = self.make(1000)
+        for hold in holds:
+            subscribers.enlist(hold, 7)
+        assert sys.getsizeof(subscribers.singles) == sys.getsizeof({})
+
+    def test_not_twice(self) -> None:
+        subscribers, [hold, _] = self.make(2)
+        assert subscribers.enlist(hold, 7)
+        assert not subscribers.enlist(hold, 7)
+        assert subscribers.roster is not None
+        assert subscribers.roster.fds == [7]
+
+    def test_grows_no_further_while_it_is_sparse(self) -> None:
+        """A bound: with a run always on its way, nobody could close the ranks."""
+        subscribers, holds = self.make(4)
+        for _ in range(20):
+            for hold in holds:
+                subscribers.enlist(hold, 7)
+            for hold in holds:
+                if hold.place != UNLISTED:
+                    subscribers.unlist(hold)
+        assert subscribers.roster is not None
+        assert len(subscribers.roster.fds) == 4
+
+    def test_tidying(self) -> None:
+        subscribers, [first, second, third] = self.make(3)
+        for hold in (first, second, third):
+            subscribers.enlist(hold, 7)
+        subscribers.unlist(first)
+        subscribers.tidy()
+        assert second.place == 1
+        subscribers.unlist(second)
+        subscribers.tidy()
+        assert third.place == 0
+        subscribers.unlist(third)
+        subscribers.tidy()
+        assert subscribers.roster is None
+
+
+# --- holds ------------------------------------------------------------------------------------------------------------
+
+
+def listed_streams(world: World, count: int = 1) -> list[Client]:
+    clients = [world.stream("c") for _ in range(count)]
+    world.deliver(text("c", "0"))
+    assert [place_of(client) for client in clients] == list(range(count))
+    return clients
+
+
+def listed_socket(world: World) -> SocketClient:
+    client = world.socket("c")
+    world.deliver(message("c", "0"))
+    assert place_of(client) == 0
+    return client
+
+
+def place_of(client: Client | SocketClient) -> int:
+    assert isinstance(client.hold, StreamHold | SocketHold)
+    return client.hold.place
+
+
+class TestWhoIsListed:
+    def test_plain_ones(self) -> None:
+        world = World()
+        listed_streams(world)
+        listed_socket(world)
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda world: world.stream("c", framing=HTTP10),
+            lambda world: world.stream("c", "d"),
+            lambda world: world.stream(Subscription("c", None, ("skip-self",))),
+            lambda world: world.stream("c", link=next_link()),
+            lambda world: world.socket("c", "d"),
+            lambda world: world.socket(Subscription("c", None, ("skip-self",))),
+        ],
+        ids=["HTTP/1.0", "two channels", "filtered", "linked", "socket on two channels", "filtered socket"],
+    )
+    def test_not_these(self, make: object) -> None:
+        world = World()
+        assert callable(make)
+        client = make(world)
+        world.deliver(text("c", "x"), message("c", "x"))
+        assert place_of(client) == UNLISTED
+
+    def test_not_under_a_rate(self) -> None:
+        world = World(rate=100)
+        client = world.stream("c")
+        world.deliver(text("c", "x"))
+        assert place_of(client) == UNLISTED
+
+    def test_with_keep_alive(self) -> None:
+        """grip spec §6.2: a run postpones it for those in the roster as well."""
+        world = World()
+        client = world.stream("c", keep_alive=keep_alive(b".", 20))
+        for _ in range(5):
+            world.deliver(text("c", "x"))
+            world.pass_time(15)
+        assert client.writes == ["x"] * 5
+        world.pass_time(6)
+        assert client.writes == ["x"] * 5 + ["."]
+
+    def test_with_keep_alive_on_a_socket(self) -> None:
+        """ws spec §2.5"""
+        world = World()
+        client = world.socket("c")
+        client.hold.set_keep_alive(SetKeepAlive(Message(MessageKind.TEXT, b"."), 20, KeepAliveMode.IDLE))
+        for _ in range(5):
+            world.deliver(message("c", "x"))
+            world.pass_time(15)
+        assert client.messages == ["x"] * 5
+        world.pass_time(6)
+        assert client.messages == ["x"] * 5 + ["."]
+
+
+class TestLeavingIt:
+    def test_a_client_that_is_slow(self) -> None:
+        world = World()
+        slow, fine = listed_streams(world, 2)
+        slow.outlet.is_blocked = True
+        assert place_of(slow) == UNLISTED
+        assert world.deliver(text("c", "1")) == [(2, 0)]
+        assert (slow.writes, fine.writes) == (["0", "1"], ["0", "1"])
+        slow.outlet.is_blocked = False
+        world.deliver(text("c", "2"))
+        assert place_of(slow) == 2
+        assert slow.writes == ["0", "1", "2"]
+
+    def test_a_client_that_has_left(self) -> None:
+        world = World()
+        gone, fine = listed_streams(world, 2)
+        gone.leave()
+        assert world.deliver(text("c", "1")) == [(1, 0)]
+        assert (gone.writes, fine.writes) == (["0"], ["0", "1"])
+        fine.leave()
+        world.assert_empty()
+
+    def test_a_client_that_turns_out_to_have_left(self) -> None:
+        world = World()
+        gone, fine = listed_streams(world, 2)
+        gone.outlet.mood = Mood.GONE
+        assert world.deliver(text("c", "1")) == [(1, 0)]
+        assert (gone.hold.is_open, place_of(gone), fine.writes) == (False, UNLISTED, ["0", "1"])
+
+    def test_a_socket_in_the_middle_of_a_message(self) -> None:
+        """ws spec §2.8: what is published waits for its end."""
+        world = World()
+        client = listed_socket(world)
+        client.hold.relay(piece("be", first=True))
+        assert place_of(client) == UNLISTED
+        world.deliver(message("c", "1"))
+        client.hold.relay(piece("gun", last=True))
+        world.deliver(message("c", "2"))
+        assert client.messages == ["0", "begun", "1", "2"]
+
+    def test_a_socket_that_goes_elsewhere(self) -> None:
+        world = World()
+        client = listed_socket(world)
+        client.hold.unsubscribe("c")
+        client.hold.subscribe("d", ())
+        world.deliver(message("c", "lost"), message("d", "1"))
+        assert client.messages == ["0", "1"]
+
+    def test_a_socket_that_gets_another_channel(self) -> None:
+        world = World()
+        client = listed_socket(world)
+        client.hold.subscribe("d", ())
+        world.deliver(message("c", "1"), message("d", "2"), message("c", "3"))
+        assert (place_of(client), client.messages) == (UNLISTED, ["0", "1", "2", "3"])
+
+
+class TestRunsOnTheirWay:
+    """With two writes a turn, somebody always has not had the run yet."""
+
+    def test_who_is_slow_meanwhile_gets_it_singly(self) -> None:
+        world = World(slice_writes=2)
+        clients = listed_streams(world, 5)
+        world.publish(text("c", "1"))
+        world.run_turn()
+        for client in clients:
+            client.outlet.is_blocked = True
+        world.run()
+        assert [client.writes for client in clients] == [["0", "1"]] * 5
+        assert world.fanout.backlog == 0
+
+    def test_who_leaves_meanwhile_does_not(self) -> None:
+        world = World(slice_writes=2)
+        clients = listed_streams(world, 5)
+        [receipt] = world.publish(text("c", "1"))
+        world.run_turn()
+        for client in clients[1:4]:
+            client.leave()
+        world.run()
+        assert [client.writes for client in clients] == [["0", "1"]] * 2 + [["0"]] * 2 + [["0", "1"]]
+        assert (receipt.streams, world.fanout.backlog) == (3, 0)
+
+    def test_places_are_kept_until_it_has_arrived(self) -> None:
+        world = World(slice_writes=2)
+        clients = listed_streams(world, 5)
+        world.publish(text("c", "1"))
+        world.run_turn()
+        for client in clients[:3]:
+            client.leave()
+        assert [place_of(client) for client in clients[3:]] == [3, 4]
+        world.run()
+        world.deliver(text("c", "2"))
+        assert [place_of(client) for client in clients[3:]] == [0, 1]
+        assert [client.writes for client in clients[3:]] == [["0", "1", "2"]] * 2
+
+    def test_several(self) -> None:
+        world = World(slice_writes=2)
+        clients = listed_streams(world, 3)
+        world.publish(text("c", "1"))
+        world.run_turn()
+        world.publish(text("c", "2"))
+        clients[0].outlet.is_blocked = clients[2].outlet.is_blocked = True
+        world.run()
+        assert [client.content for client in clients] == ["012"] * 3
+
+    def test_who_comes_meanwhile_does_not_get_it(self) -> None:
+        world = World(slice_writes=2)
+        clients = listed_streams(world, 3)
+        world.publish(text("c", "1"))
+        world.run_turn()
+        late = world.stream("c")
+        world.run()
+        world.deliver(text("c", "2"))
+        assert (late.content, [client.content for client in clients]) == ("2", ["012"] * 3)
+
+    def test_what_is_more_than_bytes(self) -> None:
+        """Each hold has to do something itself then."""
+        world = World(slice_writes=2)
+        clients = listed_streams(world, 5)
+        filtered = make_item("c", stream=StreamFormat(Action.SEND, b"1", ("var-subst",)))
+        world.deliver(filtered, text("c", "2"), close("c"))
+        assert [(client.content, client.end) for client in clients] == [("02", b"0\r\n\r\n")] * 5
+        world.assert_empty()
+
+
+# --- everything in any order ------------------------------------------------------------------------------------------
+
+
+class Crowd(RuleBasedStateMachine):
+    """Invariant: everybody gets every item of the time of their subscription, once and in order, whatever happens; and
+    a descriptor is in a roster exactly while it may be written to without asking."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(slice_writes=3)
+        self.expected: dict[Client | SocketClient, list[str]] = {}
+        self.begun: set[Client | SocketClient] = set()
+        self.number = 0
+
+    @rule(is_socket=st.booleans())
+    def come(self, *, is_socket: bool) -> None:
+        client = self.world.socket("c") if is_socket else self.world.stream("c")
+        self.expected[client] = []
+
+    @rule(count=st.integers(1, 3))
+    def publish(self, count: int) -> None:
+        for _ in range(count):
+            self.number += 1
+            self.world.publish(text("c", f"{self.number} "), message("c", f"{self.number} "))
+            for items in self.expected.values():
+                items.append(f"{self.number} ")
+
+    @rule(turns=st.integers(1, 4))
+    def write(self, turns: int) -> None:
+        for _ in range(turns):
+            if self.world.turns:
+                self.world.run_turn()
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        client = self.pick(data)
+        expected = "".join(self.expected.pop(client))
+        self.begun -= {client}
+        client.leave()
+        assert expected.startswith(received(client))
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data(), is_blocked=st.booleans())
+    def block(self, data: st.DataObject, *, is_blocked: bool) -> None:
+        self.pick(data).outlet.is_blocked = is_blocked
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data())
+    def relay(self, data: st.DataObject) -> None:
+        """Begin a message of the backend, or end it; it is empty, so that it does not count."""
+        client = self.pick(data)
+        if isinstance(client, SocketClient):
+            client.hold.relay(piece("", first=client not in self.begun, last=client in self.begun))
+            self.begun ^= {client}
+
+    def pick(self, data: st.DataObject) -> Client | SocketClient:
+        return data.draw(st.sampled_from(list(self.expected)))
+
+    @invariant()
+    def rosters_are_right(self) -> None:
+        channel = self.world.registry.find("c")
+        if channel is None:
+            return
+        assert self.world.fanout.backlog >= 0
+        for subscribers in (channel.streams, channel.sockets):
+            listed = check(subscribers)
+            assert not channel.deliveries or len(subscribers) == len(subscribers.singles) + len(listed)
+            for hold in listed:
+                assert hold.is_open
+                assert not (isinstance(hold, SocketHold) and hold.is_mid_message)
+
+    def teardown(self) -> None:
+        for begun in self.begun:
+            assert isinstance(begun, SocketClient)
+            begun.hold.relay(piece("", last=True))
+        self.world.run()
+        assert self.world.fanout.backlog == 0
+        for client, items in self.expected.items():
+            assert received(client) == "".join(items)
+            client.leave()
+        self.world.assert_empty()
+
+
+def check(subscribers: Subscribers[StreamHold] | Subscribers[SocketHold]) -> list[StreamHold | SocketHold]:
+    """Whoever is in the roster, which agrees with what they say themselves."""
+    assert all(hold.place == UNLISTED for hold in subscribers.singles)
+    roster = subscribers.roster
+    if roster is None:
+        return []
+    listed: list[StreamHold | SocketHold] = [hold for hold in roster.holds if hold is not None]
+    assert roster.vacancies == roster.fds.count(VACANT) == len(roster.holds) - len(listed)
+    for hold in listed:
+        assert roster.fds[hold.place] == hold.outlet.direct_fd
+        assert roster.holds[hold.place] is hold
+    return listed
+
+
+def received(client: Client | SocketClient) -> str:
+    return client.content if isinstance(client, Client) else "".join(client.messages)
+
+
+Crowd.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+test_everything_in_any_order = Crowd.TestCase
+
+
+def test_channels_share_what_they_have_not() -> None:
+    one, two = Channel("a"), Channel("b")
+    assert one.streams is two.streams
