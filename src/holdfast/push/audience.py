@@ -7,7 +7,7 @@ route has its share, count what was attempted.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -32,7 +32,12 @@ class Share:
     sockets: int = 0
 
 
-def audience_of(channel: Channel) -> dict[str, Share]:
+def audience_of(statistics: Statistics, channel: Channel) -> dict[str, Share] | None:
+    """See `shares_of`; None while no reports are wanted."""
+    return shares_of(channel) if statistics.wants_reports else None
+
+
+def shares_of(channel: Channel) -> dict[str, Share]:
     """The subscribers of a channel now, by the key of their route; looked at only if there are several keys."""
     if channel.route_key is not None:
         return {channel.route_key: Share(len(channel.responses), len(channel.streams), len(channel.sockets))}
@@ -44,6 +49,24 @@ def audience_of(channel: Channel) -> dict[str, Share]:
     for plan, count in Counter(map(_plan_of, channel.sockets)).items():
         shares[plan.route.key].sockets += count
     return shares
+
+
+def note_written(statistics: Statistics, entries: Sequence[tuple[Item, Receipt]], now: Callable[[], float]) -> None:
+    """The last write of a run is done, or waits for a slow client."""
+    if statistics.is_exported:
+        now_s = now()
+        for _, receipt in entries:
+            statistics.publish_latency_s.observe(now_s - receipt.leaves_at_s)
+
+
+def tell_run(
+    statistics: Statistics, entries: Sequence[tuple[Item, Receipt]], audience: dict[str, Share] | None
+) -> None:
+    """What became of a run, for whoever wants to know."""
+    if statistics.wants_messages:
+        tell_messages(statistics, entries)
+    if audience is not None:
+        tell_attempts(statistics, [item for item, _ in entries], audience)
 
 
 def tell_blocks(statistics: Statistics, item: Item) -> None:

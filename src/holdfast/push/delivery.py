@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from holdfast.counters import Counters
 from holdfast.push.channels import Channel
 from holdfast.push.run import Run
-from holdfast.push.sweep import Sweep
+from holdfast.push.sweep import NOBODY, Sweep
 from holdfast.push.volley import WriteAll, fire
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Delivery(Run):
         self,
         number: int,
         home: Channel,
-        over_http: Sweep | None = None,
-        sockets: Sweep | None = None,
+        over_http: Sweep = NOBODY,
+        sockets: Sweep = NOBODY,
         unreached: set[Hold] | None = None,
     ) -> None:
         super().__init__(home.name)
@@ -81,8 +81,8 @@ class Delivery(Run):
         self.outstanding = 0
         self.audience: dict[str, Share] | None = None
         self.has_watched = bool(unreached)
-        self._over_http = over_http if over_http is not None else Sweep()
-        self._sockets = sockets if sockets is not None else Sweep()
+        self._over_http = over_http
+        self._sockets = sockets
 
     @property
     def remaining(self) -> int:
@@ -155,5 +155,5 @@ class Delivery(Run):
             counters.deliveries += self.messages_sent
         for item, receipt in self.entries:
             log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
-        self._over_http = self._sockets = Sweep()
+        self._over_http = self._sockets = NOBODY
         self.forget()

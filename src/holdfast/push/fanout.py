@@ -14,20 +14,18 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from holdfast.counters import Counters
 from holdfast.grip.item import Item
-from holdfast.push.audience import Share, audience_of, tell_attempts, tell_blocks, tell_messages
+from holdfast.push.audience import audience_of, note_written, tell_blocks, tell_run
 from holdfast.push.channels import Channel, Registry
 from holdfast.push.delivery import Delivery
-from holdfast.push.outlet import LIMITED
+from holdfast.push.paced_fanout import PacedFanout
 from holdfast.push.pacing import Pacer
 from holdfast.push.run import Receipt
 from holdfast.push.volley import WriteAll
 from holdfast.statistics.collector import Statistics
-from holdfast.statistics.routes import Drop
 
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
@@ -71,9 +69,9 @@ class Fanout:
         self._counters = counters
         self._now = now
         self._schedule = schedule
-        self._pacer = pacer
         self._slice_writes = slice_writes
         self._statistics = statistics if statistics is not None else Statistics()
+        self._paced = PacedFanout(pacer, counters, self._statistics, now) if pacer is not None else None
         self._write_all = write_all
         self._number = 0
         self._ready: deque[Delivery] = deque()
@@ -89,7 +87,7 @@ class Fanout:
     @property
     def paced(self) -> int:
         """Deliveries, in units, that wait for their turn under a rate limit."""
-        return self._pacer.waiting if self._pacer is not None else 0
+        return self._paced.waiting if self._paced is not None else 0
 
     @property
     def is_congested(self) -> bool:
@@ -126,8 +124,8 @@ class Fanout:
             _call_when_settled(list(deliveries), on_settled)
 
     def _accept(self, channel: Channel, item: Item, receipt: Receipt) -> Delivery | None:
-        if self._pacer is not None:
-            self._pace(self._pacer, channel, item, receipt)
+        if self._paced is not None:
+            self._paced.deliver(channel, item, receipt)
             return None
         last = channel.deliveries[-1] if channel.deliveries else None
         if last is None or not self._can_join(last):
@@ -150,11 +148,8 @@ class Fanout:
     def _make_delivery(self, channel: Channel) -> Delivery:
         self._number += 1
         delivery = Delivery(self._number, channel, *channel.sweeps(), set(channel.watched))
-        delivery.audience = self._audience(channel)
+        delivery.audience = audience_of(self._statistics, channel)
         return delivery
-
-    def _audience(self, channel: Channel) -> dict[str, Share] | None:
-        return audience_of(channel) if self._statistics.wants_reports else None
 
     def _wake(self) -> None:
         if not self._is_scheduled:
@@ -202,28 +197,13 @@ class Fanout:
 
     def _finish(self, delivery: Delivery) -> None:
         delivery.settle(self._counters)
-        self._tell(delivery.entries, delivery.audience)
-        self._note_written(delivery)
+        tell_run(self._statistics, delivery.entries, delivery.audience)
+        note_written(self._statistics, delivery.entries, self._now)
         queue = delivery.home.deliveries
         del queue[0]
         if queue:
             self._ready.append(queue[0])
         _call_all(delivery.on_settled)
-
-    def _tell(self, entries: list[tuple[Item, Receipt]], audience: dict[str, Share] | None) -> None:
-        """Tell the statistics what became of a run."""
-        if self._statistics.wants_messages:
-            tell_messages(self._statistics, entries)
-        if audience is not None:
-            tell_attempts(self._statistics, [item for item, _ in entries], audience)
-
-    def _note_written(self, delivery: Delivery) -> None:
-        """The last write of a run is done, or waits for a slow client."""
-        statistics = self._statistics
-        if statistics.is_exported:
-            now_s = self._now()
-            for _, receipt in delivery.entries:
-                statistics.publish_latency_s.observe(now_s - receipt.leaves_at_s)
 
     def _catch_up(self, hold: Hold, delivery: Delivery) -> None:
         """Give a hold on several channels everything accepted up to `delivery` that it has not got, in order."""
@@ -240,63 +220,6 @@ class Fanout:
                 earlier.begin(self._now())
             if hold.is_open:
                 hold.receive(earlier)
-
-    def _pace(self, pacer: Pacer, channel: Channel, item: Item, receipt: Receipt) -> None:
-        """Queue one write per hold instead of making it (grip spec §13); what does not fit is lost, and said so."""
-        delivery = Delivery(0, channel)
-        delivery.add(item, Receipt(item.channel, leaves_at_s=receipt.leaves_at_s))
-        delivery.begin(self._now())
-
-        def submit(holds: Iterable[Hold], content: bytes) -> int:
-            size = len(content) if item.size is None else item.size
-            taken = 0
-            for hold in holds:
-                if pacer.submit(hold.plan.route.key, size, partial(self._deliver_late, hold, delivery)):
-                    taken += 1
-                else:
-                    receipt.dropped += 1
-                    self._statistics.lost(hold.plan.route.key, Drop.MESSAGE_HWM)
-            return taken
-
-        if item.http_response is not None:
-            receipt.responses = submit(channel.responses, item.http_response.body or b"")
-        if item.http_stream is not None:
-            receipt.streams = submit(channel.streams, item.http_stream.content)
-        if item.ws_message is not None:
-            receipt.sockets = submit(channel.sockets, item.ws_message.content)
-        delivery.paced = receipt.receivers
-        if not delivery.paced:
-            self._note_written(delivery)
-        self._tell([(item, receipt)], self._audience(channel))
-        if receipt.dropped:
-            self._counters.drops_message_hwm += receipt.dropped
-            log.warning(
-                "exceeded publish hwm (%d), dropping message: channel=%s clients=%d",
-                pacer.hwm,
-                item.channel,
-                receipt.dropped,
-                extra=LIMITED,
-            )
-        log.info("publish channel=%s receivers=%d", item.channel, receipt.receivers)
-
-    def _deliver_late(self, hold: Hold, delivery: Delivery) -> bool:
-        """Make a write that was queued; returns whether there was still somebody to write to."""
-        is_open = hold.is_open
-        if is_open:
-            self._write_late(hold, delivery)
-        delivery.paced -= 1
-        if not delivery.paced:
-            self._note_written(delivery)
-        return bool(is_open)
-
-    def _write_late(self, hold: Hold, delivery: Delivery) -> None:
-        delivery.now_s = self._now()
-        before = delivery.streams_sent + delivery.messages_sent
-        try:
-            hold.receive(delivery)
-        except Exception:
-            log.exception("delivery to a %s failed", hold.describe())
-        self._counters.deliveries += delivery.streams_sent + delivery.messages_sent - before
 
 
 def _number_of(delivery: Delivery) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from holdfast.push.roster import VACANT, Roster
 
@@ -68,3 +68,7 @@ class Sweep:
     def expects(self, hold: Hold) -> bool:
         """Whether a hold that is in no roster has not had its turn."""
         return hold in self._singles[self._next :]
+
+
+NOBODY: Final = Sweep()
+"""The way through no holds."""

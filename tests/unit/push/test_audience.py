@@ -24,7 +24,7 @@ from tests.unit.push.helpers import (
 
 from holdfast.grip.item import Action, Item, MessageFormat, ResponseFormat, StreamFormat
 from holdfast.grip.values import HoldMode
-from holdfast.push.audience import Share, audience_of
+from holdfast.push.audience import Share, shares_of
 from holdfast.push.channels import Channel
 from holdfast.push.plan import RouteTerms
 from holdfast.push.response_hold import ResponseHold
@@ -191,21 +191,21 @@ class TestAttempts:
         world.stream("c", keep_alive=keep_alive(b"x", 20))  # a plan of its own
         channel = world.registry.find("c")
         assert channel is not None
-        assert audience_of(channel) == {"one": Share(responses=1), "": Share(streams=2, sockets=1)}
+        assert shares_of(channel) == {"one": Share(responses=1), "": Share(streams=2, sockets=1)}
 
-    def test_an_audience_of_one_route(self) -> None:
+    def test_an_shares_of_one_route(self) -> None:
         world = World()
         for _ in range(2):
             world.stream("c", route=NAMED)
         channel = world.registry.find("c")
         assert channel is not None
-        assert audience_of(channel) == {channel.route_key: Share(streams=2)} == {"one": Share(streams=2)}
+        assert shares_of(channel) == {channel.route_key: Share(streams=2)} == {"one": Share(streams=2)}
         other = world.poll("c")
-        assert audience_of(channel) == {"one": Share(streams=2), "": Share(responses=1)}
+        assert shares_of(channel) == {"one": Share(streams=2), "": Share(responses=1)}
         other.leave()
         world.stream("c", route=NAMED)
         assert channel.route_key is None  # it is known again when everybody has left
-        assert audience_of(channel) == {"one": Share(streams=3)}
+        assert shares_of(channel) == {"one": Share(streams=3)}
 
     def test_a_channel_that_lingers_takes_the_next_route(self) -> None:
         world = World(linger_s=10)
