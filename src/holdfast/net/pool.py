@@ -108,14 +108,15 @@ class BackendPool:
 
     def release(self, connection: BackendConnection) -> None:
         """Give a connection back: it is kept if it can carry another request, otherwise closed."""
-        idle = self._idle.get(connection.endpoint, [])
-        if not connection.is_usable or len(idle) >= self._max_idle:
+        idle = self._idle.get(connection.endpoint)
+        if not connection.is_usable or len(idle or ()) >= self._max_idle:
             connection.abort()
             return
         connection.park_idle(self._idle_timeout_s, self)
-        if not idle:
-            self._idle[connection.endpoint] = idle
-        idle.append(connection)
+        if idle is None:
+            self._idle[connection.endpoint] = [connection]
+        else:
+            idle.append(connection)
 
     def idle_connection_closed(self, connection: BackendConnection) -> None:
         """An idle connection was closed by the backend or by its timeout."""

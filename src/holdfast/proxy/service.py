@@ -11,7 +11,7 @@ from holdfast.proxy.answers import TEXT_PLAIN
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
 from holdfast.proxy.sharing import Sharing
-from holdfast.proxy.sockjs_exchange import SockJsExchange, find_sockjs
+from holdfast.proxy.sockjs_exchange import find_sockjs
 from holdfast.proxy.websocket_exchange import WebSocketExchange
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.head import HeadLimits
@@ -47,18 +47,14 @@ class ProxyService:
                 socket_exchange.start()
                 return None
             coroutine = socket_exchange.run()
-        elif (sockjs := self._find_sockjs(exchange)) is not None:
-            coroutine = sockjs.run()
+        elif self._context.routes.sockjs_prefixes and (sockjs := find_sockjs(self._context, exchange)) is not None:
+            coroutine = sockjs.run()  # before everything else (routes spec §3.1)
         else:
             http_exchange = HttpExchange(self._context, exchange, sharing=self._sharing)
             if self._starts_at_once:
                 return http_exchange.start()
             coroutine = http_exchange.run()
         return coroutine if self._gate is None else self._wait_for_turn(self._gate, coroutine)
-
-    def _find_sockjs(self, exchange: ClientExchange) -> SockJsExchange | None:
-        """SockJS comes before everything else (routes spec §3.1)."""
-        return find_sockjs(self._context, exchange) if self._context.routes.sockjs_prefixes else None
 
     async def _wait_for_turn(self, gate: asyncio.Semaphore, coroutine: Work) -> None:
         try:

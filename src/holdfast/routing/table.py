@@ -20,9 +20,18 @@ class RouteTable:
 
     Attributes:
         sockjs_prefixes: of the paths that any of them serves as SockJS.
+        has_event_targets: whether any target gets WebSockets as events over HTTP.
     """
 
-    __slots__ = ("_by_id", "_event_places", "_lists", "_rules", "sockjs_prefixes")
+    __slots__ = (
+        "__weakref__",
+        "_by_id",
+        "_event_places",
+        "_lists",
+        "_rules",
+        "has_event_targets",
+        "sockjs_prefixes",
+    )
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules = tuple(rules)
@@ -34,6 +43,7 @@ class RouteTable:
         self._event_places = frozenset(
             _place(target) for rule in self._rules for target in rule.targets if target.over_http
         )
+        self.has_event_targets = bool(self._event_places)
         # Indexed by "is it a WebSocket", then by "is it TLS", so that neither is compared per rule and request.
         self._lists = tuple(
             tuple(self._group(proto, is_tls) for is_tls in (False, True)) for proto in (Proto.HTTP, Proto.WS)
@@ -44,11 +54,6 @@ class RouteTable:
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self._rules)
-
-    @property
-    def has_event_targets(self) -> bool:
-        """Whether any target gets WebSockets as events over HTTP."""
-        return bool(self._event_places)
 
     def takes_events(self, rule: Rule) -> bool:
         """Whether a target of `rule` is a server that gets events, by this rule or by any other."""
