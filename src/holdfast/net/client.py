@@ -22,7 +22,8 @@ from holdfast.net.leaving_client import LeavingClient
 from holdfast.net.owed import transport_below
 from holdfast.net.runtime import Cancellable
 from holdfast.net.socket_transport import HIGH_WATER_BYTES, SocketTransport
-from holdfast.wire.http1.head import RequestHead, parse_request_head
+from holdfast.wire.http1.head import RequestHead
+from holdfast.wire.http1.repeated import head_hash
 
 if TYPE_CHECKING:
     from holdfast.net.connection_duplex import ConnectionDuplex
@@ -67,6 +68,7 @@ class ClientConnection(AwakeClient):
         "_is_new",
         "_is_reading",
         "_is_yielding",
+        "_last_hash",
         "_outlet",
         "_state",
         "is_tls",
@@ -78,6 +80,7 @@ class ClientConnection(AwakeClient):
         self.is_tls = is_tls
         self._is_new = is_new
         self._buffer = early
+        self._last_hash = 0
         self._state = _WAITING
         self._exchange: ClientExchange | None = None
         self.work: Cancellable | None = None
@@ -159,8 +162,9 @@ class ClientConnection(AwakeClient):
                 if count > REQUESTS_PER_TURN and self.edge.counts_clients:
                     self._yield()
                     return
+                data = self._buffer
                 try:
-                    parsed = parse_request_head(self._buffer, self.edge.service.limits)
+                    parsed = self.edge.heads.parse(data, self._last_hash)
                 except WireError as error:
                     self._refuse(error)
                     return
@@ -168,7 +172,8 @@ class ClientConnection(AwakeClient):
                     self._await_rest_of_head()
                     return
                 head, length = parsed
-                rest, self._buffer = self._buffer[length:], b""
+                rest, self._buffer = data[length:], b""
+                self._last_hash = head_hash(data)
                 exchange = ClientExchange(self, head)
                 exchange.head_bytes = length
                 self._serve(exchange, rest)

@@ -14,6 +14,7 @@ from holdfast.net.exchange import Service
 from holdfast.net.minutes import MinuteMeter
 from holdfast.net.outlets import OutboxLimits
 from holdfast.net.runtime import Runtime
+from holdfast.wire.http1.repeated import RequestHeads
 
 if TYPE_CHECKING:
     from holdfast.net.awake_client import AwakeClient
@@ -45,6 +46,7 @@ class Edge:
     """One kind of listener (client ports, or a control door), whatever number of sockets it listens on.
 
     Attributes:
+        heads: reads the heads of its requests.
         on_capacity: called when the number of open connections reaches the limit (True) or falls below it (False).
         emptied: set when the last connection has ended during an orderly stop.
 
@@ -67,6 +69,7 @@ class Edge:
         self.name = name
         self.runtime = runtime
         self.service = service
+        self.heads = RequestHeads(service.limits)
         self.limits = limits
         self.outbox_limits = outbox_limits
         self.parking = parking

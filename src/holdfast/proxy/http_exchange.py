@@ -24,6 +24,7 @@ from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.cross_origin import ask_cross_origin
 from holdfast.proxy.held_request import RetryTerms
 from holdfast.proxy.reply import Reply
+from holdfast.proxy.request_recipe import RequestRecipe, make_request_recipe
 from holdfast.proxy.sharing import Sharing
 from holdfast.proxy.visit import Visit, log_request
 from holdfast.routing.forward import OriginRequest, build_origin_request, is_tls_by_header, relayed_headers
@@ -192,6 +193,8 @@ class HttpExchange:
         """Find the rule for the request, and make what goes to the backend. Raises ErrorAnswer and WireError."""
         proxy, client = self._proxy, self._client
         head = client.head
+        if head.memo is not None and (known := self._recall(head.memo)) is not None:
+            return known
         policy = proxy.policy
         is_tls = client.is_tls or (policy.accept_x_forwarded_protocol and is_tls_by_header(head.headers, policy))
         self._uri = uri = parse_client_uri(head.target, head.host, is_tls=is_tls)
@@ -209,6 +212,7 @@ class HttpExchange:
         routes = proxy.routes
         if routes.has_event_targets and not self._is_trusted and _sends_events(headers) and routes.takes_events(rule):
             raise ErrorAnswer(403, EVENTS_FORBIDDEN)
+        now_s = proxy.wall_clock()
         request = build_origin_request(
             rule,
             uri,
@@ -218,12 +222,26 @@ class HttpExchange:
             is_tls=is_tls,
             is_trusted=self._is_trusted,
             client_address=client.client_address,
-            now_s=proxy.wall_clock(),
+            now_s=now_s,
             grip_last=self._retry.grip_last if self._retry is not None else (),
         )
         if rule.sig is not None and rule.sig.error is not None:
             log.error("failed to sign request: %s", rule.sig.error)
+        if head.is_repeated:
+            head.memo = make_request_recipe(proxy, client, uri, rule, request, now_s)
         return rule, request
+
+    def _recall(self, recipe: object) -> tuple[Rule, OriginRequest] | None:
+        """What `_prepare` has made of the same head before, unless it would make something else now."""
+        proxy = self._proxy
+        if not isinstance(recipe, RequestRecipe):
+            return None
+        if not recipe.is_for(proxy.routes, self._client, proxy.wall_clock()):
+            return None
+        self._uri = recipe.uri
+        self._rule = rule = recipe.rule
+        self._visit.arrive(rule)
+        return rule, recipe.request
 
     def _find_rule(self, uri: ClientUri, is_tls: bool) -> Rule | None:
         """The rule for the request; one that is made again keeps its rule while that exists and fits (§1.8)."""
@@ -352,7 +370,12 @@ class HttpExchange:
 
 def _sends_events(headers: Headers) -> bool:
     """Whether a client says what only a proxy may: what happened on a WebSocket (routes spec §3.11)."""
-    return any(
-        name.lower() == b"content-type" and value.partition(b";")[0].strip().lower() == MEDIA_TYPE
-        for name, value in headers
-    )
+    for name, value in headers:
+        # A loop that looks at lengths first, because every request passes here.
+        if len(name) == 12 and name.lower() == b"content-type" and _media_type(value) == MEDIA_TYPE:
+            return True
+    return False
+
+
+def _media_type(value: bytes) -> bytes:
+    return value.partition(b";")[0].strip().lower()

@@ -33,6 +33,7 @@ __all__ = [
     "is_tls_by_header",
     "origin_authority",
     "parse_xff_rule",
+    "ready_for",
     "relayed_headers",
 ]
 
@@ -115,6 +116,8 @@ class OriginRequest(NamedTuple):
         authority: host and port of the URI, unless a target overrides it.
         headers: without Host and framing, which depend on target and body.
         encoded: further headers, as `encode_headers` made them for many requests.
+        ready_for, ready: a target, and the head for it if there is no body, encoded already (`ready_for`). Nothing of a
+            request must be replaced after that.
     """
 
     method: bytes
@@ -122,6 +125,8 @@ class OriginRequest(NamedTuple):
     authority: Authority
     headers: Headers
     encoded: bytes = b""
+    ready_for: Target | None = None
+    ready: bytes = b""
 
 
 def is_tls_by_header(headers: Headers, policy: ForwardPolicy) -> bool:
@@ -180,9 +185,11 @@ def build_origin_request(
     if is_tls:
         _append_proto(kept, policy.set_x_forwarded_protocol, b"wss" if proto is Proto.WS else b"https")
     xff = policy.x_forwarded_for_trusted if is_trusted else policy.x_forwarded_for
-    forwarded_for = xff.apply(collected.get(b"x-forwarded-for"), client_address)
-    if forwarded_for is not None:
-        kept.append((b"X-Forwarded-For", forwarded_for))
+    addresses = collected.get(b"x-forwarded-for")
+    if addresses is not None or xff.append:
+        forwarded_for = xff.apply(addresses, client_address)
+        if forwarded_for is not None:
+            kept.append((b"X-Forwarded-For", forwarded_for))
     path = _rewritten_path(rule, uri.path) if rule.path_rem or rule.replace_beg else uri.path
     path_and_query = path if uri.query is None else b"%b?%b" % (path, uri.query)
     return OriginRequest(method, path_and_query, rule.as_host or Authority(uri.host, uri.port), kept)
@@ -200,6 +207,8 @@ def encode_origin_head(
     Raises:
         WireError: 400, something in the request contains a line break.
     """
+    if request.ready_for is target and content_length is None and not is_chunked:
+        return request.ready
     default_port = _HTTPS_PORT if target.ssl else _HTTP_PORT
     lines = [
         b" ".join((request.method, request.path_and_query, b"HTTP/1.1")),
@@ -211,6 +220,16 @@ def encode_origin_head(
     elif is_chunked:
         lines += (b"Connection: Transfer-Encoding", b"Transfer-Encoding: chunked")
     return b"%b%b\r\n" % (_join_lines(lines), request.encoded)
+
+
+def ready_for(request: OriginRequest, target: Target) -> OriginRequest:
+    """The same request, which is going to be sent many times, with its head for `target` encoded.
+
+    Raises:
+        WireError: as `encode_origin_head` does.
+    """
+    head = encode_origin_head(request, target, content_length=None, is_chunked=False)
+    return request._replace(ready_for=target, ready=head)
 
 
 def encode_headers(headers: Headers) -> bytes:

@@ -15,18 +15,20 @@ from tests.unit.routing.helpers import make_rule
 
 from holdfast.net.exchange import ClientExchange
 from holdfast.net.pool import BackendPool
+from holdfast.proxy import http_exchange
 from holdfast.proxy.attempts import PREFIX_BYTES, Attempts
 from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
 from holdfast.push.outlet import HoldContext
 from holdfast.push.plan import PlanTable
-from holdfast.routing.forward import ForwardPolicy
+from holdfast.routing.forward import ForwardPolicy, OriginRequest, build_origin_request
 from holdfast.routing.rules import Rule
 from holdfast.routing.table import RouteTable
 from holdfast.wire.http1.head import HeadLimits
 from holdfast.wire.http1.response import BODY_BUFFER_BYTES
 
 BACKEND_TIMEOUT_S = 50.0
+NOW_S = 1_700_000_000.5
 BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain\r\nContent-Length: 32\r\n\r\n"
 ORIGIN_ERROR = BAD_GATEWAY + b"Error while proxying to origin.\n"
 
@@ -90,6 +92,10 @@ class ProxyStage:
             sockjs=unused,
         )
         self.rule = make_rule(f"localhost 127.0.0.1:{self._backend.getsockname()[1]}")
+
+    def set_time(self, now_s: float) -> None:
+        """Let it be this time."""
+        self._context.wall_clock = lambda: now_s
 
     @property
     def rule(self) -> Rule:
@@ -163,6 +169,96 @@ async def test_a_whole_answer_is_relayed_without_a_task() -> None:
         await backend.send(ok(b"hello"))
         await client.expect(ok(b"hello"))
         assert proxy.is_over and proxy.log.outcomes == ["response"]
+
+
+# --- requests that come again --------------------------------------------------------------------------------------
+
+
+class Preparations:
+    """How many requests were prepared from scratch."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        monkeypatch.setattr(http_exchange, "build_origin_request", self._build)
+
+    def _build(self, *args: Any, **more: Any) -> OriginRequest:
+        self.count += 1
+        return build_origin_request(*args, **more)
+
+
+@pytest.fixture
+def preparations(monkeypatch: pytest.MonkeyPatch) -> Preparations:
+    return Preparations(monkeypatch)
+
+
+async def poll(client: Peer, backend: Peer, data: bytes = GET) -> bytes:
+    """What the backend gets for a request, which it answers."""
+    await client.send(data)
+    received = await backend.read_until(b"\r\n\r\n")
+    await backend.send(ok(b"hello"))
+    await client.expect(ok(b"hello"))
+    return received
+
+
+async def test_a_request_that_comes_again(preparations: Preparations) -> None:
+    """It is prepared the first time, and the second, after which it is known; nobody sees a difference."""
+    async with proxy_stage() as proxy:
+        proxy.set_time(NOW_S)
+        client, backend = await proxy.warm_up()
+        received = [await poll(client, backend) for _ in range(4)]
+        assert received == received[:1] * 4 and b"\r\nGrip-Sig: " in received[0]
+        assert preparations.count == 2
+        assert proxy.log.outcomes == ["response"] * 4
+        (counts,) = proxy.holds.statistics.routes
+        assert (counts.requests, counts.connections) == (5, 0)
+        assert proxy.stage.counters.backend_requests == 5
+
+
+async def test_requests_that_come_in_turn(preparations: Preparations) -> None:
+    other = get(b"/other", b"Host: localhost")
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.warm_up()
+        for data in (other, GET, other, GET):
+            assert (await poll(client, backend, data)).startswith(data[:10])
+        assert preparations.count == 5
+
+
+async def test_the_signature_of_a_request_that_comes_again(preparations: Preparations) -> None:
+    """It is the one of the second."""
+    async with proxy_stage() as proxy:
+        proxy.set_time(NOW_S)
+        client, backend = await proxy.warm_up()
+        first, second, third = [await poll(client, backend) for _ in range(3)]
+        proxy.set_time(NOW_S + 1)
+        later = [await poll(client, backend) for _ in range(3)]
+        assert first == second == third != later[0] and later == later[:1] * 3
+        assert preparations.count == 3
+
+
+async def test_other_routes_for_a_request_that_comes_again(preparations: Preparations) -> None:
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.warm_up()
+        before = [await poll(client, backend) for _ in range(3)]
+        proxy.rule = replace(proxy.rule, header_sets=((b"X-A", b"1"),))
+        after = [await poll(client, backend) for _ in range(3)]
+        assert not any(b"\r\nX-A: 1\r\n" in head for head in before)
+        assert all(b"\r\nX-A: 1\r\n" in head for head in after)
+        assert preparations.count == 3
+
+
+async def test_a_request_that_comes_again_and_finds_nobody(preparations: Preparations) -> None:
+    """The connection to the backend is stale: the request is sent once more."""
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.warm_up()
+        received = [await poll(client, backend) for _ in range(3)]
+        await client.send(GET)
+        await backend.read_until(b"\r\n\r\n")
+        backend.close()
+        other = await proxy.accept()
+        assert await other.read_until(b"\r\n\r\n") == received[-1]
+        await other.send(ok(b"hello"))
+        await client.expect(ok(b"hello"))
+        assert preparations.count == 2
 
 
 async def test_how_long_the_backend_took_is_of_no_interest_without_metrics() -> None:

@@ -26,6 +26,7 @@ from holdfast.routing.forward import (
     is_tls_by_header,
     origin_authority,
     parse_xff_rule,
+    ready_for,
 )
 from holdfast.routing.rules import Proto, Rule
 from holdfast.routing.uri import parse_client_uri
@@ -435,6 +436,19 @@ def test_headers_that_are_encoded_already(headers: Headers, lines: str) -> None:
     request = OriginRequest(b"GET", b"/", Authority("h", None), [(b"C", b"3")], encode_headers(headers))
     head = encode_origin_head(request, make_rule("* h:80").targets[0], content_length=7, is_chunked=False)
     assert head.decode() == f"GET / HTTP/1.1\r\nHost: h\r\nC: 3\r\nContent-Length: 7\r\n{lines}\r\n"
+
+
+def test_a_head_that_is_ready() -> None:
+    """It is the head for one target, without a body; any other is made."""
+    first, second = make_rule("* h:80,host=first h:81,host=second").targets
+    plain = forward("*,no_grip h:80", [(b"A", b"1")])
+    ready = ready_for(plain, first)
+    head = encode_origin_head(ready, first, content_length=None, is_chunked=False)
+    assert head is ready.ready
+    for target in (first, second):
+        for content_length, is_chunked in ((None, False), (0, False), (7, False), (None, True)):
+            made = encode_origin_head(ready, target, content_length=content_length, is_chunked=is_chunked)
+            assert made == encode_origin_head(plain, target, content_length=content_length, is_chunked=is_chunked)
 
 
 NAMES = st.sampled_from(

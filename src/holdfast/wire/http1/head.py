@@ -55,6 +55,9 @@ class RequestHead:
     `content_length` is None without the field; `is_chunked` excludes it. `is_persistent` is what the client asked for
     (RFC 9112 §9.3). `upgrade` is the lower-cased Upgrade field, whether the Connection field names it or not
     (ws spec §4.1).
+
+    `is_repeated` says that the head is expected again as the same object (`wire.http1.repeated`), which nobody changes
+    but for its `memo`: what its reader has made of it. It is forgotten together with the head.
     """
 
     method: bytes
@@ -67,6 +70,8 @@ class RequestHead:
     is_persistent: bool = True
     expects_continue: bool = False
     upgrade: bytes | None = None
+    is_repeated: bool = False
+    memo: object = None
 
     @property
     def has_body(self) -> bool:
