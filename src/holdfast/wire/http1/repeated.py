@@ -13,6 +13,8 @@ KNOWN_HEADS = 256
 MAX_KNOWN_BYTES = 1024
 """Of such a head; no more than a few megabytes come together."""
 
+_LINE_FEED = 10  # What ends otherwise is not a head alone, and no hash of it is needed.
+
 
 class ResponseHeads:
     """Parses response heads, and knows the last one. Equal heads are one object, so that others can know it as well."""
@@ -55,9 +57,10 @@ class RequestHeads:
         """See `parse_request_head`. A head that `is_repeated` must not be changed.
 
         Args:
+            data: not empty.
             last_hash: the `head_hash` of what the client sent before; 0 for nothing.
         """
-        if len(data) > MAX_KNOWN_BYTES:
+        if len(data) > MAX_KNOWN_BYTES or data[-1] != _LINE_FEED:
             return parse_request_head(data, self._limits)
         known = self._known.get(data)
         if known is not None:
@@ -75,5 +78,5 @@ class RequestHeads:
 
 
 def head_hash(data: bytes) -> int:
-    """A number that tells whether a client sends the same again; 0 for what is too long to be remembered."""
-    return hash(data) if len(data) <= MAX_KNOWN_BYTES else 0
+    """A number that tells whether a client sends the same again; 0 for what is not remembered, whatever it is."""
+    return hash(data) if len(data) <= MAX_KNOWN_BYTES and data[-1] == _LINE_FEED else 0
