@@ -172,11 +172,10 @@ class ClientConnection(AwakeClient):
                     self._await_rest_of_head()
                     return
                 head, length = parsed
-                rest, self._buffer = data[length:], b""
-                self._last_hash = head_hash(data)
+                self._buffer, self._last_hash = b"", head_hash(data)
                 exchange = ClientExchange(self, head)
                 exchange.head_bytes = length
-                self._serve(exchange, rest)
+                self._serve(exchange, data[length:])
         finally:
             self._is_advancing = False
 
