@@ -157,7 +157,7 @@ class Polls:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Ordinary requests, over 50 keep-alive connections, for at most ``seconds``."""
+    """Ordinary requests, over 50 keep-alive connections: all alike, then no two alike; each for at most ``seconds``."""
 
     requests: int
     seconds: int
@@ -174,9 +174,11 @@ class Requests:
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""
         answer = ask(server, self.requests, self.seconds)
+        varied = ask(server, self.requests, self.seconds, "--vary")
         return {
             figures.REQUEST_RATE: answer["requests_per_s"],
             figures.REQUEST_CPU: answer["cpu_us_per_request"],
+            figures.VARIED_REQUEST_CPU: varied["cpu_us_per_request"],
             figures.REQUEST_LATENCY: answer["latency_us"]["p99"] / 1000,
         }
 

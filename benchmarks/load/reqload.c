@@ -1,10 +1,11 @@
 /* reqload: ask for one URL again and again over keep-alive connections, one request at a time on each.
  *
  *   reqload --port PORT [--path /plain] [--connections 50] [--warmup-requests 500] [--requests 20000] [--seconds 10]
- *           [--pids PID,PID] [--websockets | --post BODY]
+ *           [--pids PID,PID] [--websockets | --post BODY | --vary]
  *
  * With --websockets, each connection becomes a WebSocket, to which the server first says something. After that, what is
- * asked is a message of 100 bytes, and the answer is the same message. With --post, BODY is posted, as JSON.
+ * asked is a message of 100 bytes, and the answer is the same message. With --post, BODY is posted, as JSON. With --vary, a
+ * header numbers the requests, so that no two are alike.
  *
  * Ends after that many requests or seconds, whichever comes first, and prints one line of JSON: requests per second,
  * latency percentiles in microseconds, and the CPU time per request of the server's processes (--pids). Any answer that
@@ -25,7 +26,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { EVENTS = 256, REQUEST_ROOM = 1024, MESSAGE_LENGTH = 100 };
+enum { EVENTS = 256, REQUEST_ROOM = 1024, MESSAGE_LENGTH = 100, NUMBER_DIGITS = 9, LARGEST_NUMBER = 999999999 };
+
+static const char number_header[] = "X-Number: 000000000\r\n";
 
 struct settings {
     int port;
@@ -35,6 +38,7 @@ struct settings {
     long requests;
     long seconds;
     bool are_websockets;
+    bool are_varied;
     const char *body;               /* NULL: GET */
     struct processes processes;
 };
@@ -52,6 +56,8 @@ struct load {
     struct connection *connections;
     char first_request[REQUEST_ROOM], request[REQUEST_ROOM];
     struct slice first, again;      /* what is sent first on a connection, and what is sent from then on */
+    char *number;                   /* where in these the digits are that vary; NULL: nowhere */
+    uint64_t asked;
     uint64_t answered;
     struct samples latencies;
 };
@@ -71,10 +77,14 @@ static void make_requests(struct load *load)
     else
         length = snprintf(load->first_request, sizeof load->first_request,
                           "GET %s HTTP/1.1\r\nHost: localhost\r\nUser-Agent: reqload\r\n%s\r\n", settings->path,
-                          settings->are_websockets ? WEBSOCKET_REQUEST_HEADERS : "");
+                          settings->are_websockets ? WEBSOCKET_REQUEST_HEADERS
+                          : settings->are_varied   ? number_header
+                                                   : "");
     if (length >= (int)sizeof load->first_request)
         give_up("--path and --post are too long");
     load->first = load->again = (struct slice){load->first_request, (size_t)length};
+    if (settings->are_varied)
+        load->number = load->first_request + length - 4 - NUMBER_DIGITS;
     if (settings->are_websockets) {
         memset(message, '.', sizeof message);
         load->again = (struct slice){load->request, frame_encode(load->request, OPCODE_TEXT, text, true)};
@@ -83,8 +93,18 @@ static void make_requests(struct load *load)
     }
 }
 
-static void ask(struct connection *connection, struct slice request)
+static void renumber(struct load *load)
 {
+    char digits[NUMBER_DIGITS + 1];
+
+    snprintf(digits, sizeof digits, "%0*u", NUMBER_DIGITS, (unsigned)(++load->asked % LARGEST_NUMBER));
+    memcpy(load->number, digits, NUMBER_DIGITS);
+}
+
+static void ask(struct load *load, struct connection *connection, struct slice request)
+{
+    if (load->number != NULL)
+        renumber(load);
     connection->asked_at = now_ns();
     if (send_fully(connection->fd, request.at, request.length) < 0)
         give_up("the server closed a connection");
@@ -99,7 +119,7 @@ static void open_connections(struct load *load)
     for (long i = 0; i < settings->connections; i++) {
         load->connections[i].fd = connect_to(settings->port, (size_t)i);
         watch(load->poller, load->connections[i].fd, (uint64_t)i);
-        ask(&load->connections[i], load->first);
+        ask(load, &load->connections[i], load->first);
     }
 }
 
@@ -127,7 +147,7 @@ static void receive(struct load *load, struct connection *connection)
         return;
     samples_add(&load->latencies, now_ns() - connection->asked_at);
     load->answered++;
-    ask(connection, load->again);
+    ask(load, connection, load->again);
 }
 
 /* Go on until `requests` more are answered or the time is over. */
@@ -182,7 +202,7 @@ static void measure(struct load *load)
 
 static struct settings parse_settings(int argc, char **argv)
 {
-    enum { PORT = 1, PATH, CONNECTIONS, WARMUP, REQUESTS, SECONDS, PIDS, WEBSOCKETS, POST };
+    enum { PORT = 1, PATH, CONNECTIONS, WARMUP, REQUESTS, SECONDS, PIDS, WEBSOCKETS, POST, VARY };
     static const struct option options[] = {
         {"port", required_argument, NULL, PORT},
         {"path", required_argument, NULL, PATH},
@@ -193,6 +213,7 @@ static struct settings parse_settings(int argc, char **argv)
         {"pids", required_argument, NULL, PIDS},
         {"websockets", no_argument, NULL, WEBSOCKETS},
         {"post", required_argument, NULL, POST},
+        {"vary", no_argument, NULL, VARY},
         {0},
     };
     struct settings settings = {.path = "/plain", .connections = 50, .warmup_requests = 500, .requests = 20000,
@@ -209,6 +230,7 @@ static struct settings parse_settings(int argc, char **argv)
         case PIDS: settings.processes = parse_processes(optarg); break;
         case WEBSOCKETS: settings.are_websockets = true; break;
         case POST: settings.body = optarg; break;
+        case VARY: settings.are_varied = true; break;
         default: give_up("the options are listed at the top of reqload.c");
         }
     }

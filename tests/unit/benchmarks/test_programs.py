@@ -63,6 +63,7 @@ def test_requests_are_counted(origin: Server) -> None:
     measured = Requests(requests=500, seconds=5).measure(origin)
     assert measured[figures.REQUEST_RATE] > 0
     assert measured[figures.REQUEST_CPU] > 0
+    assert measured[figures.VARIED_REQUEST_CPU] > 0
 
 
 def test_servers_end_with_the_block() -> None:

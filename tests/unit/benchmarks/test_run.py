@@ -52,7 +52,7 @@ def figures_of(load: Load) -> set[Figure]:
         case Polls():
             return {figures.memory(load.clients, Held.POLL)}
         case Requests():
-            return {figures.REQUEST_CPU}
+            return {figures.REQUEST_CPU, figures.VARIED_REQUEST_CPU}
         case RoundTrips():
             return {figures.round_trip_rate(load.held)}
         case Pushing():
