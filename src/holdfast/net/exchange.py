@@ -212,6 +212,12 @@ class ClientExchange:
         is_whole = self._decoder is None or self._decoder.is_complete
         return self._is_persistent and is_whole and not self._connection.edge.is_draining
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a response is for HTTP/1.1, with whatever body it comes with, on a connection that goes on."""
+        request = self.head
+        return request.is_http11 and self.transform is None and request.method != b"HEAD" and self.is_persistent
+
     def make_last(self) -> None:
         """Close the connection after this response."""
         self._is_persistent = False
@@ -233,7 +239,7 @@ class ClientExchange:
                 there is a `transform`, what the response came with.
             is_head_only: leave Content-Length out, because the length of a body that is not sent is not known.
         """
-        connection, request = self._connection, self.head
+        request = self.head
         if self.transform is not None:
             code, reason, headers, body = self.transform.whole(code, reason, headers, body, length)
             if request.method != b"HEAD":
@@ -250,11 +256,15 @@ class ClientExchange:
         )
         if is_bodyless or request.method == b"HEAD":
             body = b""
+        self.respond_encoded(head, body, is_persistent=is_persistent)
+
+    def respond_encoded(self, head: bytes, body: bytes, *, is_persistent: bool = True) -> None:
+        """Write a whole response with a head that says what `respond` would, and end the exchange."""
         self.has_started = True
         self.head_bytes_sent = len(head)
         self.body_bytes_sent += len(body)
-        connection.write(head + body)
-        connection.end_exchange(is_persistent=is_persistent)
+        self._connection.write(head + body)
+        self._connection.end_exchange(is_persistent=is_persistent)
 
     def start_response(self, code: int, reason: bytes, headers: Headers, content_length: int | None) -> None:
         """Write the head of a response whose body follows; without a length it is chunked or ends by closing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from holdfast.counters import Counters
 from holdfast.grip.signature import Verifier
@@ -16,6 +16,7 @@ from holdfast.net.pool import BackendPool
 from holdfast.net.runtime import Runtime
 from holdfast.proxy.farewells import Farewells
 from holdfast.proxy.recipe import Recipe
+from holdfast.proxy.relayed_head import RelayedHead
 from holdfast.proxy.socket_recipe import SocketRecipe
 from holdfast.proxy.sockjs_sessions import SockJsSessions
 from holdfast.proxy.zhttp_backends import ZhttpBackends
@@ -44,6 +45,7 @@ class ProxyContext:
         farewells: sessions whose client is gone.
         sockjs: the SockJS clients that come over HTTP.
         last_recipe, last_opening: how the last client was held, and the last WebSocket over HTTP was opened.
+        last_relayed: the head of the answer that was relayed last.
         cross_origin: how requests without a route are answered that scripts of other origins make.
     """
 
@@ -67,6 +69,7 @@ class ProxyContext:
     cross_origin: JsonpTerms | None = None
     last_recipe: Recipe | None = None
     last_opening: SocketRecipe | None = None
+    last_relayed: RelayedHead = field(default_factory=RelayedHead)
 
     @property
     def counters(self) -> Counters:

@@ -119,24 +119,30 @@ class HttpExchange:
         self._proxy.runtime.callbacks.discard(self)
         attempts = self._attempts
         assert attempts is not None
-        outcome = Outcome.RESPONSE
         try:
-            self._reply = reply = attempts.whole_reply()
-            if reply is None and (head := attempts.coming_head) is not None and self._is_instruct(head.headers):
-                attempts.wait_on(self._on_news)
-                self._proxy.runtime.callbacks.add(self)
-                return
-            is_instruct = reply is not None and self._is_instruct(reply.headers)
-            if reply is None or (is_instruct and not self._can_accept_at_once(reply)):
-                self._task = self._proxy.runtime.spawn(self.run(), "exchange")
-                return
-            if is_instruct:
-                outcome = run_at_once(self._accept(reply, attempts))
-            else:
-                self._relay(reply)
+            outcome = self._act(attempts)
         except Exception as exc:
             outcome = self._fail(exc)
-        self._finish(outcome)
+        if outcome is not None:
+            self._finish(outcome)
+
+    def _act(self, attempts: Attempts) -> Outcome | None:
+        """Answer with what has come; None if somebody will, later."""
+        self._reply = reply = attempts.whole_reply()
+        if reply is None:
+            if (head := attempts.coming_head) is not None and self._is_instruct(head.headers):
+                attempts.wait_on(self._on_news)
+                self._proxy.runtime.callbacks.add(self)
+                return None
+        elif self._relay_known(reply):
+            return Outcome.RESPONSE
+        elif not self._is_instruct(reply.headers):
+            self._relay(reply)
+            return Outcome.RESPONSE
+        elif self._can_accept_at_once(reply):
+            return run_at_once(self._accept(reply, attempts))
+        self._task = self._proxy.runtime.spawn(self.run(), "exchange")
+        return None
 
     def cancel(self) -> None:
         """Nobody waits any more for the answer to what `start` sent."""
@@ -258,10 +264,20 @@ class HttpExchange:
         assert self._rule is not None
         return not self._is_trusted and not self._rule.no_grip and is_instruct(headers)
 
+    def _relay_known(self, reply: Reply) -> bool:
+        """Do what `_relay` does, with the head of the answer before, where that is certain to be the same."""
+        head = self._proxy.last_relayed.find(reply)
+        if head is None or not self._client.is_plain:
+            return False
+        self._status = reply.code
+        self._client.respond_encoded(head, reply.take())
+        return True
+
     def _relay(self, reply: Reply) -> None:
         """Pass a complete answer through, in one go (routes spec §3.10)."""
         client = self._client
         self._status = reply.code
+        self._proxy.last_relayed.note(reply)
         headers, body = relayed_headers(reply.headers, is_framed_anew=True), reply.take()
         if client.is_head_request or client.transform is not None:
             length = reply.content_length

@@ -225,6 +225,35 @@ async def test_a_response_may_be_made_the_last() -> None:
         await peer.expect_end()
 
 
+@pytest.mark.parametrize(
+    ("data", "is_plain"),
+    [
+        (get(), True),
+        (POST_5 + b"hello", True),
+        (POST_5 + b"hel", False),
+        (get(method=b"HEAD"), False),
+        (get(b"/", b"Connection: close"), False),
+        (get(b"/", b"Connection: keep-alive", version=b"1.0"), False),
+        (get(b"/transformed"), False),
+    ],
+)
+async def test_a_head_that_is_encoded_already(data: bytes, is_plain: bool) -> None:
+    """It says what the usual one would where the exchange is plain."""
+    seen = []
+
+    def answer(exchange: ClientExchange) -> None:
+        if exchange.head.target == b"/transformed":
+            exchange.transform = Shouting()
+        seen.append(exchange.is_plain)
+        exchange.respond_encoded(ok(b""), b"")
+        seen.append((exchange.has_started, exchange.head_bytes_sent, exchange.body_bytes_sent))
+
+    async with staged(answer) as stage:
+        peer = await stage.ask(data)
+        await peer.expect(ok(b""))
+    assert seen == [is_plain, (True, len(ok(b"")), 0)]
+
+
 # --- responses in pieces -------------------------------------------------------------------------------------------
 
 PIECES = [b"hello", b"", b" ", b"world"]

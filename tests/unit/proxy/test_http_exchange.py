@@ -21,9 +21,10 @@ from holdfast.proxy.context import ProxyContext
 from holdfast.proxy.http_exchange import HttpExchange
 from holdfast.push.outlet import HoldContext
 from holdfast.push.plan import PlanTable
-from holdfast.routing.forward import ForwardPolicy, OriginRequest, build_origin_request
+from holdfast.routing.forward import ForwardPolicy, OriginRequest, build_origin_request, relayed_headers
 from holdfast.routing.rules import Rule
 from holdfast.routing.table import RouteTable
+from holdfast.wire.headers import Headers
 from holdfast.wire.http1.head import HeadLimits
 from holdfast.wire.http1.response import BODY_BUFFER_BYTES
 
@@ -259,6 +260,48 @@ async def test_a_request_that_comes_again_and_finds_nobody(preparations: Prepara
         await other.send(ok(b"hello"))
         await client.expect(ok(b"hello"))
         assert preparations.count == 2
+
+
+# --- answers that come again ---------------------------------------------------------------------------------------
+
+HEAD_OF_ANSWER = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nKeep-Alive: 5\r\nContent-Length: 5\r\n\r\n"
+RELAYED = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nContent-Length: 5\r\n\r\n"
+RELAYED_10 = b"HTTP/1.0 200 OK\r\nX-A: 1\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("last", "body", "expected", "count"),
+    [
+        (GET, b"other", RELAYED + b"other", 2),
+        (get(b"/", b"Host: localhost", method=b"HEAD"), b"", RELAYED, 3),
+        (get(b"/", b"Host: localhost", b"Connection: keep-alive", version=b"1.0"), b"other", RELAYED_10 + b"other", 3),
+    ],
+    ids=["plain", "HEAD", "HTTP/1.0"],
+)
+async def test_an_answer_that_comes_again(
+    last: bytes, body: bytes, expected: bytes, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is made of its head the third time, unless the client gets something else."""
+    made = []
+
+    def relay(headers: Headers, *, is_framed_anew: bool = False) -> Headers:
+        made.append(headers)
+        return relayed_headers(headers, is_framed_anew=is_framed_anew)
+
+    async with proxy_stage() as proxy:
+        client, backend = await proxy.warm_up()
+        monkeypatch.setattr(http_exchange, "relayed_headers", relay)
+        for request, content, response in (
+            (GET, b"first", RELAYED + b"first"),
+            (GET, b"again", RELAYED + b"again"),
+            (last, body, expected),
+        ):
+            await client.send(request)
+            await backend.read_until(b"\r\n\r\n")
+            await backend.send(HEAD_OF_ANSWER + content)
+            await client.expect(response)
+        assert proxy.is_over and proxy.log.outcomes == ["response"] * 3
+        assert len(made) == count
 
 
 async def test_how_long_the_backend_took_is_of_no_interest_without_metrics() -> None:
