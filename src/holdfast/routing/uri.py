@@ -23,8 +23,8 @@ _NO_HOST = Authority("localhost", None)
 # Characters that no request target may have, though clients send them: encoded before anything else. A backslash is
 # among them, or some backends would read it as a slash.
 _FORBIDDEN = re.compile(rb'[\x00-\x20"<>\\`{}\x7f-\xff]')
-# An origin-form target without such characters and without a fragment: nearly every request.
-_PLAIN_TARGET = re.compile(rb'(/[^\x00-\x20"#<>?\\`{}\x7f-\xff]*)(?:\?([^\x00-\x20"#<>\\`{}\x7f-\xff]*))?')
+# The same, or a fragment. Nearly every target has neither, and begins with a slash.
+_UNUSUAL = re.compile(rb'[\x00-\x20"#<>\\`{}\x7f-\xff]')
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _DOT_SEGMENT = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:/|\Z)")
 
@@ -75,13 +75,11 @@ def parse_client_uri(target: bytes, host_header: bytes | None, *, is_tls: bool) 
             `OPTIONS *`.
     """
     scheme, default_port = ("https", _HTTPS_PORT) if is_tls else ("http", _HTTP_PORT)
-    match = _PLAIN_TARGET.fullmatch(target)
     size = len(target)
-    if match is not None:
-        path, query = match.groups()
-        if host_header:
-            size += len(host_header)
-        size += len(scheme) + 3
+    if target[:1] == b"/" and _UNUSUAL.search(target) is None:
+        path, mark, tail = target.partition(b"?")
+        query = tail if mark else None
+        size += len(scheme) + 3 + len(host_header or b"")
     else:
         authority, path, query = _split_unusual(target)
         if authority:
