@@ -7,7 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from holdfast.net.owed import owed_bytes
-from holdfast.net.sockets import describe_peer
+from holdfast.net.sockets import address_of, describe_peer
 from holdfast.timers import Deadline
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class AwakeClient(asyncio.Protocol, abc.ABC):
 
     Attributes:
         edge: what the listener's connections share.
+        peer_address: IP address of the client, or empty text on a Unix socket.
         peer_name: address and port of the client as the system has them; of a Unix socket something else.
         started: what the edge must be told at the connection's end.
     """
@@ -34,6 +35,7 @@ class AwakeClient(asyncio.Protocol, abc.ABC):
         "_transport",
         "_unsent_bytes",
         "edge",
+        "peer_address",
         "peer_name",
         "started",
     )
@@ -41,6 +43,7 @@ class AwakeClient(asyncio.Protocol, abc.ABC):
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
         self.peer_name: object = None
+        self.peer_address = ""
         self.started = 0
         self._transport: asyncio.Transport | SocketTransport
         self._below: asyncio.Transport | None = None
@@ -51,6 +54,7 @@ class AwakeClient(asyncio.Protocol, abc.ABC):
     def connection_made(self, transport: asyncio.BaseTransport | SocketTransport) -> None:
         self._transport = cast("asyncio.Transport | SocketTransport", transport)
         self.peer_name = transport.get_extra_info("peername")
+        self.peer_address = address_of(self.peer_name)
         self.edge.connections.add(self)
 
     def pause_writing(self) -> None:

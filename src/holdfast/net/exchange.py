@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 from holdfast.errors import WireError
 from holdfast.net.outlets import ConnectionOutlet, Outlet, OutletOwner
 from holdfast.net.runtime import Cancellable, Work
-from holdfast.net.sockets import address_of
 from holdfast.wire.cross_origin import Pieces, Transform
 from holdfast.wire.headers import Headers
 from holdfast.wire.http1.body import BodyDecoder, ChunkedBody, SizedBody
@@ -114,7 +113,7 @@ class ClientExchange:
     @property
     def client_address(self) -> str:
         """IP address of the peer, or empty text on a Unix socket."""
-        return address_of(self._connection.peer_name)
+        return self._connection.peer_address
 
     @property
     def is_tls(self) -> bool:

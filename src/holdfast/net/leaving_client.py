@@ -32,6 +32,7 @@ class LeavingClient(AwakeClient):
         """Become the protocol of the transport of `client`, which has left the edge."""
         self.started = client.started
         self.peer_name = client.peer_name
+        self.peer_address = client.peer_address
         self._transport = client._transport
         self._below = client._below
         self._is_write_paused = client._is_write_paused

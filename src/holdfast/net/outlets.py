@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from holdfast.counters import Counters
 from holdfast.logs import LIMITED
-from holdfast.net.sockets import address_of
 
 if TYPE_CHECKING:
     from holdfast.net.client import ClientConnection
@@ -194,7 +193,7 @@ class ConnectionOutlet(Undirected):
     @property
     def client_address(self) -> str:
         """IP address of the client."""
-        return address_of(self._connection.peer_name)
+        return self._connection.peer_address
 
     def reopen(self, head: RequestHead, body: bytes) -> ClientExchange | None:
         """Answer the request anew, before anything of its response was sent; None when the client has left."""

@@ -219,7 +219,10 @@ def encode_origin_head(
         lines.append(b"Content-Length: %d" % content_length)
     elif is_chunked:
         lines += (b"Connection: Transfer-Encoding", b"Transfer-Encoding: chunked")
-    return b"%b%b\r\n" % (_join_lines(lines), request.encoded)
+    if request.encoded:
+        return b"%b%b\r\n" % (_join_lines(lines), request.encoded)
+    lines.append(b"")
+    return _join_lines(lines)
 
 
 def ready_for(request: OriginRequest, target: Target) -> OriginRequest:
