@@ -134,7 +134,9 @@ class HttpExchange:
                 attempts.wait_on(self._on_news)
                 self._proxy.runtime.callbacks.add(self)
                 return None
-        elif self._relay_known(reply):
+        elif (encoded := self._proxy.last_relayed.find(reply, self._client)) is not None:
+            self._status = reply.code
+            self._client.respond_encoded(encoded, reply.take())
             return Outcome.RESPONSE
         elif not self._is_instruct(reply.headers):
             self._relay(reply)
@@ -263,15 +265,6 @@ class HttpExchange:
         """Whether an answer is an instruct, and from somebody who may give us one."""
         assert self._rule is not None
         return not self._is_trusted and not self._rule.no_grip and is_instruct(headers)
-
-    def _relay_known(self, reply: Reply) -> bool:
-        """Do what `_relay` does, with the head of the answer before, where that is certain to be the same."""
-        head = self._proxy.last_relayed.find(reply)
-        if head is None or not self._client.is_plain:
-            return False
-        self._status = reply.code
-        self._client.respond_encoded(head, reply.take())
-        return True
 
     def _relay(self, reply: Reply) -> None:
         """Pass a complete answer through, in one go (routes spec §3.10)."""

@@ -6,6 +6,7 @@ Equal heads of answers are one object (`wire/http1/repeated.py`), so that nothin
 from __future__ import annotations
 
 from holdfast.grip.instruct import is_instruct
+from holdfast.net.exchange import ClientExchange
 from holdfast.proxy.reply import Reply
 from holdfast.routing.forward import relayed_headers
 from holdfast.wire.headers import Headers
@@ -24,11 +25,11 @@ class RelayedHead:
         self._headers: Headers | None = None
         self._encoded: bytes | None = None
 
-    def find(self, reply: Reply) -> bytes | None:
-        """What a client gets that `is_plain`, if the head of `reply` is known, and nothing else can become of it."""
-        if reply.headers is self._headers and self._encoded and reply.body_bytes == reply.content_length:
-            return self._encoded
-        return None
+    def find(self, reply: Reply, client: ClientExchange) -> bytes | None:
+        """What the client gets as the head of `reply`, if that is known, and nothing else can become of it."""
+        if reply.headers is not self._headers or not self._encoded:
+            return None
+        return self._encoded if client.is_plain and reply.body_bytes == reply.content_length else None
 
     def note(self, reply: Reply) -> None:
         """This answer is relayed: its head is known if it is the one before."""

@@ -239,7 +239,7 @@ async def test_a_response_may_be_made_the_last() -> None:
 )
 async def test_a_head_that_is_encoded_already(data: bytes, is_plain: bool) -> None:
     """It says what the usual one would where the exchange is plain."""
-    seen = []
+    seen: list[object] = []
 
     def answer(exchange: ClientExchange) -> None:
         if exchange.head.target == b"/transformed":
