@@ -38,12 +38,12 @@ _LISTENERS: Sequence[tuple[type[Listener], str, int]] = (
     (CompressedListener, "/relay", 8),
     (SecureListener, "/events", 8),
     (SecureListener, "/relay", 8),
-    (StreamListener, "/live", 16),
+    (StreamListener, "/live", 72),
     (StreamListener, "/zmq/live", 8),
     (PollingClient, "/sockjs", 12),
     (StreamingClient, "/sockjs", 12),
 )
-"""How many of each kind, and where they ask."""
+"""How many of each kind, and where they ask. Streams and WebSockets are a crowd on each channel, which has a roster."""
 
 
 class _Crowd:
