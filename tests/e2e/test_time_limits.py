@@ -11,9 +11,12 @@ from tests.harness.grip import Stage, fresh_channel, stream_reply
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.publish import publish_ok, stream_item
 from tests.harness.timing import scaled
+from tests.harness.websocket import text
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_events import DISCONNECT
-from tests.harness.ws_stage import WebSocketStage
+from tests.harness.ws_stage import WebSocketStage, control, ws_item
+
+from holdfast.push.roster import CROWD
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +101,24 @@ def test_silent_websocket_is_cut(
     client.assert_silent(1.2)
     client.assert_dropped(timeout_s=scaled(3))
     assert peer.read_to_end() == []
+
+
+@pytest.mark.spec("ws-86")
+def test_published_messages_prolong_every_websocket_of_a_crowd(
+    impatient: ProxyUnderTest, backend: ScriptedBackend, ws_backend: WebSocketBackend, connect: Connect
+) -> None:
+    """Nobody looks at those who are written to together."""
+    ws = WebSocketStage(impatient, backend, ws_backend, connect)
+    channel = fresh_channel()
+    pairs = [ws.relay(extension="grip") for _ in range(CROWD)]
+    for _, peer in pairs:
+        peer.send(control("subscribe", channel=channel))
+    for _ in range(10):
+        time.sleep(0.4)
+        ws.publish(ws_item(channel, "x"))
+    ws.publish(ws_item(channel, "end"))
+    for client, _ in pairs:
+        client.skip_to(text("end"))
+    for client, peer in pairs:
+        client.close()
+        peer.close()

@@ -281,7 +281,7 @@ class WebSocketClient:
 
     def on_deadline(self, now_s: float) -> None:
         """No byte either way for very long (§4.4)."""
-        quiet_until_s = self.hold.written_at_s + self._proxy.websocket_idle_s
+        quiet_until_s = self.hold.last_written_s() + self._proxy.websocket_idle_s
         if now_s < quiet_until_s:
             self._deadline.set(quiet_until_s)
             return
