@@ -115,21 +115,24 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
     once = frozenset(Kind) if is_first else frozenset(Kind) - {Kind.PUSHPIN}
     # What is compared with the C loop differs from it by less than the machine does from one minute to the next.
     close = own | {Kind.FLOOR}
-    streams_again = Holding(1000, (Publishing(160, 1),), only=close)
+    again: list[Load] = [
+        Holding(1000, (Publishing(160, 1),), only=close),
+        *(Holding(1000, (Publishing(160, 1),), held, only=own) for held in (Held.EVENT_STREAM, Held.OVER_HTTP)),
+    ]
     many_streams_again = Holding(5000, (Publishing(12, 1),), only=close)
     every_round: list[Load] = [
         Holding(1000, (Publishing(160, 1), Publishing(10, 20))),
         Holding(5000, (Publishing(12, 1), Publishing(3, 20))),
         Holding(1000, (Publishing(160, 1), Publishing(10, 20)), Held.EVENT_STREAM),
-        streams_again,
+        *again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.EVENT_STREAM),
         many_streams_again,
         Holding(1000, (Publishing(160, 1), Publishing(4, 20)), Held.OVER_HTTP),
-        streams_again,
+        *again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.OVER_HTTP, only=once),
         many_streams_again,
         Holding(1000, (Publishing(160, 1), Publishing(4, 20)), Held.LINKED_STREAM, only=own),
-        streams_again,
+        *again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.LINKED_STREAM, only=own),
         many_streams_again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.RELAYED, only=own),
