@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,12 @@ log = logging.getLogger("holdfast.routing")
 
 RELOAD_DELAY_S = 1.0
 """Between the first change seen and the reading, so that a file that is being written is read once and whole."""
+
+SETTLED_S = 0.1
+"""Since when a file must be unchanged to be read. Whoever writes it in place empties it first."""
+
+MAX_WAITS = 20
+"""For that; one that is written all the time is read as it is then."""
 
 
 class RoutesSource:
@@ -50,6 +57,15 @@ class RoutesSource:
         log.info("routes loaded with %d entries", len(table))
         self._apply(table)
 
+    async def reload(self) -> None:
+        """As `load`, but a file that is being written is not read before it is whole: there would be no routes."""
+        for _ in range(MAX_WAITS):
+            rest_s = self._unsettled_s()
+            if not rest_s:
+                break
+            await asyncio.sleep(rest_s)
+        self.load()
+
     async def watch(self) -> None:
         """Reload whenever the file changes, until cancelled. The directory is watched, so renames are noticed."""
         if self._lines is not None:
@@ -61,7 +77,19 @@ class RoutesSource:
         async for _ in awatch(path.parent, watch_filter=lambda _, name: name == str(path), recursive=False):
             log.info("routes file changed, reloading")
             await asyncio.sleep(RELOAD_DELAY_S)
-            self.load()
+            await self.reload()
+
+    def _unsettled_s(self) -> float:
+        """For how long the file should be left alone yet; an empty one may have been emptied only to be written."""
+        if self._lines is not None:
+            return 0.0
+        try:
+            status = self._path.stat()
+        except OSError:
+            return 0.0
+        needed_s = SETTLED_S if status.st_size else RELOAD_DELAY_S
+        age_s = time.time() - status.st_mtime
+        return needed_s - age_s if 0 <= age_s < needed_s else 0.0
 
 
 def _report(problems: list[RouteProblem]) -> None:

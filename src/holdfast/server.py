@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Callable
 
 from holdfast.config.derive import route_defaults, statistics_terms
 from holdfast.config.limits import client_capacity, edge_limits, file_ceiling
@@ -112,9 +113,14 @@ class Server:
         self._doors.open(self._gauges, lambda: self._clients.connection_minutes)
         self._open_client_ports()  # last: who can connect here can be published to
 
-    def reload(self) -> None:
-        """Read the routes again at once."""
-        self._routes.load()
+    def reload(self, done: Callable[[], None]) -> None:
+        """Read the routes again, at once unless they are just being written; `done` is called then."""
+
+        async def read() -> None:
+            await self._routes.reload()
+            done()
+
+        self._runtime.spawn(read(), "routes reload")
 
     async def stop(self) -> None:
         """Stop in good order: accept nobody, end what is held, let running requests finish within `stop_timeout`."""

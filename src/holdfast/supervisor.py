@@ -119,8 +119,7 @@ def _handle_hangup(loop: asyncio.AbstractEventLoop, server: Server, sink: LogSin
         manager.reloading(time.monotonic_ns() // 1000)
         if (failure := sink.reopen()) is not None:
             log.error("%s", failure)
-        server.reload()
-        manager.ready()
+        server.reload(manager.ready)
 
     _handle(loop, signal.SIGHUP, reload)
 

@@ -91,6 +91,18 @@ class TestReload:
         assert time.monotonic() - start < 0.9
         proxy.wait_log(r"\[INFO\].* reloading$")
 
+    @differs("half-written-routes")
+    def test_sighup_while_the_file_is_being_written(self, proxy: ProxyUnderTest, backend: ScriptedBackend) -> None:
+        """Whoever writes in place empties the file first; meanwhile the old routes stay."""
+        with proxy.routes_file.open("w") as routes:
+            proxy.send_signal(signal.SIGHUP)
+            proxy.wait_log(r"\[INFO\].* reloading$")
+            for _ in range(30):
+                assert has_route(proxy, "old.example")
+                time.sleep(0.01)
+            routes.write(route("new.example", backend))
+        wait_for_route(proxy, "new.example", within_s=2.5)
+
     def test_route_on_the_command_line(self, launch_once: Launch, backend: ScriptedBackend) -> None:
         """routes-29: the file is neither read nor watched."""
         proxy = launch_once(route("file.example", backend), arguments=["--route", "arg.example test"])
