@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
 from holdfast.net.outlets import reject_when_full
 from holdfast.net.parked_socket import BROKEN, LISTEN, ParkedSocket
+from holdfast.net.reading import read
 
 if TYPE_CHECKING:
     from holdfast.net.parking import ParkingLot
-
-READ_BYTES = 65536
 
 
 class _Reading(enum.Enum):
@@ -145,7 +144,7 @@ class ParkedDuplex(ParkedSocket):
 
     def _read(self) -> None:
         try:
-            data = os.read(self._fd, READ_BYTES)
+            data = read(self._fd)
         except BlockingIOError:
             return
         except OSError:

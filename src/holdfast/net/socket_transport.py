@@ -12,11 +12,10 @@ import select
 from typing import TYPE_CHECKING, Protocol
 
 from holdfast.net.parked_socket import GONE, LISTEN, ParkedSocket
+from holdfast.net.reading import read
 
 if TYPE_CHECKING:
     from holdfast.net.parking import ParkingLot
-
-READ_BYTES = 65536
 
 HIGH_WATER_BYTES = 65536
 """Unsent bytes above which the protocol is to pause writing; at a quarter of that it may go on."""
@@ -184,7 +183,7 @@ class SocketTransport(ParkedSocket):
 
     def _read(self) -> None:
         try:
-            data = os.read(self._fd, READ_BYTES)
+            data = read(self._fd)
         except BlockingIOError:
             return
         except OSError as exc:

@@ -10,8 +10,8 @@ from tests.unit.net.helpers import HUGE, eventually, settle
 
 from holdfast.net.duplex import CLOSE_TIMEOUT_S
 from holdfast.net.outlets import OutboxLimits, OutboxPolicy
-from holdfast.net.parked_duplex import READ_BYTES
 from holdfast.net.parking import ParkingLot
+from holdfast.net.reading import READ_BYTES
 
 DISCONNECT = OutboxLimits(200_000, OutboxPolicy.DISCONNECT)
 DROP = OutboxLimits(200_000, OutboxPolicy.DROP)
