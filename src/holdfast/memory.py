@@ -53,8 +53,8 @@ class HeapInfo(ctypes.Structure):
 class Slack:
     """Decides when free memory is given back: when a crowd has left, and regularly.
 
-    A crowd has left when enough was freed since the last time, and no more is just being. Without crowds there is always
-    some free room between what stays, and all of it is touched now and then.
+    A crowd has left when enough was freed since the last time, and no more is just being. Without crowds there is
+    always some free room between what stays, and all of it is touched now and then.
     """
 
     def __init__(self) -> None:
