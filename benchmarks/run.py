@@ -119,22 +119,25 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
         Holding(1000, (Publishing(160, 1),), only=close),
         *(Holding(1000, (Publishing(160, 1),), held, only=own) for held in (Held.EVENT_STREAM, Held.OVER_HTTP)),
     ]
-    many_streams_again = Holding(5000, (Publishing(12, 1),), only=close)
+    many_again: list[Load] = [
+        Holding(5000, (Publishing(12, 1),), only=close),
+        *(Holding(5000, (Publishing(12, 1),), held, only=own) for held in (Held.EVENT_STREAM, Held.OVER_HTTP)),
+    ]
     every_round: list[Load] = [
         Holding(1000, (Publishing(160, 1), Publishing(10, 20))),
         Holding(5000, (Publishing(12, 1), Publishing(3, 20))),
         Holding(1000, (Publishing(160, 1), Publishing(10, 20)), Held.EVENT_STREAM),
         *again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.EVENT_STREAM),
-        many_streams_again,
+        *many_again,
         Holding(1000, (Publishing(160, 1), Publishing(4, 20)), Held.OVER_HTTP),
         *again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.OVER_HTTP, only=once),
-        many_streams_again,
+        *many_again,
         Holding(1000, (Publishing(160, 1), Publishing(4, 20)), Held.LINKED_STREAM, only=own),
         *again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.LINKED_STREAM, only=own),
-        many_streams_again,
+        *many_again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.RELAYED, only=own),
         Requests(requests=20_000, seconds=3),
         RoundTrips(Held.OVER_HTTP, messages=20_000, seconds=3),

@@ -10,7 +10,8 @@ _M_MMAP_THRESHOLD = -3
 _PR_SET_THP_DISABLE = 41
 LARGE_BYTES = 65_536
 """From which on a block is one of its own. What is read and passed on is smaller, and would be mapped and unmapped all
-the time. With twice as much, the heap of a mixed half hour grew to three times what was in use of it."""
+the time; only a full run of items is larger, once for all its receivers. With twice as much, the heap of a mixed half
+hour grew to three times what was in use of it."""
 
 CHECK_S = 1.0
 
@@ -30,8 +31,8 @@ def prepare_for_tls() -> None:
     """Let the read buffers of TLS clients take only the memory that they use; without glibc and Linux nothing happens.
 
     uvloop gives each of them 256 kB, of which the first page is used. glibc soon takes such blocks from its heap, where
-    other things fill the gaps that clients leave: 42 kB per client were measured, and 22 kB with blocks of their own
-    from the system. Huge pages would make it 256 kB per client.
+    other things fill the gaps that clients leave, and a client takes nearly twice the memory (decision 0016). Huge
+    pages would make it 256 kB per client.
 
     A gap of that size in the heap is taken all the same, and what was there before stays resident. So nothing large
     may be in the heap that leaves one: see `LARGE_BYTES`, and `net/reading.py`.

@@ -114,11 +114,14 @@ class Server:
         self._open_client_ports()  # last: who can connect here can be published to
 
     def reload(self, done: Callable[[], None]) -> None:
-        """Read the routes again, at once unless they are just being written; `done` is called then."""
+        """Read the routes again, at once unless they are just being written; `done` is called then, unless it stops."""
 
         async def read() -> None:
-            await self._routes.reload()
-            done()
+            try:
+                await self._routes.reload()
+            finally:
+                if not self._clients.is_draining:
+                    done()
 
         self._runtime.spawn(read(), "routes reload")
 

@@ -26,8 +26,14 @@ from holdfast.config.resolve import global_text, resolve
 from holdfast.config.settings import Settings
 from holdfast.errors import ConfigError
 
-SEARCH_PATHS = ("config/pushpin.conf", "pushpin.conf", "examples/config/pushpin.conf", "/etc/pushpin/pushpin.conf")
-"""Where a configuration file is looked for, from the working directory (routes spec §2.1)."""
+SEARCH_PATHS = (
+    "config/pushpin.conf",
+    "pushpin.conf",
+    "examples/config/pushpin.conf",
+    "/etc/holdfast/holdfast.conf",
+    "/etc/pushpin/pushpin.conf",
+)
+"""Where a configuration file is looked for, from the working directory (routes spec §2.1); one place is ours."""
 
 _INTERNAL_INCLUDE = "internal.conf"
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
 from holdfast.net.outlets import reject_when_full
 from holdfast.net.parked_socket import BROKEN, LISTEN, ParkedSocket
-from holdfast.net.reading import read
 
 if TYPE_CHECKING:
     from holdfast.net.parking import ParkingLot
@@ -144,7 +143,7 @@ class ParkedDuplex(ParkedSocket):
 
     def _read(self) -> None:
         try:
-            data = read(self._fd)
+            data = self._lot.read(self._fd)
         except BlockingIOError:
             return
         except OSError:

@@ -19,6 +19,7 @@ from holdfast.net.outlets import OutboxLimits, OutletOwner
 from holdfast.net.parked_client import ParkedClient
 from holdfast.net.parked_duplex import ParkedDuplex
 from holdfast.net.parked_socket import ParkedSocket, peer_name
+from holdfast.net.reading import ReadBuffer
 from holdfast.net.runtime import Runtime
 from holdfast.net.socket_transport import Connection, SocketTransport
 from holdfast.net.volley import write_to_all
@@ -38,12 +39,14 @@ class ParkingLot:
     """All parked sockets of the process, in one epoll set whose descriptor the loop watches.
 
     Attributes:
+        read: takes what has arrived at a descriptor, see `ReadBuffer.read`.
         slow: those that have an outbox; they keep themselves here.
     """
 
     def __init__(self, runtime: Runtime, limits: OutboxLimits) -> None:
         self.limits = limits
         self.runtime = runtime
+        self.read = ReadBuffer().read
         self.slow: set[ParkedSocket] = set()
         self._is_ending = False
         self._epoll = select.epoll()

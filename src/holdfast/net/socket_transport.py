@@ -12,7 +12,6 @@ import select
 from typing import TYPE_CHECKING, Protocol
 
 from holdfast.net.parked_socket import GONE, LISTEN, ParkedSocket
-from holdfast.net.reading import read
 
 if TYPE_CHECKING:
     from holdfast.net.parking import ParkingLot
@@ -183,7 +182,7 @@ class SocketTransport(ParkedSocket):
 
     def _read(self) -> None:
         try:
-            data = read(self._fd)
+            data = self._lot.read(self._fd)
         except BlockingIOError:
             return
         except OSError as exc:

@@ -34,7 +34,7 @@ def check_answer(reply: Reply) -> None:
 
 
 def fits_turn(body: bytes) -> bool:
-    """Whether so few events are in `body` that nobody has to have a turn while they are read, and acted on."""
+    """Whether nobody has to have a turn while `body` is read, and acted on: an event with content has two lines."""
     return body.count(b"\r\n") < EVENTS_PER_TURN
 
 

@@ -44,7 +44,7 @@ RECENT_S = 1.0
 """How long a complete answer is kept."""
 
 SLICE = 200
-"""Holds served in one turn of the loop, as in the fan-out."""
+"""Holds served in one turn of the loop: each is more work than a write of the fan-out."""
 
 LAGGARDS_S = 5.0
 """How long an answer in many pieces waits for clients that are slow to take it, before their outbox has to do."""

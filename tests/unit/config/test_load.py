@@ -159,7 +159,7 @@ def test_the_installed_files_load_unchanged() -> None:
 
 def test_a_file_is_looked_for_in_order(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert SEARCH_PATHS[-1] == "/etc/pushpin/pushpin.conf"
+    assert SEARCH_PATHS[-2:] == ("/etc/holdfast/holdfast.conf", "/etc/pushpin/pushpin.conf")
     search = SEARCH_PATHS[:3]
     for name in reversed(search):
         write(name, PORT)

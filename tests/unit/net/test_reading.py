@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from holdfast.memory import LARGE_BYTES
-from holdfast.net.reading import READ_BYTES, read
+from holdfast.net.reading import READ_BYTES, ReadBuffer
+
+read = ReadBuffer().read
 
 
 def test_what_was_read_stays() -> None:
