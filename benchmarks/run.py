@@ -113,16 +113,11 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
     own = frozenset({Kind.HOLDFAST})
     many = own | {Kind.PUSHPIN} if options.many_pushpin else own
     once = frozenset(Kind) if is_first else frozenset(Kind) - {Kind.PUSHPIN}
-    # What is compared with the C loop differs from it by less than the machine does from one minute to the next.
-    close = own | {Kind.FLOOR}
-    again: list[Load] = [
-        Holding(1000, (Publishing(160, 1),), only=close),
-        *(Holding(1000, (Publishing(160, 1),), held, only=own) for held in (Held.EVENT_STREAM, Held.OVER_HTTP)),
-    ]
-    many_again: list[Load] = [
-        Holding(5000, (Publishing(12, 1),), only=close),
-        *(Holding(5000, (Publishing(12, 1),), held, only=own) for held in (Held.EVENT_STREAM, Held.OVER_HTTP)),
-    ]
+    # What is compared with the C loop and with Nchan differs by less than the machine does from one minute to the next.
+    close = own | {Kind.FLOOR, Kind.NCHAN}
+    kinds_of_clients = (Held.STREAM, Held.EVENT_STREAM, Held.OVER_HTTP)
+    again: list[Load] = [Holding(1000, (Publishing(160, 1),), held, only=close) for held in kinds_of_clients]
+    many_again: list[Load] = [Holding(5000, (Publishing(12, 1),), held, only=close) for held in kinds_of_clients]
     every_round: list[Load] = [
         Holding(1000, (Publishing(160, 1), Publishing(10, 20))),
         Holding(5000, (Publishing(12, 1), Publishing(3, 20))),
