@@ -116,7 +116,10 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
     # What is compared with the C loop and with Nchan differs by less than the machine does from one minute to the next.
     close = own | {Kind.FLOOR, Kind.NCHAN}
     kinds_of_clients = (Held.STREAM, Held.EVENT_STREAM, Held.OVER_HTTP)
-    again: list[Load] = [Holding(1000, (Publishing(160, 1),), held, only=close) for held in kinds_of_clients]
+    again: list[Load] = [
+        *(Holding(1000, (Publishing(160, 1),), held, only=close) for held in kinds_of_clients),
+        Holding(1000, (Publishing(160, 1),), Held.LINKED_STREAM, only=own),
+    ]
     many_again: list[Load] = [Holding(5000, (Publishing(12, 1),), held, only=close) for held in kinds_of_clients]
     every_round: list[Load] = [
         Holding(1000, (Publishing(160, 1), Publishing(10, 20))),

@@ -143,7 +143,7 @@ def test_items_are_posted_to_nchan(nchan: Server) -> None:
 @pytest.mark.slow
 def test_a_crowd_is_idle_and_disturbs() -> None:
     with started(Kind.HOLDFAST, has_metrics=True) as server:
-        measured = Crowd(200, idle_s=1, broadcasts=1500, seconds=1).measure(server)
+        measured = Crowd(200, idle_s=1, broadcasts=3000, seconds=1).measure(server)
     assert (measured[figures.LOST], measured[figures.REFUSED]) == (0, 0)
     assert measured[figures.idle_cpu(200)] < 100
     assert measured[figures.longest_collection(200)] >= 0
