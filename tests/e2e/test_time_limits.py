@@ -16,7 +16,7 @@ from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_events import DISCONNECT
 from tests.harness.ws_stage import WebSocketStage, control, ws_item
 
-from holdfast.push.roster import CROWD
+from holdfast.push.subscribers import CROWD
 
 
 @pytest.fixture(scope="module")

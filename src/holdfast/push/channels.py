@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from holdfast.push.roster import UNLISTED, Listable, Subscribers
+from holdfast.push.roster import ListableT
+from holdfast.push.subscribers import Subscribers
 from holdfast.push.sweep import Sweep
 from holdfast.timers import Deadline, TimerWheel
 from holdfast.wire.statistics import SubscriptionMode
 
 if TYPE_CHECKING:
     from holdfast.push.delivery import Delivery
+    from holdfast.push.following_stream import FollowingStream
     from holdfast.push.plan import HoldPlan
     from holdfast.push.recovering_stream import RecoveringStream
     from holdfast.push.response_hold import ResponseHold
@@ -27,11 +29,10 @@ if TYPE_CHECKING:
 
     Hold: TypeAlias = ResponseHold | StreamHold | SocketHold
     AskingHold: TypeAlias = ResponseHold | RecoveringStream
-    FilteringHold: TypeAlias = ResponseHold | RecoveringStream | SocketHold
+    FilteringHold: TypeAlias = ResponseHold | FollowingStream | SocketHold
 
 
 HoldT = TypeVar("HoldT")
-ListableT = TypeVar("ListableT", bound=Listable)
 
 _NOBODY: Final[Mapping[Any, None]] = MappingProxyType({})
 _NO_SUBSCRIBERS: Final[Subscribers[Any]] = Subscribers()
@@ -97,7 +98,8 @@ class Channel:
         """What a run has to go through that is accepted now: those over HTTP, and WebSockets."""
         self.tidy()
         singles: list[Hold] = [*self.responses, *self.streams.singles]
-        return Sweep(singles, self.streams.roster), Sweep(self.sockets.singles, self.sockets.roster)
+        streams = Sweep(singles, self.streams.rosters.values())
+        return streams, Sweep(self.sockets.singles, self.sockets.rosters.values())
 
     def tidy(self) -> None:
         """Make rosters as small as their holds allow, unless a run is on its way through them."""
@@ -224,16 +226,16 @@ class Registry:
             self._leave(channel, hold)
 
     def unlist_stream(self, hold: StreamHold) -> None:
-        """Take a stream hold out of the roster of its channel, if it is there: it is asked again for each run."""
-        if hold.place != UNLISTED:
+        """Take a stream hold out of its roster, if it is in one: it is asked again for each run."""
+        if hold.roster is not None:
             channel = self._only_channel(hold)
             for delivery in channel.deliveries:
                 delivery.take_back(hold, is_socket=False)
             channel.streams.unlist(hold)
 
     def unlist_socket(self, hold: SocketHold) -> None:
-        """Take a WebSocket out of the roster of its channel, if it is there: it is asked again for each run."""
-        if hold.place != UNLISTED:
+        """Take a WebSocket out of its roster, if it is in one: it is asked again for each run."""
+        if hold.roster is not None:
             channel = self._only_channel(hold)
             for delivery in channel.deliveries:
                 delivery.take_back(hold, is_socket=True)

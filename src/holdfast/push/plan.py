@@ -57,6 +57,8 @@ class HoldPlan:
     """Full names of the channels with a filter that asks the network."""
     keep_alive_chunk: bytes = field(init=False)
     is_postponed_by_writes: bool = field(init=False)
+    sieve: tuple[object, ...] = field(init=False)
+    """What decides which items pass. Where it is equal, the filters of holds with the same channels say the same."""
 
     def __post_init__(self) -> None:
         network_filtered = frozenset(channel for channel, names in self.filters.items() if asks_network(names))
@@ -66,6 +68,8 @@ class HoldPlan:
         object.__setattr__(self, "keep_alive_chunk", chunk)
         is_idle = keep_alive is not None and keep_alive.mode is KeepAliveMode.IDLE
         object.__setattr__(self, "is_postponed_by_writes", is_idle)
+        sieve = (tuple(self.filters.items()), tuple(self.meta.items()), self.route.prefix) if self.filters else ()
+        object.__setattr__(self, "sieve", sieve)
 
     def content_filters(self, channel: str) -> tuple[str, ...]:
         """The filters of `channel` that change content, as an item's `content-filters` names them (grip spec §10.5)."""

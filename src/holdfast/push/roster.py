@@ -1,15 +1,21 @@
 """Rosters: the descriptors of those holds of a channel to which nothing but a write has to be done.
 
-A hold is asked for each run whether it takes it as it is (`claim`). When it has said so once and nothing about the run
-could make it say something else the next time, its descriptor is entered in the roster of its channel, and a run is
-written to all that are there without a look at any hold. Holds leave the roster by themselves, at once, when that is
-not true any more; with the next run they are asked again.
+A hold is asked for each run whether it takes it as it is (`claim`). When it has said so once, its descriptor is entered
+in a roster of its channel, and the next run is written to all that are there without a look at any hold. That goes
+because all holds of a roster would say the same: they have the same sieve, and if they follow ids, the same ids. Those
+ids are kept in the roster, which goes on with every run instead of its holds. Holds leave by themselves, at once, when
+what they would say is not certain any more, and are told what they have had; with the next run they are asked again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from holdfast.push.plan import HoldPlan
+    from holdfast.push.run import Run
 
 UNLISTED = -1
 """The place of a hold that is in no roster."""
@@ -17,20 +23,35 @@ UNLISTED = -1
 VACANT = -1
 """The descriptor at a place that has been left."""
 
-CROWD = 16
-"""Subscribers of a channel from which a roster pays."""
+NO_IDS: Final[Mapping[str, str]] = MappingProxyType({})
+"""The ids of a hold that does not follow any."""
 
 
 class Listable(Protocol):
     """A hold that can be in a roster: it has one channel.
 
     Attributes:
-        place: where in the roster; UNLISTED if it is in none.
+        roster, place: where it is; None and UNLISTED if it is in none.
         written_at_s: when it was last written to; while it is in a roster, otherwise than through that.
     """
 
+    plan: HoldPlan
+    roster: Roster[Any] | None
     place: int
     written_at_s: float
+
+    @property
+    def followed_ids(self) -> Mapping[str, str]:
+        """Per full channel name the id that the next item has to follow; while it is in a roster, as it was before."""
+        ...
+
+    def keep_up(self, followed_ids: Mapping[str, str], at_s: float | None) -> None:
+        """It leaves the roster, and has had everything that was written to that.
+
+        Args:
+            at_s: when something was written last; None if nothing was.
+        """
+        ...
 
 
 ListableT = TypeVar("ListableT", bound=Listable)
@@ -39,6 +60,13 @@ ListableT = TypeVar("ListableT", bound=Listable)
 class Roster(Generic[ListableT]):
     """Descriptors, and whose they are.
 
+    While a run is on its way, those whose places it has not reached have had what was before it. So have those who came
+    after it had been accepted, and before it has begun: it comes to them singly.
+
+    Args:
+        plan: that of one of the holds: the others have the same sieve.
+        ids: the ids that all of them have.
+
     Attributes:
         fds: the descriptors by place.
         holds: the holds by place; None where the descriptor is VACANT.
@@ -46,14 +74,18 @@ class Roster(Generic[ListableT]):
             know how far the roster went when they were accepted.
     """
 
-    __slots__ = ("_last_run_end", "_last_run_s", "fds", "holds", "vacancies")
+    __slots__ = ("_begun_end", "_ids_before", "_plan", "_reached", "_run_s", "fds", "holds", "ids", "vacancies")
 
-    def __init__(self) -> None:
+    def __init__(self, plan: HoldPlan, ids: Mapping[str, str] = NO_IDS) -> None:
         self.fds: list[int] = []
         self.holds: list[ListableT | None] = []
+        self.ids = ids
         self.vacancies = 0
-        self._last_run_s = 0.0
-        self._last_run_end = 0
+        self._plan = plan
+        self._ids_before = ids
+        self._reached = 0
+        self._begun_end = 0
+        self._run_s = 0.0
 
     def __len__(self) -> int:
         """How many holds there are."""
@@ -64,93 +96,52 @@ class Roster(Generic[ListableT]):
         """Whether there are more vacancies than holds."""
         return self.vacancies > len(self.fds) // 2
 
+    def admits(self, hold: ListableT) -> bool:
+        """Whether a hold of the same kind has had what the others have."""
+        ids = hold.followed_ids
+        if not len(self):
+            self.ids = ids
+        return ids is self.ids or ids == self.ids
+
     def enter(self, hold: ListableT, fd: int) -> None:
         """Take a hold in, at the end."""
-        hold.place = len(self.fds)
+        hold.roster, hold.place = self, len(self.fds)
         self.fds.append(fd)
         self.holds.append(hold)
 
     def leave(self, hold: ListableT) -> None:
-        """Let a hold go, which knows then when it was last written to."""
-        place, hold.place = hold.place, UNLISTED
-        if place < self._last_run_end:
-            hold.written_at_s = max(hold.written_at_s, self._last_run_s)
+        """Let a hold go, and tell it what it has had."""
+        place = hold.place
+        hold.roster, hold.place = None, UNLISTED
         self.fds[place] = VACANT
         self.holds[place] = None
         self.vacancies += 1
+        is_written = place < self._reached
+        if is_written:
+            hold.written_at_s = max(hold.written_at_s, self._run_s)
+        is_waiting = self._reached <= place < self._begun_end
+        hold.keep_up(self._ids_before if is_waiting else self.ids, self._run_s if is_written else None)
 
-    def note_run(self, now_s: float, end: int) -> None:
-        """A run is written to all places before `end`."""
-        self._last_run_s, self._last_run_end = now_s, end
+    def begin_run(self, run: Run) -> bool:
+        """Whether the holds take a run as it is, whose bytes are ready. If so, `note_reached` says how far it is."""
+        ids = run.ids_after(self.ids)
+        if ids is None or (self._plan.filters and not run.passes(self._plan)):
+            return False
+        self._ids_before, self.ids = self.ids, ids
+        self._reached, self._begun_end, self._run_s = 0, len(self.fds), run.now_s
+        return True
+
+    def note_reached(self, end: int) -> None:
+        """The run is about to be written to all places before `end` that it was not written to."""
+        self._reached = end
 
     def close_ranks(self) -> None:
         """Remove the vacancies. No run may be on its way."""
-        self._last_run_end -= self.fds[: self._last_run_end].count(VACANT)
+        self._reached -= self.fds[: self._reached].count(VACANT)
+        self._begun_end = self._reached
         self.fds = [fd for fd in self.fds if fd != VACANT]
         self.holds = [hold for hold in self.holds if hold is not None]
         self.vacancies = 0
         for place, hold in enumerate(self.holds):
             assert hold is not None
             hold.place = place
-
-
-class Subscribers(Generic[ListableT]):
-    """The holds of one mode of a channel.
-
-    Attributes:
-        singles: those that are asked for each run, in the order of their coming. So neighbours here are often
-            neighbours in memory, too, which makes asking very many of them cheaper than a set would.
-        roster: the others; None if there are none.
-    """
-
-    __slots__ = ("roster", "singles")
-
-    def __init__(self) -> None:
-        self.singles: dict[ListableT, None] = {}
-        self.roster: Roster[ListableT] | None = None
-
-    def __len__(self) -> int:
-        return len(self.singles) + (len(self.roster) if self.roster is not None else 0)
-
-    def __iter__(self) -> Iterator[ListableT]:
-        yield from self.singles
-        if self.roster is not None:
-            yield from (hold for hold in self.roster.holds if hold is not None)
-
-    def add(self, hold: ListableT) -> None:
-        """A new subscriber."""
-        self.singles[hold] = None
-
-    def discard(self, hold: ListableT) -> None:
-        """One that is leaving."""
-        if hold.place != UNLISTED:
-            self.unlist(hold)
-        self.singles.pop(hold, None)
-
-    def enlist(self, hold: ListableT, fd: int) -> bool:
-        """Enter one in the roster, if it pays; returns whether it is there now."""
-        if self.roster is None:
-            if len(self.singles) < CROWD:
-                return False
-            self.roster = Roster()
-        if hold.place != UNLISTED or self.roster.is_sparse:
-            return False
-        del self.singles[hold]
-        if not self.singles:
-            self.singles = {}  # an emptied one keeps its size
-        self.roster.enter(hold, fd)
-        return True
-
-    def unlist(self, hold: ListableT) -> None:
-        """Take one out of the roster, in which it is."""
-        assert self.roster is not None
-        self.roster.leave(hold)
-        self.singles[hold] = None
-
-    def tidy(self) -> None:
-        """Make the roster as small as its holds allow. No run may be on its way."""
-        if self.roster is not None and self.roster.is_sparse:
-            if len(self.roster):
-                self.roster.close_ranks()
-            else:
-                self.roster = None

@@ -15,7 +15,7 @@ from holdfast.push.intake import Intake, Phase, Queued
 from holdfast.push.outlet import HoldContext, SocketOutlet, note_overflow, note_skip
 from holdfast.push.plan import HoldPlan, PlanTable
 from holdfast.push.render import ItemSkipped, Rendering, message_rendering, render
-from holdfast.push.roster import UNLISTED
+from holdfast.push.roster import NO_IDS, UNLISTED, Roster
 from holdfast.push.socket_writer import SocketWriter
 from holdfast.wire.websocket.close import CloseStatus
 from holdfast.wire.websocket.stream import Data
@@ -51,10 +51,10 @@ class SocketHold(SocketWriter):
     Attributes:
         is_order_watched: whether its order across channels is watched; from its second channel on.
         origin: what is needed to ask backends on its behalf, known to whoever asks.
-        place: see `Listable`.
+        roster, place: see `Listable`.
     """
 
-    __slots__ = ("_plans", "_session", "intake", "is_order_watched", "origin", "place")
+    __slots__ = ("_plans", "_session", "intake", "is_order_watched", "origin", "place", "roster")
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class SocketHold(SocketWriter):
         self.is_order_watched = len(self.plan.channels) > 1
         self.intake: Intake | None = None
         self.origin = origin
+        self.roster: Roster[SocketHold] | None = None
         self.place = UNLISTED
         self._plans = plans
         self._session: SocketSession | None = session
@@ -137,10 +138,17 @@ class SocketHold(SocketWriter):
         fd = self.outlet.direct_fd
         if fd is not None:
             self.written_at_s = delivery.now_s
-            is_simple = not (plan.filters or self.is_order_watched)
-            if is_simple and delivery.home.sockets.enlist(self, fd):
+            if not self.is_order_watched and delivery.home.sockets.enlist(self, fd, delivery):
                 self.outlet.lend(self)
         return fd
+
+    @property
+    def followed_ids(self) -> Mapping[str, str]:
+        """See `Listable`."""
+        return NO_IDS
+
+    def keep_up(self, followed_ids: Mapping[str, str], at_s: float | None) -> None:
+        """See `Listable`. Nothing depends on what it has had."""
 
     def on_recalled(self) -> None:
         """See `Borrower`."""

@@ -23,7 +23,7 @@ from holdfast.push.outlet import (
 )
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped, render, stream_rendering
-from holdfast.push.roster import UNLISTED
+from holdfast.push.roster import NO_IDS, UNLISTED, Roster
 from holdfast.statistics.connections import Presence
 from holdfast.statistics.routes import Mode
 from holdfast.wire.http1.encode import LAST_CHUNK, encode_chunk
@@ -42,13 +42,10 @@ class StreamHold:
     Attributes:
         is_open: None before `open`.
         is_order_watched: whether its order across channels is watched; once it has had several, or has changed them.
-        place: see `Listable`.
+        roster, place: see `Listable`.
         presence: the connection of the hold as statistics know it; None for one that they do not.
         written_at_s: when something was written last, or what counts as that for the keep-alive. See `Listable`.
     """
-
-    is_always_asked = False
-    """Whether it has to be asked for each run whether it takes it as it is."""
 
     __slots__ = (
         "_context",
@@ -61,6 +58,7 @@ class StreamHold:
         "place",
         "plan",
         "presence",
+        "roster",
         "written_at_s",
     )
 
@@ -73,6 +71,7 @@ class StreamHold:
         self.presence: Presence | None = None
         self.origin = origin
         self.is_order_watched = len(plan.channels) > 1
+        self.roster: Roster[StreamHold] | None = None
         self.place = UNLISTED
         self._context = context
         self._slot = 0
@@ -93,17 +92,33 @@ class StreamHold:
 
     def claim(self, delivery: Delivery) -> int | None:
         """Take a run whose bytes are ready, if it is as simple as that: whom to write them to, or None."""
+        fd = self._fd_for(delivery)
+        if fd is not None:
+            self._enlist(delivery, fd)
+        return fd
+
+    def _fd_for(self, delivery: Delivery) -> int | None:
+        """Whom to write the ready bytes of a run to, which counts as done then; None if more is to be done."""
         plan = self.plan
         if not (self.is_open and self.framing.is_http11) or (plan.filters and not delivery.passes(plan)):
             return None
         fd = self.outlet.direct_fd
-        if fd is not None:
-            if plan.is_postponed_by_writes:
-                self.written_at_s = delivery.now_s
-            is_simple = not (plan.filters or self.is_order_watched or self.is_always_asked)
-            if is_simple and delivery.home.streams.enlist(self, fd):
-                self.outlet.lend(self)
+        if fd is not None and plan.is_postponed_by_writes:
+            self.written_at_s = delivery.now_s
         return fd
+
+    def _enlist(self, delivery: Delivery, fd: int) -> None:
+        """Enter a roster, if there is one for those who take what this hold has just taken."""
+        if not self.is_order_watched and delivery.home.streams.enlist(self, fd, delivery):
+            self.outlet.lend(self)
+
+    @property
+    def followed_ids(self) -> Mapping[str, str]:
+        """See `Listable`."""
+        return NO_IDS
+
+    def keep_up(self, followed_ids: Mapping[str, str], at_s: float | None) -> None:
+        """See `Listable`. Nothing depends on what it has had."""
 
     def on_recalled(self) -> None:
         """See `Borrower`."""

@@ -9,61 +9,72 @@ from holdfast.push.roster import VACANT, Roster
 
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
+    from holdfast.push.run import Run
     from holdfast.push.socket_hold import SocketHold
     from holdfast.push.stream_hold import StreamHold
 
 
 class Sweep:
-    """First those of a roster, as far as it goes now, then single holds.
+    """First those of rosters, as far as they go now, one after the other, then single holds.
 
-    Who leaves the roster before the run has come to its place is one of the single holds from then on.
+    Who leaves a roster before the run has come to its place is one of the single holds from then on.
     """
 
-    __slots__ = ("_end", "_next", "_place", "_roster", "_singles")
+    __slots__ = ("_is_taken", "_listed", "_next", "_place", "_rosters", "_singles", "_turn")
 
-    def __init__(self, singles: Iterable[Hold] = (), roster: Roster[Any] | None = None) -> None:
-        self._roster = roster
-        self._end = len(roster.fds) if roster is not None else 0
+    def __init__(self, singles: Iterable[Hold] = (), rosters: Iterable[Roster[Any]] = ()) -> None:
+        self._rosters = [(roster, len(roster.fds)) for roster in rosters if roster.fds]
+        self._listed = sum(end for _, end in self._rosters)
+        self._turn = 0
         self._place = 0
+        self._is_taken = False
         self._singles: list[Hold] = list(singles)
         self._next = 0
 
     def __len__(self) -> int:
         """How many have not had their turn, and vacant places among them."""
-        return self._end - self._place + len(self._singles) - self._next
+        return self._listed + len(self._singles) - self._next
 
-    @property
-    def has_listed(self) -> bool:
-        """Whether it is the turn of the roster."""
-        return self._place < self._end
+    def is_taken(self, run: Run) -> bool:
+        """Whether it is the turn of a roster, and its holds take `run` as it is."""
+        if not self._listed:
+            return False
+        if self._place == 0:
+            self._is_taken = self._rosters[self._turn][0].begin_run(run)
+        return self._is_taken
 
-    def take_fds(self, limit: int, now_s: float) -> tuple[int, list[int]]:
-        """The next up to `limit` places of the roster: how many, and the descriptors there, to be written to at once.
-
-        Args:
-            now_s: what counts as the time of the write.
-        """
-        roster, place = self._roster, self._place
-        assert roster is not None
-        if place == 0:
-            roster.note_run(now_s, self._end)
-        self._place = min(place + limit, self._end)
-        fds = roster.fds[place : self._place]
+    def take_fds(self, limit: int) -> tuple[int, list[int]]:
+        """The next up to `limit` places of the roster: how many, and the descriptors, to be written to at once."""
+        roster, place, end = self._go_on(limit)
+        roster.note_reached(end)
+        fds = roster.fds[place:end]
         return len(fds), [fd for fd in fds if fd != VACANT] if roster.vacancies else fds
 
     def take(self, limit: int) -> tuple[int, list[Hold]]:
-        """The next up to `limit` places, of the roster or singly: how many, and the holds there."""
-        if self._roster is not None and self._place < self._end:
-            place, self._place = self._place, min(self._place + limit, self._end)
-            return self._place - place, [hold for hold in self._roster.holds[place : self._place] if hold is not None]
+        """The next up to `limit` places, of a roster or singly: how many, and the holds there."""
+        if self._listed:
+            roster, place, end = self._go_on(limit)
+            return end - place, [hold for hold in roster.holds[place:end] if hold is not None]
         holds = self._singles[self._next : self._next + limit]
         self._next += len(holds)
         return len(holds), holds
 
+    def _go_on(self, limit: int) -> tuple[Roster[Any], int, int]:
+        """Pass up to `limit` places of the roster whose turn it is; returns it, the first of them, and their end."""
+        (roster, last), place = self._rosters[self._turn], self._place
+        end = min(place + limit, last)
+        self._listed -= end - place
+        self._place = end
+        if end == last:
+            self._turn += 1
+            self._place = 0
+        return roster, place, end
+
     def take_back(self, hold: StreamHold | SocketHold) -> None:
-        """A hold is about to leave its place in the roster."""
-        if self._place <= hold.place < self._end:
-            self._singles.append(hold)
+        """A hold is about to leave its place in a roster."""
+        for turn, (roster, end) in enumerate(self._rosters[self._turn :]):
+            if roster is hold.roster and (0 if turn else self._place) <= hold.place < end:
+                self._singles.append(hold)
 
     def expects(self, hold: Hold) -> bool:
         """Whether a hold that is in no roster has not had its turn."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast.push import roster
+from holdfast.push import subscribers
 
 
 @pytest.fixture(autouse=True)
 def no_crowd_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roster, "CROWD", 1)
+    monkeypatch.setattr(subscribers, "CROWD", 1)

@@ -322,12 +322,14 @@ def _describe_event(event: object) -> str:
 
 
 def prev_ids(hold: StreamHold | ResponseHold) -> dict[str, str]:
-    """What the hold knows its client to have."""
+    """What the hold knows its client to have, or its roster."""
+    if isinstance(hold, StreamHold) and hold.roster is not None:
+        return dict(hold.roster.ids)
     intake = hold.intake if isinstance(hold, RecoveringStream | ResponseHold) else None
     return dict(intake.prev_ids) if intake is not None else {}
 
 
-def recovering(client: Client) -> RecoveringStream:
+def recovering(client: Client | SocketClient) -> RecoveringStream:
     """The hold of a client whose stream follows ids and links."""
     assert isinstance(client.hold, RecoveringStream)
     return client.hold

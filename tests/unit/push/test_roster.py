@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -15,33 +17,70 @@ from tests.unit.push.helpers import (
     Mood,
     SocketClient,
     World,
+    at,
     close,
     keep_alive,
+    make_instruct,
     make_item,
     message,
     next_link,
     piece,
+    prev_ids,
+    recovering,
+    step,
     text,
 )
 
-from holdfast.grip.item import Action, MessageKind, StreamFormat
-from holdfast.grip.values import KeepAliveMode, Subscription
+from holdfast.grip.item import Action, Item, MessageKind, StreamFormat
+from holdfast.grip.values import HoldMode, KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message, SetKeepAlive
-from holdfast.push import roster as roster_module
+from holdfast.push import subscribers as subscribers_module
 from holdfast.push.channels import Channel
-from holdfast.push.roster import UNLISTED, VACANT, Roster, Subscribers
+from holdfast.push.delivery import Delivery
+from holdfast.push.plan import HoldPlan
+from holdfast.push.roster import NO_IDS, UNLISTED, VACANT, Roster
+from holdfast.push.run import Receipt, Run
 from holdfast.push.socket_hold import SocketHold
 from holdfast.push.stream_hold import StreamHold
+from holdfast.push.subscribers import Subscribers
+
+
+def make_plan(*filters: str, meta: dict[str, str | None] | None = None) -> HoldPlan:
+    return World().plan(make_instruct(HoldMode.STREAM, at(None, "c", *filters), meta=meta))
+
+
+PLAN = make_plan()
 
 
 @dataclass(eq=False)
 class Hold:
+    plan: HoldPlan = PLAN
+    roster: Roster[Any] | None = None
     place: int = UNLISTED
     written_at_s: float = 0.0
+    followed_ids: Mapping[str, str] = field(default_factory=lambda: NO_IDS)
+    kept_up: list[float | None] = field(default_factory=list)
+
+    def keep_up(self, followed_ids: Mapping[str, str], at_s: float | None) -> None:
+        self.followed_ids = followed_ids
+        self.kept_up.append(at_s)
+
+
+def make_run(at_s: float = 5.0, *items: Item) -> Run:
+    run = Run("c")
+    for item in items or [text("c", "x")]:
+        run.add(item, Receipt("c"))
+    run.begin(at_s)
+    return run
+
+
+def run_over(roster: Roster[Hold], at_s: float, end: int) -> None:
+    assert roster.begin_run(make_run(at_s))
+    roster.note_reached(end)
 
 
 def filled(count: int) -> tuple[Roster[Hold], list[Hold]]:
-    roster: Roster[Hold] = Roster()
+    roster: Roster[Hold] = Roster(PLAN)
     holds = [Hold() for _ in range(count)]
     for number, hold in enumerate(holds):
         roster.enter(hold, 100 + number)
@@ -88,26 +127,114 @@ class TestWhenItWasWritten:
 
     def test_with_the_last_run_that_went_so_far(self) -> None:
         roster, [early, late] = filled(2)
-        roster.note_run(5.0, 1)
+        run_over(roster, 5.0, 1)
         roster.leave(early)
         roster.leave(late)
         assert (early.written_at_s, late.written_at_s) == (5.0, 0.0)
 
     def test_never_earlier_than_it_knew(self) -> None:
         roster, [hold] = filled(1)
-        roster.note_run(5.0, 1)
+        run_over(roster, 5.0, 1)
         hold.written_at_s = 6.0
         roster.leave(hold)
         assert hold.written_at_s == 6.0
 
     def test_after_closing_ranks(self) -> None:
         roster, [first, second, third] = filled(3)
-        roster.note_run(5.0, 2)
+        run_over(roster, 5.0, 2)
         roster.leave(first)
         roster.close_ranks()
         roster.leave(second)
         roster.leave(third)
         assert (second.written_at_s, third.written_at_s) == (5.0, 0.0)
+
+    def test_not_before_the_run_has_come(self) -> None:
+        roster, [early, late] = filled(2)
+        roster.begin_run(make_run(5.0))
+        roster.note_reached(1)
+        roster.leave(early)
+        roster.leave(late)
+        assert [(hold.written_at_s, hold.kept_up) for hold in (early, late)] == [(5.0, [5.0]), (0.0, [None])]
+
+
+class TestIds:
+    """What a hold that follows ids has had when it leaves (grip spec §10.3)."""
+
+    def make(self, count: int, last_id: str = "1") -> tuple[Roster[Hold], list[Hold]]:
+        ids = {"c": last_id}
+        roster: Roster[Hold] = Roster(PLAN, ids)
+        holds = [Hold(followed_ids=ids) for _ in range(count)]
+        for number, hold in enumerate(holds):
+            roster.enter(hold, 100 + number)
+        return roster, holds
+
+    def test_a_run_that_follows(self) -> None:
+        roster, [hold] = self.make(1)
+        assert roster.begin_run(make_run(5.0, step("c", 2), step("c", 3)))
+        roster.note_reached(1)
+        roster.leave(hold)
+        assert (dict(hold.followed_ids), hold.kept_up) == ({"c": "3"}, [5.0])
+
+    def test_a_run_that_does_not(self) -> None:
+        roster, [hold] = self.make(1)
+        assert not roster.begin_run(make_run(5.0, step("c", 3)))
+        roster.leave(hold)
+        assert (dict(hold.followed_ids), hold.kept_up) == ({"c": "1"}, [None])
+
+    def test_of_those_that_a_run_has_not_reached(self) -> None:
+        roster, [early, late, later] = self.make(3)
+        assert roster.begin_run(make_run(5.0, step("c", 2)))
+        roster.note_reached(1)
+        after = Hold(followed_ids=roster.ids)
+        roster.enter(after, 200)
+        for hold in (early, late, after):
+            roster.leave(hold)
+        assert [dict(hold.followed_ids)["c"] for hold in (early, late, after)] == ["2", "1", "2"]
+        assert [hold.kept_up for hold in (early, late, after)] == [[5.0], [None], [None]]
+        assert later.place == 2
+
+    def test_of_those_that_have_come_after_it_was_accepted(self) -> None:
+        """It comes to them singly."""
+        roster, [early, late] = self.make(2)
+        assert roster.begin_run(make_run(5.0, step("c", 2)))
+        roster.note_reached(1)
+        for hold in (early, late):
+            roster.leave(hold)
+        assert [(dict(hold.followed_ids)["c"], hold.kept_up) for hold in (early, late)] == [("2", [5.0]), ("1", [None])]
+
+    def test_after_closing_ranks(self) -> None:
+        roster, [first, second] = self.make(2)
+        assert roster.begin_run(make_run(5.0, step("c", 2)))
+        roster.note_reached(2)
+        roster.leave(first)
+        roster.close_ranks()
+        roster.enter(third := Hold(followed_ids=roster.ids), 102)
+        roster.leave(second)
+        roster.leave(third)
+        assert (dict(second.followed_ids), second.kept_up) == ({"c": "2"}, [5.0])
+        assert (dict(third.followed_ids), third.kept_up) == ({"c": "2"}, [None])
+
+    def test_who_is_admitted(self) -> None:
+        roster, _ = self.make(1)
+        assert [roster.admits(Hold(followed_ids=ids)) for ids in ({"c": "1"}, {"c": "2"}, {})] == [True, False, False]
+
+    def test_who_is_first_says_where_it_begins(self) -> None:
+        roster, [hold] = self.make(1)
+        roster.leave(hold)
+        assert roster.admits(Hold(followed_ids={"c": "7"}))
+        assert roster.ids == {"c": "7"}
+
+    def test_filters_have_to_let_the_run_pass(self) -> None:
+        roster: Roster[Hold] = Roster(make_plan("skip-self", meta={"user": "bob"}))
+        assert not roster.begin_run(make_run(5.0, text("c", "x", meta={"sender": "bob"})))
+        assert roster.begin_run(make_run(5.0, text("c", "x", meta={"sender": "eve"})))
+
+
+def make_delivery() -> Delivery:
+    """A run that has begun."""
+    delivery = Delivery(1, Channel("c"))
+    delivery.begin(0.0)
+    return delivery
 
 
 class TestSubscribers:
@@ -120,7 +247,7 @@ class TestSubscribers:
 
     def test_all_of_them_wherever_they_are(self) -> None:
         subscribers, [first, second, third] = self.make(3)
-        assert subscribers.enlist(second, 7)
+        assert subscribers.enlist(second, 7, make_delivery())
         assert (list(subscribers), list(subscribers.singles), len(subscribers)) == (
             [first, third, second],
             [first, third],
@@ -131,48 +258,54 @@ class TestSubscribers:
 
     def test_leaving(self) -> None:
         subscribers, [single, listed, never] = self.make(3)
-        subscribers.enlist(listed, 7)
+        subscribers.enlist(listed, 7, make_delivery())
         for hold in (single, listed, never, Hold()):
             subscribers.discard(hold)
         assert (len(subscribers), list(subscribers), listed.place) == (0, [], UNLISTED)
 
     def test_pays_only_for_a_crowd(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(roster_module, "CROWD", 3)
+        monkeypatch.setattr(subscribers_module, "CROWD", 3)
         subscribers, holds = self.make(2)
-        assert not subscribers.enlist(holds[0], 7)
-        subscribers.add(Hold())
-        assert subscribers.enlist(holds[0], 7)
-        assert subscribers.enlist(holds[1], 8)
+        run = make_delivery()
+        assert [subscribers.enlist(hold, 7, run) for hold in holds * 2] == [False] * 4
+        subscribers.add(third := Hold())
+        holds.append(third)
+        assert [subscribers.enlist(hold, 7, make_delivery()) for hold in holds] == [False] * 3
+        run = make_delivery()
+        assert [subscribers.enlist(hold, 7, run) for hold in holds] == [False, False, True]
+        assert [subscribers.enlist(hold, 7, make_delivery()) for hold in holds] == [True, True, False]
 
     def test_those_that_were_single_leave_no_room_behind(self) -> None:
         subscribers, holds = self.make(1000)
+        run = make_delivery()
         for hold in holds:
-            subscribers.enlist(hold, 7)
+            subscribers.enlist(hold, 7, run)
         assert sys.getsizeof(subscribers.singles) == sys.getsizeof({})
 
     def test_not_twice(self) -> None:
         subscribers, [hold, _] = self.make(2)
-        assert subscribers.enlist(hold, 7)
-        assert not subscribers.enlist(hold, 7)
-        assert subscribers.roster is not None
-        assert subscribers.roster.fds == [7]
+        run = make_delivery()
+        assert subscribers.enlist(hold, 7, run)
+        assert not subscribers.enlist(hold, 7, run)
+        assert the_roster(subscribers).fds == [7]
 
     def test_grows_no_further_while_it_is_sparse(self) -> None:
         """A bound: with a run always on its way, nobody could close the ranks."""
         subscribers, holds = self.make(4)
+        run = make_delivery()
         for _ in range(20):
             for hold in holds:
-                subscribers.enlist(hold, 7)
+                subscribers.enlist(hold, 7, run)
             for hold in holds:
                 if hold.place != UNLISTED:
                     subscribers.unlist(hold)
-        assert subscribers.roster is not None
-        assert len(subscribers.roster.fds) == 4
+        assert len(the_roster(subscribers).fds) == 4
 
     def test_tidying(self) -> None:
         subscribers, [first, second, third] = self.make(3)
+        run = make_delivery()
         for hold in (first, second, third):
-            subscribers.enlist(hold, 7)
+            subscribers.enlist(hold, 7, run)
         subscribers.unlist(first)
         subscribers.tidy()
         assert second.place == 1
@@ -181,7 +314,52 @@ class TestSubscribers:
         assert third.place == 0
         subscribers.unlist(third)
         subscribers.tidy()
-        assert subscribers.roster is None
+        assert not subscribers.rosters
+
+    def test_one_that_is_not_worth_its_while_is_dissolved(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        subscribers, holds = self.make(20)
+        run = make_delivery()
+        for hold in holds:
+            subscribers.enlist(hold, 7, run)
+        monkeypatch.setattr(subscribers_module, "CROWD", 16)
+        for hold in holds[:15]:
+            subscribers.discard(hold)
+        subscribers.tidy()
+        assert [hold.place for hold in holds[15:]] == [0, 1, 2, 3, 4]
+        for hold in holds[15:18]:
+            subscribers.discard(hold)
+        subscribers.tidy()
+        assert not subscribers.rosters
+        assert list(subscribers) == list(subscribers.singles) == holds[18:]
+        assert [hold.place for hold in holds[18:]] == [UNLISTED] * 2
+
+    def test_a_roster_for_each_kind(self) -> None:
+        subscribers: Subscribers[Hold] = Subscribers()
+        plans = [PLAN, make_plan("skip-self", meta={"user": "bob"}), make_plan("skip-self", meta={"user": "eve"})]
+        run = make_delivery()
+        holds = [Hold(plan) for plan in plans * 2] + [Hold(followed_ids={"c": "1"})]
+        for hold in holds:
+            subscribers.add(hold)
+            assert subscribers.enlist(hold, 7, run)
+        assert [hold.place for hold in holds] == [0, 0, 0, 1, 1, 1, 0]
+        assert (len(subscribers.rosters), len(subscribers), len(list(subscribers))) == (4, 7, 7)
+
+    def test_where_all_are_different_few_are_looked_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A bound: what is done in vain for each run."""
+        monkeypatch.setattr(subscribers_module, "CROWD", 2)
+        monkeypatch.setattr(subscribers_module, "MAX_REFUSALS", 10)
+        subscribers: Subscribers[Hold] = Subscribers()
+        run = make_delivery()
+        holds = [Hold(make_plan("skip-self", meta={"user": str(number)})) for number in range(50)]
+        for hold in holds:
+            subscribers.add(hold)
+        assert [subscribers.enlist(hold, 7, run) for hold in holds] == [False] * 50
+        assert (run.refusals, len(run.kinds), len(subscribers.rosters)) == (10, 10, 0)
+
+
+def the_roster(subscribers: Subscribers[Hold]) -> Roster[Hold]:
+    [roster] = subscribers.rosters.values()
+    return roster
 
 
 # --- holds ------------------------------------------------------------------------------------------------------------
@@ -217,12 +395,12 @@ class TestWhoIsListed:
         [
             lambda world: world.stream("c", framing=HTTP10),
             lambda world: world.stream("c", "d"),
-            lambda world: world.stream(Subscription("c", None, ("skip-self",))),
-            lambda world: world.stream("c", link=next_link()),
+            lambda world: world.stream(Subscription("c", None, ("var-subst",))),
+            lambda world: world.stream(at("0"), link=next_link()),
             lambda world: world.socket("c", "d"),
-            lambda world: world.socket(Subscription("c", None, ("skip-self",))),
+            lambda world: world.socket(Subscription("c", None, ("var-subst",))),
         ],
-        ids=["HTTP/1.0", "two channels", "filtered", "linked", "socket on two channels", "filtered socket"],
+        ids=["HTTP/1.0", "two channels", "changing", "not following", "socket on two channels", "changing socket"],
     )
     def test_not_these(self, make: object) -> None:
         world = World()
@@ -230,6 +408,26 @@ class TestWhoIsListed:
         client = make(world)
         world.deliver(text("c", "x"), message("c", "x"))
         assert place_of(client) == UNLISTED
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda world: world.stream(at(None, "c", "skip-self"), meta={"user": "bob"}),
+            lambda world: world.stream("c", link=next_link()),
+            lambda world: world.stream(at("0"), link=next_link()),
+            lambda world: world.stream(at("0", "c", "skip-self"), link=next_link()),
+            lambda world: world.socket(at(None, "c", "skip-self")),
+        ],
+        ids=["filtered", "linked", "following", "following and filtered", "filtered socket"],
+    )
+    def test_these(self, make: object) -> None:
+        world = World()
+        assert callable(make)
+        client = make(world)
+        world.deliver(step("c", 1, "x"), message("c", "x"))
+        assert place_of(client) == 0
+        world.deliver(step("c", 2, "y"), message("c", "y"))
+        assert (place_of(client), received(client)) == (0, "xy")
 
     def test_not_under_a_rate(self) -> None:
         world = World(rate=100)
@@ -385,6 +583,81 @@ class TestRunsOnTheirWay:
         world.assert_empty()
 
 
+class TestThoseThatFollow:
+    """Streams with ids and links: what they have had is known to the roster (grip spec §6.8, §10.3)."""
+
+    def listed(self, world: World, count: int = 1) -> list[Client]:
+        clients = [world.stream(at("0"), link=next_link(timeout_s=20)) for _ in range(count)]
+        world.deliver(step("c", 1))
+        assert [place_of(client) for client in clients] == list(range(count))
+        return clients
+
+    def test_a_gap(self) -> None:
+        world = World()
+        clients = self.listed(world, 3)
+        world.deliver(step("c", 2), step("c", 4))
+        assert [client.content for client in clients] == ["12"] * 3
+        world.pass_time(0.2)
+        assert world.backends.followed == [client.hold for client in clients]
+
+    def test_an_item_that_they_have(self) -> None:
+        world = World()
+        [client] = self.listed(world)
+        world.deliver(step("c", 2))
+        world.deliver(step("c", 2))
+        assert (client.content, world.counters.items_not_needed, prev_ids(client.hold)) == ("12", 1, {"c": "2"})
+
+    def test_what_is_written_postpones_the_link(self) -> None:
+        world = World()
+        [client] = self.listed(world)
+        for number in range(2, 6):
+            world.pass_time(15)
+            world.deliver(step("c", number))
+        world.pass_time(19)
+        assert (client.content, world.backends.followed) == ("12345", [])
+        world.pass_time(2)
+        assert world.backends.followed == [client.hold]
+
+    def test_asking_before_a_run_has_come(self) -> None:
+        """It comes all the same: it follows."""
+        world = World(slice_writes=2)
+        clients = self.listed(world, 5)
+        world.publish(step("c", 2))
+        world.run_turn()
+        for client in clients:
+            recovering(client).update(world.now())
+        assert [prev_ids(client.hold)["c"] for client in clients] == ["2", "2", "1", "1", "1"]
+        world.run()
+        assert [client.content for client in clients] == ["12"] * 5
+        assert [prev_ids(client.hold)["c"] for client in clients] == ["2"] * 5
+
+    def test_entering_while_the_next_run_is_on_its_way(self) -> None:
+        world = World(slice_writes=2)
+        clients = [world.stream(at("0"), link=next_link()) for _ in range(3)]
+        world.publish(step("c", 1))
+        world.run_turn()
+        world.publish(step("c", 2))
+        world.run()
+        assert [client.content for client in clients] == ["12"] * 3
+        world.deliver(step("c", 3))
+        assert [client.content for client in clients] == ["123"] * 3
+
+    def test_a_client_that_is_slow(self) -> None:
+        world = World()
+        slow, fine = self.listed(world, 2)
+        world.deliver(step("c", 2))
+        slow.outlet.mood = Mood.REFUSES
+        world.deliver(step("c", 3))
+        assert [prev_ids(client.hold)["c"] for client in (slow, fine)] == ["2", "3"]
+
+    def test_nothing_is_left_of_them(self) -> None:
+        world = World()
+        for client in self.listed(world, 3):
+            client.leave()
+        world.pass_time(1)
+        world.assert_empty()
+
+
 # --- everything in any order ------------------------------------------------------------------------------------------
 
 
@@ -470,16 +743,17 @@ class Crowd(RuleBasedStateMachine):
 
 
 def check(subscribers: Subscribers[StreamHold] | Subscribers[SocketHold]) -> list[StreamHold | SocketHold]:
-    """Whoever is in the roster, which agrees with what they say themselves."""
-    assert all(hold.place == UNLISTED for hold in subscribers.singles)
-    roster = subscribers.roster
-    if roster is None:
-        return []
-    listed: list[StreamHold | SocketHold] = [hold for hold in roster.holds if hold is not None]
-    assert roster.vacancies == roster.fds.count(VACANT) == len(roster.holds) - len(listed)
-    for hold in listed:
-        assert roster.fds[hold.place] == hold.outlet.direct_fd
-        assert roster.holds[hold.place] is hold
+    """Whoever is in a roster, which agrees with what they say themselves."""
+    assert all(hold.place == UNLISTED and hold.roster is None for hold in subscribers.singles)
+    listed: list[StreamHold | SocketHold] = []
+    for roster in subscribers.rosters.values():
+        holds = [hold for hold in roster.holds if hold is not None]
+        assert roster.vacancies == roster.fds.count(VACANT) == len(roster.holds) - len(holds)
+        for hold in holds:
+            assert hold.roster is roster
+            assert roster.fds[hold.place] == hold.outlet.direct_fd
+            assert roster.holds[hold.place] is hold
+        listed += holds
     return listed
 
 

@@ -20,32 +20,41 @@ from tests.unit.push.helpers import (
     later,
     make_item,
     message,
+    next_link,
     piece,
+    prev_ids,
+    recovering,
+    step,
+    stream_hint,
     text,
 )
 
 from holdfast.grip.item import Action, Item, StreamFormat
 from holdfast.grip.values import KeepAliveMode, Subscription
-from holdfast.push import roster
+from holdfast.push import subscribers
+from holdfast.push.recovering_stream import RecoveringStream
 from holdfast.push.run import Receipt
+from holdfast.push.stream_hold import StreamHold
 
 NEVER = 1_000_000
 """A crowd that is not reached."""
 
 CHANNELS = st.sampled_from(["c"] * 5 + ["d"])
 FILTERS: st.SearchStrategy[tuple[str, ...]] = st.sampled_from([()] * 5 + [("skip-self",)])
-KINDS = st.sampled_from(["plain"] * 12 + ["both", "both", "filtered", "close", "own"])
+KINDS = st.sampled_from(
+    ["next"] * 16 + ["plain", "gap", "again", "hint", "both", "filtered", "close", "own", "own next"]
+)
 KEEP_ALIVES = st.sampled_from([None, (5, KeepAliveMode.IDLE), (7, KeepAliveMode.INTERVAL)])
 JITTER = [number / 10 % 1 for number in range(1000)]
 
 
 @contextmanager
 def crowd(count: int) -> Iterator[None]:
-    before, roster.CROWD = roster.CROWD, count
+    before, subscribers.CROWD = subscribers.CROWD, count
     try:
         yield
     finally:
-        roster.CROWD = before
+        subscribers.CROWD = before
 
 
 class TwoWorlds(RuleBasedStateMachine):
@@ -59,6 +68,8 @@ class TwoWorlds(RuleBasedStateMachine):
         super().__init__()
         self.number = 0
         self.begun: set[int] = set()
+        self.last_ids = {"c": 0, "d": 0}
+        self.answered = 0
 
     @initialize(slice_writes=st.integers(1, 5), data=st.data())
     def begin(self, slice_writes: int, data: st.DataObject) -> None:
@@ -69,6 +80,7 @@ class TwoWorlds(RuleBasedStateMachine):
         for keep in data.draw(st.lists(KEEP_ALIVES, max_size=4)):
             self.stream("c", None, (), keep, 1)
             self.socket("c", (), keep)
+            self.linked("c", (), keep, is_following=True, timeout_s=120)
 
     def in_both(self, act: Callable[[int, World], object]) -> None:
         for which, (count, world) in enumerate(zip([1, NEVER], self.worlds, strict=True)):
@@ -116,6 +128,28 @@ class TwoWorlds(RuleBasedStateMachine):
         framing = HTTP11 if old else HTTP10
         self.add(lambda world: world.stream(*channels, keep_alive=order, framing=framing))
 
+    @rule(
+        channel=CHANNELS,
+        filters=FILTERS,
+        keep=KEEP_ALIVES,
+        is_following=st.sampled_from([True, True, True, False]),
+        timeout_s=st.sampled_from([3, 120]),
+    )
+    def linked(
+        self,
+        channel: str,
+        filters: tuple[str, ...],
+        keep: tuple[int, KeepAliveMode] | None,
+        *,
+        is_following: bool,
+        timeout_s: int,
+    ) -> None:
+        where = Subscription(channel, str(self.last_ids[channel]) if is_following else None, filters)
+        order = keep_alive(b"K", *keep) if keep is not None else None
+        self.add(
+            lambda world: world.stream(where, keep_alive=order, meta={"user": "bob"}, link=next_link("/n", timeout_s))
+        )
+
     @rule(channel=CHANNELS, filters=FILTERS, keep=KEEP_ALIVES)
     def socket(self, channel: str, filters: tuple[str, ...], keep: tuple[int, KeepAliveMode] | None) -> None:
         def come(world: World) -> SocketClient:
@@ -147,7 +181,63 @@ class TwoWorlds(RuleBasedStateMachine):
     @precondition(lambda self: self.open)
     @rule(data=st.data(), is_blocked=st.booleans())
     def block(self, data: st.DataObject, *, is_blocked: bool) -> None:
-        self.to_one(data, lambda client: setattr(client.outlet, "is_blocked", is_blocked))
+        """Those with a link only when no run is on its way: who is blocked does not ask for what a run has shown."""
+        number = data.draw(st.sampled_from(self.open))
+        if isinstance(self.clients[0][number].hold, RecoveringStream):
+            self.in_both(lambda which, world: world.run())
+
+        def act(which: int, world: World) -> None:
+            client = self.clients[which][number]
+            client.outlet.is_blocked = is_blocked
+            if isinstance(client, Client) and client.hold.is_open and not is_blocked:
+                client.hold.on_drained()
+
+        self.in_both(act)
+
+    # --- next links
+
+    @precondition(lambda self: self.linked_streams)
+    @rule(data=st.data())
+    def recover(self, data: st.DataObject) -> None:
+        """An operator has one ask its link."""
+        self.in_both(lambda which, world: world.run())
+        number = data.draw(st.sampled_from(self.linked_streams))
+        self.in_both(lambda which, world: recovering(self.clients[which][number]).update(world.now()))
+
+    @rule(keep=KEEP_ALIVES, timeout_s=st.sampled_from([3, 120]), filters=FILTERS, is_behind=st.booleans())
+    def answer(
+        self,
+        keep: tuple[int, KeepAliveMode] | None,
+        timeout_s: int,
+        filters: tuple[str, ...],
+        *,
+        is_behind: bool,
+    ) -> None:
+        """All who have asked go on, with all that was published or all but one item."""
+        self.in_both(lambda which, world: world.run())
+        where = Subscription("c", str(self.last_ids["c"] - is_behind), filters)
+        order = keep_alive(b"K", *keep) if keep is not None else None
+
+        def act(which: int, world: World) -> None:
+            asked = zip(world.backends.followed, world.backends.since_s, strict=True)
+            for hold, since_s in sorted([*asked][self.answered :], key=lambda entry: self.number_of(which, entry[0])):
+                if hold.is_open:
+                    client = self.clients[which][self.number_of(which, hold)]
+                    assert isinstance(client, Client)
+                    link = next_link("/n", timeout_s)
+                    world.resume(client, where, keep_alive=order, meta={"user": "bob"}, link=link, asked_s=since_s)
+
+        answered = len(self.worlds[0].backends.followed)
+        self.in_both(act)
+        self.answered = answered
+
+    @property
+    def linked_streams(self) -> list[int]:
+        return [number for number in self.open if isinstance(self.clients[0][number].hold, RecoveringStream)]
+
+    def number_of(self, which: int, hold: StreamHold) -> int:
+        [number] = [number for number, client in enumerate(self.clients[which]) if client.hold is hold]
+        return number
 
     # --- orders
 
@@ -199,6 +289,16 @@ class TwoWorlds(RuleBasedStateMachine):
         self.number += 1
         content = f"{self.number} "
         items: list[Item] = [text(channel, content), message(channel, content)]
+        if kind in ("next", "gap", "own next"):
+            last_id, self.last_ids[channel] = self.last_ids[channel], self.last_ids[channel] + 1 + (kind == "gap")
+            meta = {"sender": "bob"} if kind == "own next" else None
+            item_id, prev_id = str(self.last_ids[channel]), str(last_id + (kind == "gap"))
+            following = text(channel, content, meta=meta, item_id=item_id, prev_id=prev_id, no_seq=True)
+            items = [following, message(channel, content, meta=meta)]
+        elif kind == "again":
+            items = [step(channel, self.last_ids[channel])]
+        elif kind == "hint":
+            items = [stream_hint(channel, item_id=str(self.last_ids[channel]))]
         if kind == "both":
             items = [text("c", content), message("d", content), text("d", content)]
         elif kind == "filtered":
@@ -234,7 +334,16 @@ class TwoWorlds(RuleBasedStateMachine):
             assert received(one) == received(other)
             assert one.outlet.finished == other.outlet.finished
             assert one.hold.is_open == other.hold.is_open
+            if isinstance(one, Client) and isinstance(other, Client):
+                assert prev_ids(one.hold) == prev_ids(other.hold)
+        assert self.asked(0) == self.asked(1)
         assert repr(self.receipts[0]) == repr(self.receipts[1])
+
+    def asked(self, which: int) -> list[tuple[int, float]]:
+        """Which streams have asked their link since it was last answered, and why since when."""
+        backends = self.worlds[which].backends
+        asked = zip(backends.followed, backends.since_s, strict=True)
+        return sorted([(self.number_of(which, hold), since_s) for hold, since_s in asked][self.answered :])
 
     def teardown(self) -> None:
         if not hasattr(self, "worlds"):
