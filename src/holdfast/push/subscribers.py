@@ -18,6 +18,10 @@ MAX_REFUSALS = 400
 """Holds that a run looks for a roster for in vain: where everybody has other filters, there is none to be found."""
 
 
+MAX_ROSTERS = 64
+"""Of one channel and mode: each of them is looked at when a run begins, and when somebody leaves."""
+
+
 class Kind(NamedTuple):
     """What those have in common who say the same.
 
@@ -82,10 +86,10 @@ class Subscribers(Generic[ListableT]):
         return True
 
     def _roster_for(self, hold: ListableT, run: Delivery) -> Roster[ListableT] | None:
-        """The roster of those who say the same; None while the run has not met a crowd of them."""
+        """The roster of those who say the same; None while the run has not met a crowd of them, or there are enough."""
         kind = Kind(run.channel in hold.followed_ids, hold.plan.sieve)
         roster = self.rosters.get(kind)
-        if roster is None:
+        if roster is None and len(self.rosters) < MAX_ROSTERS:
             alike = run.kinds[kind] = run.kinds.get(kind, 0) + 1
             if alike >= CROWD:
                 roster = Roster(hold.plan, hold.followed_ids)

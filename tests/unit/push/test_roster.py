@@ -344,6 +344,18 @@ class TestSubscribers:
         assert [hold.place for hold in holds] == [0, 0, 0, 1, 1, 1, 0]
         assert (len(subscribers.rosters), len(subscribers), len(list(subscribers))) == (4, 7, 7)
 
+    def test_there_are_not_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(subscribers_module, "MAX_ROSTERS", 3)
+        subscribers: Subscribers[Hold] = Subscribers()
+        run = make_delivery()
+        holds = [Hold(make_plan("skip-self", meta={"user": str(number)})) for number in range(5)]
+        for hold in holds:
+            subscribers.add(hold)
+        assert [subscribers.enlist(hold, 7, run) for hold in holds] == [True, True, True, False, False]
+        subscribers.discard(holds[1])
+        subscribers.tidy()
+        assert [subscribers.enlist(hold, 7, run) for hold in holds[3:]] == [True, False]
+
     def test_where_all_are_different_few_are_looked_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A bound: what is done in vain for each run."""
         monkeypatch.setattr(subscribers_module, "CROWD", 2)
