@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from holdfast.push.channels import Hold
     from holdfast.push.socket_hold import SocketHold
     from holdfast.push.stream_hold import StreamHold
-    from holdfast.push.subscribers import Kind
 
 log = logging.getLogger("holdfast.push")
 
@@ -36,8 +35,6 @@ class Delivery(Run):
         messages_sent, messages_lost: plain WebSockets written to, and those that lost it.
         streams_sent, streams_lost: plain stream holds written to, and those that lost it.
         has_watched: there are, or were, watched holds.
-        kinds, refusals: of those who are in no roster and took it, how many there were of each kind, and how many did
-            not find a roster.
         outstanding: how many of the holds that it began with the backlog still counts.
         unreached: those of them that have not been reached.
         audience: whom it was for, by route, while reports are wanted.
@@ -50,14 +47,12 @@ class Delivery(Run):
         "audience",
         "has_watched",
         "home",
-        "kinds",
         "messages_lost",
         "messages_sent",
         "number",
         "on_settled",
         "outstanding",
         "paced",
-        "refusals",
         "streams_lost",
         "streams_sent",
         "unreached",
@@ -82,8 +77,6 @@ class Delivery(Run):
         self.messages_lost = 0
         self.streams_sent = 0
         self.streams_lost = 0
-        self.kinds: dict[Kind, int] = {}
-        self.refusals = 0
         self.paced = 0
         self.outstanding = 0
         self.audience: dict[str, Share] | None = None
@@ -126,7 +119,7 @@ class Delivery(Run):
         data = self.simple_frames if is_sockets else self.simple_chunk
         if not data or write_all is None:
             count, holds = sweep.take(limit)
-        elif sweep.is_taken(self):
+        elif sweep.offer(self):
             count, fds = sweep.take_fds(limit)
             self._note_taken(write_all(fds, data), is_sockets=is_sockets)
             return count

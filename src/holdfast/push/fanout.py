@@ -185,7 +185,7 @@ class Fanout:
             _call_all(waiting)
 
     def _note_progress(self, delivery: Delivery, written: int) -> None:
-        """Count what is not outstanding any more. A hold that has left the roster meanwhile has two turns."""
+        """Count what is not outstanding any more. A hold that has left a roster meanwhile has two turns."""
         done = min(written, delivery.outstanding)
         delivery.outstanding -= done
         self._backlog -= done

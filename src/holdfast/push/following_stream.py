@@ -1,7 +1,7 @@
-"""Streams that do not take every item as it comes: they follow ids, or have filters that ask the network.
+"""Streams that do not take every item as it comes: they have a next link, or filters that ask the network.
 
-Such a stream has an intake, which knows what its client has and what has to wait (grip spec §10.3, §10.4). To ask for
-what is missing is the business of `recovering_stream`.
+Such a stream has an intake, which knows what its client has and what has to wait (grip spec §10.3, §10.4). One with a
+link follows ids, and asks for what is missing: that is in `recovering_stream`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ if TYPE_CHECKING:
 
 
 class FollowingStream(StreamHold):
-    """A stream with an intake.
+    """A stream with an intake; by itself one whose filters ask the network.
 
     Args:
-        link: where the stream goes on, if the backend said so.
+        link: where the stream goes on; None if the backend said nothing of that.
     """
 
     __slots__ = ("intake",)
 
     def __init__(
-        self, context: HoldContext, plan: HoldPlan, framing: Framing, link: Link | None, origin: object | None = None
+        self,
+        context: HoldContext,
+        plan: HoldPlan,
+        framing: Framing,
+        link: Link | None = None,
+        origin: object | None = None,
     ) -> None:
         super().__init__(context, plan, framing, origin)
         self.intake = Intake(plan.prev_ids, link)
@@ -45,7 +50,7 @@ class FollowingStream(StreamHold):
 
     def claim(self, delivery: Delivery) -> int | None:
         """See `StreamHold`. A run that does not follow what the client has is none of the simple ones."""
-        self._leave_roster()  # entered with an earlier run, while this one was on its way
+        self._leave_roster()  # which has not taken this run, or was entered while this one was on its way
         ids = self.intake.ids_after(delivery)
         if ids is None or delivery.channel not in self.plan.channels:
             return None
@@ -69,7 +74,7 @@ class FollowingStream(StreamHold):
             self._note_activity(channel, at_s)
 
     def _leave_roster(self) -> None:
-        """Be up to date, and be asked: ids may matter, or what the hold is doing."""
+        """Leave the roster, if in one: from here on the intake knows the ids."""
         if self.roster is not None:
             self._context.registry.unlist_stream(self)
 
@@ -190,3 +195,9 @@ class FollowingStream(StreamHold):
         if self.is_open and intake.phase is Phase.OPEN and intake.wish is not None:
             wish, intake.wish = intake.wish, None
             self.update(wish.since_s, is_urgent=wish.is_urgent)
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def _close(self) -> None:
+        super()._close()
+        self.intake.clear()

@@ -19,7 +19,7 @@ from holdfast.wire.http1.encode import encode_chunk
 
 
 class RecoveringStream(FollowingStream):
-    """A stream that asks its next link, if it has one."""
+    """A stream that asks its next link; it may lose that with an answer that has none."""
 
     __slots__ = ()
 
@@ -177,7 +177,6 @@ class RecoveringStream(FollowingStream):
         self._context.updates.forget(self)
         if self.intake.deadline is not None:
             self.intake.deadline.cancel()
-        self.intake.clear()
         self.intake.drained()
 
 
@@ -185,6 +184,8 @@ def make_stream(
     context: HoldContext, plan: HoldPlan, framing: Framing, link: Link | None = None, origin: object | None = None
 ) -> StreamHold:
     """The kind of stream that these need."""
-    if link is not None or plan.network_filtered:
+    if link is not None:
         return RecoveringStream(context, plan, framing, link, origin)
+    if plan.network_filtered:
+        return FollowingStream(context, plan, framing, origin=origin)
     return StreamHold(context, plan, framing, origin)

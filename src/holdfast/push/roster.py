@@ -60,8 +60,9 @@ ListableT = TypeVar("ListableT", bound=Listable)
 class Roster(Generic[ListableT]):
     """Descriptors, and whose they are.
 
-    While a run is on its way, those whose places it has not reached have had what was before it. So have those who came
-    after it had been accepted, and before it has begun: it comes to them singly.
+    A run that is on its way divides the places in three. Those before `_reached` have had it. Those from there to
+    `_begun_end`, where the roster ended when the run began, have had what was before it, and are to get it: through the
+    roster, or singly if they came after it had been accepted. Those behind have come since, after they had had it.
 
     Args:
         plan: that of one of the holds: the others have the same sieve.
@@ -74,7 +75,19 @@ class Roster(Generic[ListableT]):
             know how far the roster went when they were accepted.
     """
 
-    __slots__ = ("_begun_end", "_ids_before", "_plan", "_reached", "_run_s", "fds", "holds", "ids", "vacancies")
+    __slots__ = (
+        "_before_end",
+        "_before_s",
+        "_begun_end",
+        "_ids_before",
+        "_plan",
+        "_reached",
+        "_run_s",
+        "fds",
+        "holds",
+        "ids",
+        "vacancies",
+    )
 
     def __init__(self, plan: HoldPlan, ids: Mapping[str, str] = NO_IDS) -> None:
         self.fds: list[int] = []
@@ -83,9 +96,10 @@ class Roster(Generic[ListableT]):
         self.vacancies = 0
         self._plan = plan
         self._ids_before = ids
-        self._reached = 0
-        self._begun_end = 0
+        self._reached = self._begun_end = 0
         self._run_s = 0.0
+        self._before_end = 0
+        self._before_s = 0.0
 
     def __len__(self) -> int:
         """How many holds there are."""
@@ -99,8 +113,6 @@ class Roster(Generic[ListableT]):
     def admits(self, hold: ListableT) -> bool:
         """Whether a hold of the same kind has had what the others have."""
         ids = hold.followed_ids
-        if not len(self):
-            self.ids = ids
         return ids is self.ids or ids == self.ids
 
     def enter(self, hold: ListableT, fd: int) -> None:
@@ -116,18 +128,28 @@ class Roster(Generic[ListableT]):
         self.fds[place] = VACANT
         self.holds[place] = None
         self.vacancies += 1
-        is_written = place < self._reached
-        if is_written:
-            hold.written_at_s = max(hold.written_at_s, self._run_s)
         is_waiting = self._reached <= place < self._begun_end
-        hold.keep_up(self._ids_before if is_waiting else self.ids, self._run_s if is_written else None)
+        at_s = self._written_at_s(place)
+        if at_s is not None:
+            hold.written_at_s = max(hold.written_at_s, at_s)
+        hold.keep_up(self._ids_before if is_waiting else self.ids, at_s)
+
+    def _written_at_s(self, place: int) -> float | None:
+        """When a run was written to a place, the last one or the one before; None if none was."""
+        if place < self._reached:
+            return self._run_s
+        return self._before_s if place < self._before_end else None
 
     def begin_run(self, run: Run) -> bool:
-        """Whether the holds take a run as it is, whose bytes are ready. If so, `note_reached` says how far it is."""
+        """Have the holds take a run, whose bytes are ready; returns False if they do not take it as it is.
+
+        `note_reached` must follow. Neither do they take a run after which they would be of another kind.
+        """
         ids = run.ids_after(self.ids)
-        if ids is None or (self._plan.filters and not run.passes(self._plan)):
+        if ids is None or len(ids) < len(self.ids) or (self._plan.filters and not run.passes(self._plan)):
             return False
         self._ids_before, self.ids = self.ids, ids
+        self._before_end, self._before_s = self._reached, self._run_s
         self._reached, self._begun_end, self._run_s = 0, len(self.fds), run.now_s
         return True
 
@@ -139,6 +161,7 @@ class Roster(Generic[ListableT]):
         """Remove the vacancies. No run may be on its way."""
         self._reached -= self.fds[: self._reached].count(VACANT)
         self._begun_end = self._reached
+        self._before_end = 0
         self.fds = [fd for fd in self.fds if fd != VACANT]
         self.holds = [hold for hold in self.holds if hold is not None]
         self.vacancies = 0

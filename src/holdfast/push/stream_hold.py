@@ -2,7 +2,7 @@
 
 A hold is plain data plus an outlet, the narrow door to its client. It is closed exactly once, by whatever comes first:
 an item, an error, the client's leaving, or the end of the process. What it takes to follow ids and links is in
-`recovering_stream`.
+`following_stream` and `recovering_stream`.
 """
 
 from __future__ import annotations

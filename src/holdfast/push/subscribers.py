@@ -14,12 +14,11 @@ if TYPE_CHECKING:
 CROWD = 16
 """Subscribers of a channel who say the same, from which a roster pays."""
 
-MAX_REFUSALS = 400
-"""Holds that a run looks for a roster for in vain: where everybody has other filters, there is none to be found."""
-
-
 MAX_ROSTERS = 64
 """Of one channel and mode: each of them is looked at when a run begins, and when somebody leaves."""
+
+LONGEST_PAUSE = 15
+"""Runs in which nobody looks for crowds, where there were none the last times."""
 
 
 class Kind(NamedTuple):
@@ -45,11 +44,12 @@ class Subscribers(Generic[ListableT]):
         rosters: where the others are, by their kind.
     """
 
-    __slots__ = ("rosters", "singles")
+    __slots__ = ("_census", "rosters", "singles")
 
     def __init__(self) -> None:
         self.singles: dict[ListableT, None] = {}
         self.rosters: Mapping[Kind, Roster[ListableT]] = _NO_ROSTERS
+        self._census: _Census | None = None
 
     def __len__(self) -> int:
         return len(self.singles) + sum(map(len, self.rosters.values()))
@@ -71,29 +71,32 @@ class Subscribers(Generic[ListableT]):
 
     def enlist(self, hold: ListableT, fd: int, run: Delivery) -> bool:
         """Enter one, who has just taken `run`, in a roster if it pays; returns whether it is there now."""
-        if hold.roster is not None or run.refusals >= MAX_REFUSALS:
+        if hold.roster is not None:
             return False
-        if not self.rosters and len(self.singles) < CROWD:
+        census = self._census
+        if census is None:
+            if len(self.singles) < CROWD:
+                return False
+            census = self._census = _Census()
+        if not census.is_held(run.number):
             return False
-        roster = self._roster_for(hold, run)
+        roster = self._roster_for(hold, run.channel, census)
         if roster is None or roster.is_sparse or not roster.admits(hold):
-            run.refusals += 1
             return False
+        census.has_found = True
         del self.singles[hold]
         if not self.singles:
             self.singles = {}  # an emptied one keeps its size
         roster.enter(hold, fd)
         return True
 
-    def _roster_for(self, hold: ListableT, run: Delivery) -> Roster[ListableT] | None:
-        """The roster of those who say the same; None while the run has not met a crowd of them, or there are enough."""
-        kind = Kind(run.channel in hold.followed_ids, hold.plan.sieve)
+    def _roster_for(self, hold: ListableT, channel: str, census: _Census) -> Roster[ListableT] | None:
+        """The roster of those who say the same; None while there is no crowd of them, or too many rosters."""
+        kind = Kind(channel in hold.followed_ids, hold.plan.sieve)
         roster = self.rosters.get(kind)
-        if roster is None and len(self.rosters) < MAX_ROSTERS:
-            alike = run.kinds[kind] = run.kinds.get(kind, 0) + 1
-            if alike >= CROWD:
-                roster = Roster(hold.plan, hold.followed_ids)
-                self.rosters = {**self.rosters, kind: roster}
+        if roster is None and census.count(kind) >= CROWD and len(self.rosters) < MAX_ROSTERS:
+            roster = Roster(hold.plan, hold.followed_ids)
+            self.rosters = {**self.rosters, kind: roster}
         return roster
 
     def unlist(self, hold: ListableT) -> None:
@@ -114,3 +117,43 @@ class Subscribers(Generic[ListableT]):
                 if hold is not None:
                     self.unlist(hold)
             self.rosters = {known: other for known, other in self.rosters.items() if known != kind} or _NO_ROSTERS
+        if not self.rosters and len(self.singles) < CROWD:
+            self._census = None
+
+
+class _Census:
+    """Counts those of each kind who are asked singly, while a run goes through them; seldom, where that is in vain.
+
+    Attributes:
+        has_found: somebody has entered a roster since this run began.
+    """
+
+    __slots__ = ("_alike", "_is_held", "_last_pause", "_pause", "_run", "has_found")
+
+    def __init__(self) -> None:
+        self.has_found = False
+        self._alike: dict[Kind, int] = {}
+        self._is_held = False
+        self._last_pause = self._pause = 0
+        self._run = -1
+
+    def is_held(self, run: int) -> bool:
+        """Whether those who take a run of this number are counted."""
+        if run != self._run:
+            self._run = run
+            self._begin()
+        return self._is_held
+
+    def _begin(self) -> None:
+        if self._is_held:
+            self._last_pause = 0 if self.has_found else min(2 * self._last_pause + 1, LONGEST_PAUSE)
+            self._pause = self._last_pause
+        self._is_held = self._pause == 0
+        self._pause = max(self._pause - 1, 0)
+        self._alike = {}
+        self.has_found = False
+
+    def count(self, kind: Kind) -> int:
+        """One more of a kind; returns how many there are."""
+        alike = self._alike[kind] = self._alike.get(kind, 0) + 1
+        return alike

@@ -20,13 +20,14 @@ class Sweep:
     Who leaves a roster before the run has come to its place is one of the single holds from then on.
     """
 
-    __slots__ = ("_is_taken", "_listed", "_next", "_place", "_rosters", "_singles", "_turn")
+    __slots__ = ("_asked", "_is_taken", "_listed", "_next", "_place", "_rosters", "_singles", "_turn")
 
     def __init__(self, singles: Iterable[Hold] = (), rosters: Iterable[Roster[Any]] = ()) -> None:
         self._rosters = [(roster, len(roster.fds)) for roster in rosters if roster.fds]
         self._listed = sum(end for _, end in self._rosters)
         self._turn = 0
         self._place = 0
+        self._asked: Roster[Any] | None = None
         self._is_taken = False
         self._singles: list[Hold] = list(singles)
         self._next = 0
@@ -35,23 +36,31 @@ class Sweep:
         """How many have not had their turn, and vacant places among them."""
         return self._listed + len(self._singles) - self._next
 
-    def is_taken(self, run: Run) -> bool:
-        """Whether it is the turn of a roster, and its holds take `run` as it is."""
+    def offer(self, run: Run) -> bool:
+        """Whether it is the turn of a roster, and its holds take `run` as it is. Each is asked when its turn begins."""
         if not self._listed:
             return False
-        if self._place == 0:
-            self._is_taken = self._rosters[self._turn][0].begin_run(run)
+        roster, _ = self._rosters[self._turn]
+        if roster is not self._asked:
+            self._asked = roster
+            self._is_taken = roster.begin_run(run)
         return self._is_taken
 
     def take_fds(self, limit: int) -> tuple[int, list[int]]:
-        """The next up to `limit` places of the roster: how many, and the descriptors, to be written to at once."""
+        """The next up to `limit` places of a roster that has taken the run: how many, and the descriptors there.
+
+        They have to be written to at once.
+        """
         roster, place, end = self._go_on(limit)
         roster.note_reached(end)
         fds = roster.fds[place:end]
         return len(fds), [fd for fd in fds if fd != VACANT] if roster.vacancies else fds
 
     def take(self, limit: int) -> tuple[int, list[Hold]]:
-        """The next up to `limit` places, of a roster or singly: how many, and the holds there."""
+        """The next up to `limit` of those who have to be given the run one by one: how many, and who is there.
+
+        Those are the holds of a roster if it does not take the run, and then the single ones.
+        """
         if self._listed:
             roster, place, end = self._go_on(limit)
             return end - place, [hold for hold in roster.holds[place:end] if hold is not None]

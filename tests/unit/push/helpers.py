@@ -8,17 +8,20 @@ from __future__ import annotations
 import enum
 import itertools
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast.counters import Counters
+from holdfast.grip.filters import Verdict
 from holdfast.grip.item import Action, Item, MessageFormat, MessageKind, ResponseFormat, StreamFormat
 from holdfast.grip.values import BackendResponse, HoldMode, Instruct, KeepAlive, KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message, SendDelayed, SetKeepAlive
 from holdfast.push.channels import Registry
 from holdfast.push.dialects import COMPRESSED, PLAIN, Dialect
 from holdfast.push.fanout import Fanout
+from holdfast.push.following_stream import FollowingStream
+from holdfast.push.intake import Phase
 from holdfast.push.last_ids import LastIds
 from holdfast.push.link import Link, LinkClock
 from holdfast.push.outlet import Borrower, Framing, HoldContext
@@ -27,6 +30,7 @@ from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.publisher import Publisher
 from holdfast.push.recovering_stream import RecoveringStream, make_stream
 from holdfast.push.response_hold import ResponseHold
+from holdfast.push.roster import NO_IDS, UNLISTED, Roster
 from holdfast.push.run import Receipt
 from holdfast.push.sequencer import Sequencer
 from holdfast.push.socket_hold import SocketHold
@@ -162,6 +166,35 @@ def make_instruct(
     subscriptions = [Subscription(channel) if isinstance(channel, str) else channel for channel in channels]
     response = BackendResponse(200, b"OK", [(b"X-Kept", b"1")], body)
     return Instruct(mode, tuple(subscriptions), timeout_s, keep_alive, meta or {}, None, None, response)
+
+
+# --- holds that nothing is written to ---------------------------------------------------------------------------------
+
+
+def make_plan(
+    *filters: str, meta: dict[str, str | None] | None = None, channel: str = "c", route: RouteTerms = ROUTE
+) -> HoldPlan:
+    """The plan of a stream of one channel."""
+    return PlanTable(1).plan(make_instruct(HoldMode.STREAM, at(None, channel, *filters), meta=meta), route)[0]
+
+
+PLAN = make_plan()
+
+
+@dataclass(eq=False)
+class ListableHold:
+    """What rosters know of a hold."""
+
+    plan: HoldPlan = PLAN
+    roster: Roster[Any] | None = None
+    place: int = UNLISTED
+    written_at_s: float = 0.0
+    followed_ids: Mapping[str, str] = field(default_factory=lambda: NO_IDS)
+    kept_up: list[float | None] = field(default_factory=list)
+
+    def keep_up(self, followed_ids: Mapping[str, str], at_s: float | None) -> None:
+        self.followed_ids = followed_ids
+        self.kept_up.append(at_s)
 
 
 # --- the world --------------------------------------------------------------------------------------------------------
@@ -325,8 +358,42 @@ def prev_ids(hold: StreamHold | ResponseHold) -> dict[str, str]:
     """What the hold knows its client to have, or its roster."""
     if isinstance(hold, StreamHold) and hold.roster is not None:
         return dict(hold.roster.ids)
-    intake = hold.intake if isinstance(hold, RecoveringStream | ResponseHold) else None
+    intake = hold.intake if isinstance(hold, FollowingStream | ResponseHold) else None
     return dict(intake.prev_ids) if intake is not None else {}
+
+
+def with_intake(client: Client) -> FollowingStream:
+    """The hold of a client whose stream does not take every item as it comes."""
+    assert isinstance(client.hold, FollowingStream)
+    return client.hold
+
+
+def phase(client: Client) -> Phase:
+    """What such a stream is doing."""
+    return with_intake(client).intake.phase
+
+
+def waiting(client: Client) -> int:
+    """How many items wait for it."""
+    return len(with_intake(client).intake)
+
+
+def filtered_stream(world: World, link: Link | None = None) -> Client:
+    """A stream of `c`, about whose items a filter asks the network, and of `d`."""
+    return world.stream(at(None, "c", "http-modify"), "d", link=link)
+
+
+def let_pass(client: Client, content: bytes) -> None:
+    """What is done about the item that waits first, when the network has answered with `content`: begin, ask, tell."""
+    rendering = with_intake(client).rendering()
+    assert rendering is not None
+    next(rendering)
+    try:
+        rendering.send(Verdict(content=content))
+    except StopIteration as done:
+        with_intake(client).filtered(done.value)
+    else:
+        raise AssertionError("the filter asks once more")
 
 
 def recovering(client: Client | SocketClient) -> RecoveringStream:

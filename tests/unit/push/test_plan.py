@@ -61,6 +61,29 @@ class TestFilters:
         assert plan.content_filters("b") == ()
 
 
+class TestSieve:
+    """Where it is equal, filters decide alike: such holds may be asked together."""
+
+    def sieve(
+        self, prefix: str, channel: str, *filters: str, user: str = "bob", prev_id: str = "1"
+    ) -> tuple[object, ...]:
+        instruct = make_instruct(STREAM, Subscription(channel, prev_id, filters), meta={"user": user})
+        return make_plan(instruct, RouteTerms(prefix=prefix)).sieve
+
+    def test_what_decides(self) -> None:
+        known = self.sieve("a", "bc", "skip-self")
+        assert self.sieve("a", "bc", "skip-self", prev_id="2") == known
+        assert self.sieve("a", "bc", "skip-self", user="eve") != known
+        assert self.sieve("a", "bc", "skip-self", "require-sub") != known
+
+    def test_the_bare_name_does(self) -> None:
+        """Filters see it, and the same full name may be made of another."""
+        assert self.sieve("a", "bc", "require-sub") != self.sieve("ab", "c", "require-sub")
+
+    def test_nothing_if_there_are_no_filters(self) -> None:
+        assert self.sieve("a", "bc") == self.sieve("ab", "c", user="eve") == ()
+
+
 class TestMode:
     def test_response_holds_keep_the_response(self) -> None:
         instruct = make_instruct(RESPONSE, "a", timeout_s=7)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.push.helpers import (
-    DEBUG_ROUTE,
     HTTP10,
     HTTP11,
     Client,
@@ -18,17 +17,20 @@ from tests.unit.push.helpers import (
     answer,
     at,
     close,
+    filtered_stream,
     keep_alive,
+    let_pass,
     make_item,
     next_link,
+    phase,
     prev_ids,
     recovering,
     step,
     stream_hint,
     text,
+    waiting,
 )
 
-from holdfast.grip.filters import Verdict
 from holdfast.grip.item import Action, Item, StreamFormat
 from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.push.intake import MAX_QUEUED, Phase
@@ -41,15 +43,6 @@ SUBSTITUTED = Subscription("c", None, ("var-subst",))
 NOT_OWN = Subscription("c", None, ("skip-self",))
 BOB: dict[str, str | None] = {"user": "bob"}
 IDLE, INTERVAL = KeepAliveMode.IDLE, KeepAliveMode.INTERVAL
-
-
-def phase(client: Client) -> Phase:
-    return recovering(client).intake.phase
-
-
-def waiting(client: Client) -> int:
-    """Items that wait."""
-    return len(recovering(client).intake)
 
 
 def following(world: World, prev_id: str = "1", *, link: Link | None = None) -> Client:
@@ -542,62 +535,9 @@ class TestHint:
         recovering(client).filtered(b"")
         assert (asked(world, client), phase(client)) == (2, Phase.FETCHING)
 
-    def test_without_link(self) -> None:
-        """Nothing happens, and nothing is lost."""
-        world = World()
-        client = world.stream(at(None, "c", "http-check"), "d")
-        world.deliver(text("c", "x"), text("c", "y"))
-        world.deliver(stream_hint("d"))
-        world.deliver(text("d", "z"))
-        for _ in range(2):
-            assert phase(client) is Phase.FILTERING
-            recovering(client).filtered(b"!")
-        assert (client.content, phase(client)) == ("!!z", Phase.OPEN)
-
 
 class TestNetworkFilters:
-    """grip spec §11.4: the hold's queue waits; order is kept."""
-
-    def filtered(self, world: World, link: Link | None = None) -> Client:
-        """A stream of `c`, about whose items a filter asks, and `d`."""
-        return world.stream(at(None, "c", "http-modify"), "d", link=link)
-
-    def answer(self, client: Client, content: bytes) -> None:
-        """What the backend does: begin, ask, and tell."""
-        rendering = recovering(client).rendering()
-        assert rendering is not None
-        next(rendering)
-        with pytest.raises(StopIteration) as done:
-            rendering.send(Verdict(content=content))
-        recovering(client).filtered(done.value.value)
-
-    def test_one_item(self) -> None:
-        world = World()
-        client = self.filtered(world)
-        [receipt] = world.publish(text("c", "x"))
-        world.run()
-        assert (world.backends.filtering, phase(client), client.writes) == ([client.hold], Phase.FILTERING, [])
-        assert (receipt.queued, receipt.receivers) == (1, 0)
-        self.answer(client, b"new")
-        assert (client.content, phase(client), receipt.receivers) == ("new", Phase.OPEN, 1)
-
-    def test_others_wait_behind_it(self) -> None:
-        world = World()
-        client = self.filtered(world)
-        receipts = world.publish(text("c", "1"), text("d", "2"), text("c", "3"), text("d", "4"))
-        world.run()
-        assert (client.writes, waiting(client)) == ([], 4)
-        self.answer(client, b"one")
-        assert (client.writes, phase(client), len(world.backends.filtering)) == (["one", "2"], Phase.FILTERING, 2)
-        self.answer(client, b"three")
-        assert (client.writes, phase(client), waiting(client)) == (["one", "2", "three", "4"], Phase.OPEN, 0)
-        assert [(receipt.receivers, receipt.queued) for receipt in receipts] == [(1, 1)] * 4
-
-    def test_other_channels_do_not_wait_for_nothing(self) -> None:
-        world = World()
-        client = self.filtered(world)
-        world.deliver(text("d", "x"))
-        assert (client.content, world.backends.filtering) == ("x", [])
+    """grip spec §11.4, beside links; see `test_following_stream` for the rest."""
 
     def test_dropped(self) -> None:
         world = World()
@@ -607,41 +547,23 @@ class TestNetworkFilters:
         assert (client.writes, prev_ids(client.hold), phase(client)) == ([], {"c": "2"}, Phase.FILTERING)
         assert world.counters.deliveries_filtered == 1
 
-    def test_failed(self) -> None:
-        world = World()
-        client = self.filtered(world)
-        receipts = world.publish(text("c", "x"))
-        world.run()
-        recovering(client).skipped(ItemSkipped("filter error: http-modify: x", is_failure=True))
-        assert (client.end, phase(client), receipts[0].dropped) == (None, Phase.OPEN, 1)
-        assert world.counters.drops_filter_failed == 1
-
-    def test_failed_in_debug_mode(self) -> None:
-        world = World()
-        client = world.stream(at(None, "c", "http-check"), route=DEBUG_ROUTE, framing=HTTP10)
-        world.deliver(text("c", "x"), text("c", "y"))
-        recovering(client).skipped(ItemSkipped("filter error: http-check: x", is_failure=True))
-        assert client.end == b"\n\nfilter error: http-check: x\n"
-        assert len(world.backends.filtering) == 1
-        world.assert_empty()
-
     def test_wishes_wait_until_it_is_done(self) -> None:
         world = World()
-        client = self.filtered(world, next_link())
+        client = filtered_stream(world, next_link())
         world.deliver(text("c", "1"))
         recovering(client).update(world.now_s)
         recovering(client).update(world.now_s, is_urgent=True)
         assert (asked(world, client), phase(client)) == (0, Phase.FILTERING)
-        self.answer(client, b"one")
+        let_pass(client, b"one")
         assert (asked(world, client), client.content) == (1, "one")
 
     def test_a_hint_waits_too(self) -> None:
         world = World()
-        client = self.filtered(world, next_link())
+        client = filtered_stream(world, next_link())
         world.deliver(text("c", "1"))
         world.deliver(stream_hint("d"))
         assert (asked(world, client), waiting(client)) == (0, 2)
-        self.answer(client, b"one")
+        let_pass(client, b"one")
         assert (asked(world, client), client.content) == (1, "one")
 
     def test_none_begins_when_the_link_is_about_to_be_asked(self) -> None:
@@ -654,27 +576,16 @@ class TestNetworkFilters:
         world.pass_time(0.1)
         assert phase(client) is Phase.FETCHING
         world.resume(client, at("0", "c", "http-modify"), link=next_link())
-        self.answer(client, b"one")
+        let_pass(client, b"one")
         assert (client.content, phase(client)) == ("one", Phase.OPEN)
 
     def test_after_a_link_others_may_be_there(self) -> None:
         world = World()
-        client = self.filtered(world, next_link())
+        client = filtered_stream(world, next_link())
         recovering(client).update(world.now_s, is_urgent=True)
         world.deliver(text("c", "1"), text("d", "2"))
         world.resume(client, "c", at(None, "d", "http-check"), link=next_link())
         assert (client.content, phase(client)) == ("1", Phase.FILTERING)
-
-    def test_ended_meanwhile(self) -> None:
-        world = World()
-        client = self.filtered(world)
-        world.deliver(text("c", "1"))
-        client.leave()
-        assert recovering(client).rendering() is None
-        recovering(client).filtered(b"x")
-        recovering(client).skipped(ItemSkipped())
-        assert client.writes == []
-        world.assert_empty()
 
 
 class TestLinkTimeout:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.unit.push.helpers import (
     HTTP10,
+    PLAN,
     Client,
+    ListableHold,
     Mood,
     SocketClient,
     World,
     at,
     close,
     keep_alive,
-    make_instruct,
     make_item,
+    make_plan,
     message,
     next_link,
     piece,
@@ -32,38 +29,14 @@ from tests.unit.push.helpers import (
 )
 
 from holdfast.grip.item import Action, Item, MessageKind, StreamFormat
-from holdfast.grip.values import HoldMode, KeepAliveMode, Subscription
+from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message, SetKeepAlive
-from holdfast.push import subscribers as subscribers_module
 from holdfast.push.channels import Channel
-from holdfast.push.delivery import Delivery
-from holdfast.push.plan import HoldPlan
-from holdfast.push.roster import NO_IDS, UNLISTED, VACANT, Roster
+from holdfast.push.roster import UNLISTED, VACANT, Roster
 from holdfast.push.run import Receipt, Run
 from holdfast.push.socket_hold import SocketHold
 from holdfast.push.stream_hold import StreamHold
 from holdfast.push.subscribers import Subscribers
-
-
-def make_plan(*filters: str, meta: dict[str, str | None] | None = None) -> HoldPlan:
-    return World().plan(make_instruct(HoldMode.STREAM, at(None, "c", *filters), meta=meta))
-
-
-PLAN = make_plan()
-
-
-@dataclass(eq=False)
-class Hold:
-    plan: HoldPlan = PLAN
-    roster: Roster[Any] | None = None
-    place: int = UNLISTED
-    written_at_s: float = 0.0
-    followed_ids: Mapping[str, str] = field(default_factory=lambda: NO_IDS)
-    kept_up: list[float | None] = field(default_factory=list)
-
-    def keep_up(self, followed_ids: Mapping[str, str], at_s: float | None) -> None:
-        self.followed_ids = followed_ids
-        self.kept_up.append(at_s)
 
 
 def make_run(at_s: float = 5.0, *items: Item) -> Run:
@@ -74,14 +47,14 @@ def make_run(at_s: float = 5.0, *items: Item) -> Run:
     return run
 
 
-def run_over(roster: Roster[Hold], at_s: float, end: int) -> None:
+def run_over(roster: Roster[ListableHold], at_s: float, end: int) -> None:
     assert roster.begin_run(make_run(at_s))
     roster.note_reached(end)
 
 
-def filled(count: int) -> tuple[Roster[Hold], list[Hold]]:
-    roster: Roster[Hold] = Roster(PLAN)
-    holds = [Hold() for _ in range(count)]
+def filled(count: int) -> tuple[Roster[ListableHold], list[ListableHold]]:
+    roster: Roster[ListableHold] = Roster(PLAN)
+    holds = [ListableHold() for _ in range(count)]
     for number, hold in enumerate(holds):
         roster.enter(hold, 100 + number)
     return roster, holds
@@ -95,7 +68,7 @@ class TestPlaces:
     def test_one_that_is_left_stays_vacant(self) -> None:
         roster, [first, second, third] = filled(3)
         roster.leave(second)
-        fourth = Hold()
+        fourth = ListableHold()
         roster.enter(fourth, 103)
         assert (second.place, third.place, fourth.place) == (UNLISTED, 2, 3)
         assert (roster.fds, roster.holds) == ([100, VACANT, 102, 103], [first, None, third, fourth])
@@ -156,14 +129,38 @@ class TestWhenItWasWritten:
         roster.leave(late)
         assert [(hold.written_at_s, hold.kept_up) for hold in (early, late)] == [(5.0, [5.0]), (0.0, [None])]
 
+    def test_before_the_run_has_come_that_is_the_one_before(self) -> None:
+        roster, [early, late, new] = filled(3)
+        run_over(roster, 5.0, 2)
+        assert roster.begin_run(make_run(9.0))
+        roster.note_reached(1)
+        for hold in (early, late, new):
+            roster.leave(hold)
+        assert [(hold.written_at_s, hold.kept_up) for hold in (early, late, new)] == [
+            (9.0, [9.0]),
+            (5.0, [5.0]),
+            (0.0, [None]),
+        ]
+
+    def test_new_places_after_closing_ranks_have_none(self) -> None:
+        roster, holds = filled(3)
+        run_over(roster, 5.0, 3)
+        run_over(roster, 6.0, 3)
+        for hold in holds[:2]:
+            roster.leave(hold)
+        roster.close_ranks()
+        roster.enter(late := ListableHold(), 200)
+        roster.leave(late)
+        assert late.kept_up == [None]
+
 
 class TestIds:
     """What a hold that follows ids has had when it leaves (grip spec §10.3)."""
 
-    def make(self, count: int, last_id: str = "1") -> tuple[Roster[Hold], list[Hold]]:
+    def make(self, count: int, last_id: str = "1") -> tuple[Roster[ListableHold], list[ListableHold]]:
         ids = {"c": last_id}
-        roster: Roster[Hold] = Roster(PLAN, ids)
-        holds = [Hold(followed_ids=ids) for _ in range(count)]
+        roster: Roster[ListableHold] = Roster(PLAN, ids)
+        holds = [ListableHold(followed_ids=ids) for _ in range(count)]
         for number, hold in enumerate(holds):
             roster.enter(hold, 100 + number)
         return roster, holds
@@ -185,7 +182,7 @@ class TestIds:
         roster, [early, late, later] = self.make(3)
         assert roster.begin_run(make_run(5.0, step("c", 2)))
         roster.note_reached(1)
-        after = Hold(followed_ids=roster.ids)
+        after = ListableHold(followed_ids=roster.ids)
         roster.enter(after, 200)
         for hold in (early, late, after):
             roster.leave(hold)
@@ -208,7 +205,7 @@ class TestIds:
         roster.note_reached(2)
         roster.leave(first)
         roster.close_ranks()
-        roster.enter(third := Hold(followed_ids=roster.ids), 102)
+        roster.enter(third := ListableHold(followed_ids=roster.ids), 102)
         roster.leave(second)
         roster.leave(third)
         assert (dict(second.followed_ids), second.kept_up) == ({"c": "2"}, [5.0])
@@ -216,162 +213,22 @@ class TestIds:
 
     def test_who_is_admitted(self) -> None:
         roster, _ = self.make(1)
-        assert [roster.admits(Hold(followed_ids=ids)) for ids in ({"c": "1"}, {"c": "2"}, {})] == [True, False, False]
+        assert [roster.admits(ListableHold(followed_ids=ids)) for ids in ({"c": "1"}, {"c": "2"}, {})] == [
+            True,
+            False,
+            False,
+        ]
 
-    def test_who_is_first_says_where_it_begins(self) -> None:
-        roster, [hold] = self.make(1)
-        roster.leave(hold)
-        assert roster.admits(Hold(followed_ids={"c": "7"}))
-        assert roster.ids == {"c": "7"}
+    def test_a_run_after_which_nothing_is_to_follow(self) -> None:
+        """Whoever has had it is of another kind, and has to be asked once."""
+        roster, _ = self.make(1)
+        assert not roster.begin_run(make_run(5.0, make_item("c", stream=StreamFormat(Action.SEND, b"x"), prev_id="1")))
+        assert roster.ids == {"c": "1"}
 
     def test_filters_have_to_let_the_run_pass(self) -> None:
-        roster: Roster[Hold] = Roster(make_plan("skip-self", meta={"user": "bob"}))
+        roster: Roster[ListableHold] = Roster(make_plan("skip-self", meta={"user": "bob"}))
         assert not roster.begin_run(make_run(5.0, text("c", "x", meta={"sender": "bob"})))
         assert roster.begin_run(make_run(5.0, text("c", "x", meta={"sender": "eve"})))
-
-
-def make_delivery() -> Delivery:
-    """A run that has begun."""
-    delivery = Delivery(1, Channel("c"))
-    delivery.begin(0.0)
-    return delivery
-
-
-class TestSubscribers:
-    def make(self, count: int) -> tuple[Subscribers[Hold], list[Hold]]:
-        subscribers: Subscribers[Hold] = Subscribers()
-        holds = [Hold() for _ in range(count)]
-        for hold in holds:
-            subscribers.add(hold)
-        return subscribers, holds
-
-    def test_all_of_them_wherever_they_are(self) -> None:
-        subscribers, [first, second, third] = self.make(3)
-        assert subscribers.enlist(second, 7, make_delivery())
-        assert (list(subscribers), list(subscribers.singles), len(subscribers)) == (
-            [first, third, second],
-            [first, third],
-            3,
-        )
-        subscribers.unlist(second)
-        assert (list(subscribers), second.place, len(subscribers)) == ([first, third, second], UNLISTED, 3)
-
-    def test_leaving(self) -> None:
-        subscribers, [single, listed, never] = self.make(3)
-        subscribers.enlist(listed, 7, make_delivery())
-        for hold in (single, listed, never, Hold()):
-            subscribers.discard(hold)
-        assert (len(subscribers), list(subscribers), listed.place) == (0, [], UNLISTED)
-
-    def test_pays_only_for_a_crowd(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(subscribers_module, "CROWD", 3)
-        subscribers, holds = self.make(2)
-        run = make_delivery()
-        assert [subscribers.enlist(hold, 7, run) for hold in holds * 2] == [False] * 4
-        subscribers.add(third := Hold())
-        holds.append(third)
-        assert [subscribers.enlist(hold, 7, make_delivery()) for hold in holds] == [False] * 3
-        run = make_delivery()
-        assert [subscribers.enlist(hold, 7, run) for hold in holds] == [False, False, True]
-        assert [subscribers.enlist(hold, 7, make_delivery()) for hold in holds] == [True, True, False]
-
-    def test_those_that_were_single_leave_no_room_behind(self) -> None:
-        subscribers, holds = self.make(1000)
-        run = make_delivery()
-        for hold in holds:
-            subscribers.enlist(hold, 7, run)
-        assert sys.getsizeof(subscribers.singles) == sys.getsizeof({})
-
-    def test_not_twice(self) -> None:
-        subscribers, [hold, _] = self.make(2)
-        run = make_delivery()
-        assert subscribers.enlist(hold, 7, run)
-        assert not subscribers.enlist(hold, 7, run)
-        assert the_roster(subscribers).fds == [7]
-
-    def test_grows_no_further_while_it_is_sparse(self) -> None:
-        """A bound: with a run always on its way, nobody could close the ranks."""
-        subscribers, holds = self.make(4)
-        run = make_delivery()
-        for _ in range(20):
-            for hold in holds:
-                subscribers.enlist(hold, 7, run)
-            for hold in holds:
-                if hold.place != UNLISTED:
-                    subscribers.unlist(hold)
-        assert len(the_roster(subscribers).fds) == 4
-
-    def test_tidying(self) -> None:
-        subscribers, [first, second, third] = self.make(3)
-        run = make_delivery()
-        for hold in (first, second, third):
-            subscribers.enlist(hold, 7, run)
-        subscribers.unlist(first)
-        subscribers.tidy()
-        assert second.place == 1
-        subscribers.unlist(second)
-        subscribers.tidy()
-        assert third.place == 0
-        subscribers.unlist(third)
-        subscribers.tidy()
-        assert not subscribers.rosters
-
-    def test_one_that_is_not_worth_its_while_is_dissolved(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        subscribers, holds = self.make(20)
-        run = make_delivery()
-        for hold in holds:
-            subscribers.enlist(hold, 7, run)
-        monkeypatch.setattr(subscribers_module, "CROWD", 16)
-        for hold in holds[:15]:
-            subscribers.discard(hold)
-        subscribers.tidy()
-        assert [hold.place for hold in holds[15:]] == [0, 1, 2, 3, 4]
-        for hold in holds[15:18]:
-            subscribers.discard(hold)
-        subscribers.tidy()
-        assert not subscribers.rosters
-        assert list(subscribers) == list(subscribers.singles) == holds[18:]
-        assert [hold.place for hold in holds[18:]] == [UNLISTED] * 2
-
-    def test_a_roster_for_each_kind(self) -> None:
-        subscribers: Subscribers[Hold] = Subscribers()
-        plans = [PLAN, make_plan("skip-self", meta={"user": "bob"}), make_plan("skip-self", meta={"user": "eve"})]
-        run = make_delivery()
-        holds = [Hold(plan) for plan in plans * 2] + [Hold(followed_ids={"c": "1"})]
-        for hold in holds:
-            subscribers.add(hold)
-            assert subscribers.enlist(hold, 7, run)
-        assert [hold.place for hold in holds] == [0, 0, 0, 1, 1, 1, 0]
-        assert (len(subscribers.rosters), len(subscribers), len(list(subscribers))) == (4, 7, 7)
-
-    def test_there_are_not_too_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(subscribers_module, "MAX_ROSTERS", 3)
-        subscribers: Subscribers[Hold] = Subscribers()
-        run = make_delivery()
-        holds = [Hold(make_plan("skip-self", meta={"user": str(number)})) for number in range(5)]
-        for hold in holds:
-            subscribers.add(hold)
-        assert [subscribers.enlist(hold, 7, run) for hold in holds] == [True, True, True, False, False]
-        subscribers.discard(holds[1])
-        subscribers.tidy()
-        assert [subscribers.enlist(hold, 7, run) for hold in holds[3:]] == [True, False]
-
-    def test_where_all_are_different_few_are_looked_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A bound: what is done in vain for each run."""
-        monkeypatch.setattr(subscribers_module, "CROWD", 2)
-        monkeypatch.setattr(subscribers_module, "MAX_REFUSALS", 10)
-        subscribers: Subscribers[Hold] = Subscribers()
-        run = make_delivery()
-        holds = [Hold(make_plan("skip-self", meta={"user": str(number)})) for number in range(50)]
-        for hold in holds:
-            subscribers.add(hold)
-        assert [subscribers.enlist(hold, 7, run) for hold in holds] == [False] * 50
-        assert (run.refusals, len(run.kinds), len(subscribers.rosters)) == (10, 10, 0)
-
-
-def the_roster(subscribers: Subscribers[Hold]) -> Roster[Hold]:
-    [roster] = subscribers.rosters.values()
-    return roster
 
 
 # --- holds ------------------------------------------------------------------------------------------------------------
@@ -552,6 +409,23 @@ class TestRunsOnTheirWay:
         assert [client.writes for client in clients] == [["0", "1"]] * 2 + [["0"]] * 2 + [["0", "1"]]
         assert (receipt.streams, world.fanout.backlog) == (3, 0)
 
+    def test_what_was_written_before_postpones_what_is_due_now(self) -> None:
+        """grip spec §6.2, §6.8; ws spec §2.5: those that a run has not reached have had the one before."""
+        world = World(slice_writes=2)
+        streams = [world.stream(at("0"), keep_alive=keep_alive(b"K", 20), link=next_link("/n", 20)) for _ in range(5)]
+        sockets = [world.socket("c") for _ in range(5)]
+        for number, seconds in ((1, 0), (2, 15), (3, 4)):
+            world.pass_time(seconds)
+            world.deliver(step("c", number), message("c", str(number)))
+        world.publish(step("c", 4), message("c", "4"))
+        world.run_turn()
+        world.pass_time(1.5)
+        assert [client.hold.last_written_s() for client in sockets] == [world.now_s - 1.5] * 5
+        world.run()
+        world.pass_time(1)
+        assert [client.content for client in streams] == ["1234"] * 5
+        assert world.backends.followed == []
+
     def test_places_are_kept_until_it_has_arrived(self) -> None:
         world = World(slice_writes=2)
         clients = listed_streams(world, 5)
@@ -653,6 +527,27 @@ class TestThoseThatFollow:
         assert [client.content for client in clients] == ["12"] * 3
         world.deliver(step("c", 3))
         assert [client.content for client in clients] == ["123"] * 3
+
+    def test_an_item_without_content(self) -> None:
+        world = World()
+        [client] = self.listed(world)
+        world.deliver(step("c", 2, ""))
+        world.deliver(step("c", 3))
+        world.pass_time(1)
+        assert (client.content, world.backends.followed) == ("13", [])
+
+    def test_an_item_without_id(self) -> None:
+        """From then on anything may come; such a roster is another one."""
+        world = World()
+        [client] = self.listed(world)
+        world.deliver(text("c", "x", prev_id="1", no_seq=True))
+        world.deliver(text("c", "y"))
+        other = world.stream(at("0"), link=next_link())
+        world.deliver(step("c", 1))
+        world.deliver(step("c", 2))
+        assert (client.content, other.content) == ("1xy12", "12")
+        assert (place_of(client), place_of(other)) == (0, 0)
+        assert recovering(client).roster is not recovering(other).roster
 
     def test_a_client_that_is_slow(self) -> None:
         world = World()

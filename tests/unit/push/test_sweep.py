@@ -31,13 +31,13 @@ def make_run(at_s: float = 1.0) -> Run:
 
 
 def take_fds(sweep: Sweep, limit: int, at_s: float = 1.0) -> tuple[int, list[int]]:
-    assert sweep.is_taken(make_run(at_s))
+    assert sweep.offer(make_run(at_s))
     return sweep.take_fds(limit)
 
 
 def test_nobody() -> None:
     sweep = Sweep()
-    assert (len(sweep), sweep.is_taken(make_run()), sweep.take(5)) == (0, False, (0, []))
+    assert (len(sweep), sweep.offer(make_run()), sweep.take(5)) == (0, False, (0, []))
 
 
 def test_descriptors_and_then_single_holds() -> None:
@@ -46,7 +46,7 @@ def test_descriptors_and_then_single_holds() -> None:
     assert len(sweep) == 5
     assert (take_fds(sweep, 2), len(sweep)) == ((2, [100, 101]), 3)
     assert (take_fds(sweep, 2), len(sweep)) == ((1, [102]), 2)
-    assert not sweep.is_taken(make_run())
+    assert not sweep.offer(make_run())
     assert (sweep.take(1), sweep.take(5), len(sweep)) == ((1, holds[3:4]), (1, holds[4:]), 0)
 
 
@@ -92,9 +92,9 @@ def test_rosters_one_after_the_other() -> None:
     refusing.ids = {"c": "what nobody follows"}
     sweep = Sweep(holds[6:], [first, refusing, last])
     assert (take_fds(sweep, 5), len(sweep)) == ((2, [100, 101]), 5)
-    assert not sweep.is_taken(make_run())
+    assert not sweep.offer(make_run())
     refusing.ids = NO_IDS
-    assert (sweep.take(1), sweep.is_taken(make_run()), sweep.take(9)) == ((1, holds[2:3]), False, (1, holds[3:4]))
+    assert (sweep.take(1), sweep.offer(make_run()), sweep.take(9)) == ((1, holds[2:3]), False, (1, holds[3:4]))
     assert (take_fds(sweep, 1), take_fds(sweep, 5)) == ((1, [100]), (1, [101]))
     assert (sweep.take(5), len(sweep)) == ((1, holds[6:]), 0)
 
