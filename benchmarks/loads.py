@@ -66,6 +66,7 @@ class Holding:
         held: as what.
         generations: after the first have left, so many more come and leave, to which nothing is published.
         only: the servers it is made for.
+        is_again: nothing but the deliveries is measured: the rest is known well enough, and takes time.
     """
 
     clients: int
@@ -73,6 +74,7 @@ class Holding:
     held: Held = Held.STREAM
     generations: int = 1
     only: frozenset[Kind] = frozenset(Kind)
+    is_again: bool = False
 
     @property
     def title(self) -> str:
@@ -87,7 +89,7 @@ class Holding:
         """See `Load`."""
         clients, held, arguments = self.clients, self.held, self._arguments(server.kind) or ()
         hold(server, _WARM_UP_CLIENTS, [Publishing(2, 1)], *arguments, *_GENTLY)
-        leaving = ("--leave", str(_LEAVE_S))
+        leaving = () if self.is_again else ("--leave", str(_LEAVE_S))
         answer = hold(server, clients, self.publishing, *arguments, *leaving)
         measured = {
             figures.delivery_cpu(clients, phase["burst"], held): phase["cpu_us_per_delivery"]
@@ -99,6 +101,8 @@ class Holding:
             if phase["burst"] == 1
         }
         measured |= failures_of(answer)
+        if self.is_again:
+            return measured
         if server.kind is not Kind.FLOOR:
             measured |= _memory_figures(answer, clients, held)
         if server.kind.is_grip_proxy:
@@ -157,10 +161,15 @@ class Polls:
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """Ordinary requests, over 50 keep-alive connections: all alike, then no two alike; each for at most ``seconds``."""
+    """Ordinary requests, over 50 keep-alive connections: all alike, then no two alike; each for at most ``seconds``.
+
+    Args:
+        only: the servers it is made for.
+    """
 
     requests: int
     seconds: int
+    only: frozenset[Kind] = frozenset(Kind)
 
     @property
     def title(self) -> str:
@@ -169,7 +178,7 @@ class Requests:
 
     def fits(self, kind: Kind) -> bool:
         """See `Load`."""
-        return kind.can_proxy
+        return kind.can_proxy and kind in self.only
 
     def measure(self, server: Server) -> dict[Figure, float]:
         """See `Load`."""

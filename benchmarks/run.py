@@ -113,25 +113,32 @@ def plan_loads(options: argparse.Namespace, *, is_first: bool) -> list[Load]:
     own = frozenset({Kind.HOLDFAST})
     many = own | {Kind.PUSHPIN} if options.many_pushpin else own
     once = frozenset(Kind) if is_first else frozenset(Kind) - {Kind.PUSHPIN}
-    # What is compared with the C loop and with Nchan differs by less than the machine does from one minute to the next.
+    # What is compared with the C loop, with Nchan and with nginx differs by less than the machine does from one minute
+    # to the next.
     close = own | {Kind.FLOOR, Kind.NCHAN}
     kinds_of_clients = (Held.STREAM, Held.EVENT_STREAM, Held.OVER_HTTP)
     again: list[Load] = [
-        *(Holding(1000, (Publishing(160, 1),), held, only=close) for held in kinds_of_clients),
-        Holding(1000, (Publishing(160, 1),), Held.LINKED_STREAM, only=own),
+        *(Holding(1000, (Publishing(160, 1),), held, only=close, is_again=True) for held in kinds_of_clients),
+        Holding(1000, (Publishing(160, 1),), Held.LINKED_STREAM, only=own, is_again=True),
     ]
-    many_again: list[Load] = [Holding(5000, (Publishing(12, 1),), held, only=close) for held in kinds_of_clients]
+    many_again: list[Load] = [
+        *(Holding(5000, (Publishing(12, 1),), held, only=close, is_again=True) for held in kinds_of_clients),
+        Requests(requests=20_000, seconds=3, only=own | {Kind.NGINX}),
+    ]
     every_round: list[Load] = [
         Holding(1000, (Publishing(160, 1), Publishing(10, 20))),
+        *again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20))),
         Holding(1000, (Publishing(160, 1), Publishing(10, 20)), Held.EVENT_STREAM),
         *again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.EVENT_STREAM),
         *many_again,
+        *again,
         Holding(1000, (Publishing(160, 1), Publishing(4, 20)), Held.OVER_HTTP),
         *again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.OVER_HTTP, only=once),
         *many_again,
+        *again,
         Holding(1000, (Publishing(160, 1), Publishing(4, 20)), Held.LINKED_STREAM, only=own),
         *again,
         Holding(5000, (Publishing(12, 1), Publishing(3, 20)), Held.LINKED_STREAM, only=own),

@@ -53,6 +53,16 @@ def test_every_delivery_is_counted(floor: Server) -> None:
     assert measured[figures.delivery_cpu(50, 20)] > 0
 
 
+def test_only_deliveries_are_measured_again(holdfast: Server) -> None:
+    measured = Holding(50, (Publishing(3, 1),), is_again=True).measure(holdfast)
+    assert set(measured) == {
+        figures.delivery_cpu(50, 1),
+        figures.delivery_latency(50),
+        figures.LOST,
+        figures.REFUSED,
+    }
+
+
 def test_a_load_program_that_gives_up_fails_the_measurement(floor: Server) -> None:
     nobody_takes_publishes = replace(floor, control_port=free_port())
     with pytest.raises(LoadFailedError, match="Connection refused"):

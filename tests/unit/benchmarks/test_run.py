@@ -42,6 +42,8 @@ def test_bad_options_are_refused(arguments: list[str], capsys: pytest.CaptureFix
 def figures_of(load: Load) -> set[Figure]:
     """What a load measures, of what goals are about."""
     match load:
+        case Holding(is_again=True):
+            return {figures.delivery_cpu(load.clients, each.burst, load.held) for each in load.publishing}
         case Holding():
             return {
                 *(figures.delivery_cpu(load.clients, each.burst, load.held) for each in load.publishing),
