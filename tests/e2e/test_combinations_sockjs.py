@@ -340,12 +340,27 @@ def test_sends(open_session: OpenSession, proxy: ProxyUnderTest, ws_backend: Web
         assert session.get("xhr_send", body=body).status == status, body[:20]
         if status == 200 and body != b"[]":
             assert session.poll().startswith('a["')
+    assert send_slowly(session, b'["' + b"z" * 99_000 + b'"]').text == "ok"
+    assert session.poll().startswith('a["zzz')
     sender = session.ask("xhr_send", body=json.dumps(["m"] * 20_000).encode())
     received: list[str] = []
     while len(received) < 20_000:
         received += json.loads(session.poll()[1:])
     assert received == ["m"] * 20_000
     assert sender.read_response().text == "ok"
+
+
+def send_slowly(session: Session, body: bytes) -> Response:
+    """Send messages in pieces, of which each comes by itself."""
+    client = RawClient(session.port)
+    request = encode_request(f"{session.path}/xhr_send", method="POST", host=session.host, body=body)
+    for start in range(0, len(request), 33_000):
+        client.send(request[start : start + 33_000])
+        time.sleep(0.05)
+    try:
+        return client.read_response()
+    finally:
+        client.close()
 
 
 def test_over_http(open_session: OpenSession, proxy: ProxyUnderTest, backend: ScriptedBackend) -> None:

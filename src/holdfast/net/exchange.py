@@ -180,6 +180,7 @@ class ClientExchange:
         if self._awaits_continue:
             self._awaits_continue = False
             self._connection.write(CONTINUE)
+        self._connection.resume_reading()  # it was paused if more was asked for than is kept unasked
         self._connection.expect_body(self)
         self._waiter = self._connection.edge.runtime.loop.create_future()
         try:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from tests.unit.net.helpers import HUGE, Answer, Owner, echo, eventually, get, ok, settle, staged
 
-from holdfast.net.exchange import ClientExchange, ClientGone
+from holdfast.net.exchange import BODY_BUFFER_BYTES, ClientExchange, ClientGone
 from holdfast.wire.cross_origin import BegunResponse, Cors, WholeResponse
 from holdfast.wire.headers import Headers
 
@@ -61,6 +61,23 @@ async def test_read_prefix_waits_for_so_much_or_the_end() -> None:
             await peer.send(piece)
         await peer.expect(ok(b"/"))
         assert prefixes == [b"hel", b"lo"]
+
+
+async def test_read_prefix_of_more_than_is_kept_unasked() -> None:
+    piece, size = bytes(BODY_BUFFER_BYTES), 3 * BODY_BUFFER_BYTES
+    prefixes: list[bytes] = []
+
+    async def answer(exchange: ClientExchange) -> None:
+        prefixes.append(await exchange.read_prefix(size + 1))
+        echo(exchange)
+
+    async with staged(answer) as stage:
+        peer = await stage.ask(get(b"/", b"Content-Length: %d" % size, method=b"POST"))
+        for _ in range(3):
+            await settle()
+            await peer.send(piece)
+        await peer.expect(ok(b"/"))
+        assert prefixes == [bytes(size)]
 
 
 async def test_a_large_body_waits_in_the_system() -> None:
