@@ -16,7 +16,7 @@ from holdfast.push.pacing import Pacer
 from holdfast.push.publisher import Publisher
 from holdfast.push.sequencer import Sequencer
 from holdfast.push.updates import Updates
-from holdfast.push.volley import WriteAll
+from holdfast.push.volley import BulkWriter
 from holdfast.statistics.collector import Statistics
 
 log = logging.getLogger("holdfast.server")
@@ -31,16 +31,14 @@ class Publishing:
         updates: has no backends yet.
     """
 
-    def __init__(
-        self, settings: Settings, runtime: Runtime, statistics: Statistics, write_all: WriteAll | None
-    ) -> None:
+    def __init__(self, settings: Settings, runtime: Runtime, statistics: Statistics, writer: BulkWriter | None) -> None:
         handler = settings.handler
         self._runtime = runtime
         self._last_ids = LastIds()
         self.statistics = statistics
         self.registry = Registry(runtime.wheel, runtime.now, handler.subscription_linger)
         self.updates = Updates(runtime.wheel, runtime.now, runtime.loop.call_later)
-        self.fanout = _make_fanout(settings, runtime, self.registry, statistics, write_all)
+        self.fanout = _make_fanout(settings, runtime, self.registry, statistics, writer)
         self.sequencer = Sequencer(
             self._last_ids,
             id_cache_ttl_s=handler.id_cache_ttl,
@@ -92,7 +90,7 @@ class Publishing:
 
 
 def _make_fanout(
-    settings: Settings, runtime: Runtime, registry: Registry, statistics: Statistics, write_all: WriteAll | None
+    settings: Settings, runtime: Runtime, registry: Registry, statistics: Statistics, writer: BulkWriter | None
 ) -> Fanout:
     """The fan-out, with pacing if any is asked for."""
     handler = settings.handler
@@ -111,5 +109,5 @@ def _make_fanout(
         schedule=runtime.loop.call_soon,
         pacer=pacer,
         statistics=statistics,
-        write_all=write_all,
+        writer=writer,
     )

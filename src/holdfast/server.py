@@ -61,8 +61,7 @@ class Server:
         self._statistics = Statistics(statistics_terms(settings, instance), runtime.counters)
         outbox_limits = OutboxLimits(settings.holdfast.outbox_max_bytes, settings.holdfast.outbox_policy)
         self._parking = parking = ParkingLot(runtime, outbox_limits) if can_park() else None
-        write_all = parking.write_all if parking is not None else None
-        self._publishing = publishing = Publishing(settings, runtime, self._statistics, write_all)
+        self._publishing = publishing = Publishing(settings, runtime, self._statistics, parking)
         self._zmq = ZmqContext()
         capacity, ceiling = client_capacity(settings.runner.client_maxconn, max_files), file_ceiling(max_files)
         self._proxy = make_proxy(

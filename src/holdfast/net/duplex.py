@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from holdfast.net.outlets import Borrower, Described
+from holdfast.net.outlets import Borrower, Described, Line
 
 CLOSE_TIMEOUT_S = 10.0
 """How long a peer may take to read the last bytes and close, before the connection is cut."""
@@ -48,7 +48,7 @@ class Duplex(Protocol):
         """See `Outlet`."""
         ...
 
-    def lend(self, borrower: Borrower) -> None:
+    def lend(self, borrower: Borrower) -> Line:
         """See `Outlet`."""
         ...
 

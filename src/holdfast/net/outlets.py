@@ -45,11 +45,23 @@ class Described(Protocol):
         ...
 
 
+class Line(Protocol):
+    """A socket object on a descriptor that somebody else owns: the shortest way to one client."""
+
+    def fileno(self) -> int:
+        """The descriptor; -1 once it has been recalled."""
+        ...
+
+    def send(self, data: bytes, /) -> int:
+        """Write what the system takes; returns how many bytes. Raises OSError, also once it has been recalled."""
+        ...
+
+
 class Borrower(Protocol):
-    """Who keeps a descriptor for longer than a moment."""
+    """Who keeps a line for longer than a moment."""
 
     def on_recalled(self) -> None:
-        """Do not write to it any more: something waits for the peer, or it has left."""
+        """Do not send through it any more: something waits for the peer, or it has left."""
         ...
 
 
@@ -77,8 +89,11 @@ class Outlet(Protocol):
         """The descriptor, while what is published can be written to it as well as to this; else None."""
         ...
 
-    def lend(self, borrower: Borrower) -> None:
-        """Let `borrower` keep `direct_fd`, which is not None, until it is recalled. There is one borrower at a time."""
+    def lend(self, borrower: Borrower) -> Line:
+        """Let `borrower` keep a line to `direct_fd`, which is not None, until it is recalled.
+
+        There is one borrower at a time.
+        """
         ...
 
     @property
@@ -146,7 +161,7 @@ class Undirected:
 
     direct_fd = None
 
-    def lend(self, borrower: Borrower) -> None:
+    def lend(self, borrower: Borrower) -> Line:
         """See `Outlet`. There is nothing to lend."""
         raise AssertionError(f"{type(self).__name__} has no descriptor to lend to {borrower!r}")
 

@@ -15,7 +15,7 @@ from holdfast.net.outbox import Outbox
 from holdfast.net.sockets import address_of, describe_peer
 
 if TYPE_CHECKING:
-    from holdfast.net.outlets import Borrower
+    from holdfast.net.outlets import Borrower, Line
     from holdfast.net.parking import ParkingLot
 
 LISTEN = select.EPOLLIN | select.EPOLLRDHUP if hasattr(select, "EPOLLRDHUP") else 0
@@ -52,10 +52,10 @@ class ParkedSocket(abc.ABC):
 
     Attributes:
         direct_fd: the descriptor for writes without asking first: nothing waits, and nobody objects. Or None. Whoever
-            was lent it is told when it becomes that.
+            was lent a line is told when it becomes that.
     """
 
-    __slots__ = ("_borrower", "_fd", "_lot", "_outbox", "direct_fd")
+    __slots__ = ("_borrower", "_fd", "_line", "_lot", "_outbox", "direct_fd")
 
     def __init__(self, lot: ParkingLot, fd: int) -> None:
         self._lot = lot
@@ -63,15 +63,26 @@ class ParkedSocket(abc.ABC):
         self._outbox: Outbox | None = None
         self.direct_fd: int | None = None
         self._borrower: Borrower | None = None
+        self._line: socket.SocketType | None = None
 
-    def lend(self, borrower: Borrower) -> None:
-        """See `Outlet`."""
+    def lend(self, borrower: Borrower) -> Line:
+        """See `Outlet`.
+
+        A socket object closes its descriptor when it is forgotten. So there is one at most, kept until it is recalled,
+        and detached then.
+        """
+        if self._line is None:
+            self._line = socket.SocketType(socket.AF_INET, socket.SOCK_STREAM, 0, self._fd)
         self._borrower = borrower
+        return self._line
 
     def _recall(self) -> None:
         """From now on nobody may write to the descriptor without asking."""
         self.direct_fd = None
+        line, self._line = self._line, None
         borrower, self._borrower = self._borrower, None
+        if line is not None:
+            line.detach()
         if borrower is not None:
             borrower.on_recalled()
 

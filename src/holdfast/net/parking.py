@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 
 from holdfast.net.client import ClientConnection
 from holdfast.net.duplex import DuplexOwner
-from holdfast.net.outlets import OutboxLimits, OutletOwner
+from holdfast.net.outlets import Line, OutboxLimits, OutletOwner
 from holdfast.net.parked_client import ParkedClient
 from holdfast.net.parked_duplex import ParkedDuplex
 from holdfast.net.parked_socket import ParkedSocket, peer_name
 from holdfast.net.reading import ReadBuffer
 from holdfast.net.runtime import Runtime
 from holdfast.net.socket_transport import Connection, SocketTransport
-from holdfast.net.volley import write_to_all
+from holdfast.net.volley import send_to_all, write_to_all
 
 log = logging.getLogger("holdfast.net.parking")
 
@@ -64,15 +64,25 @@ class ParkingLot:
         Returns:
             How many peers have it, or will when they have room; the others have left.
         """
+        incomplete = write_to_all(fds, data)
+        return len(fds) - self._go_on([(fds[position], sent) for position, sent in incomplete], data)
+
+    def send_all(self, lines: Sequence[Line], data: bytes) -> int:
+        """Write `data` to the parked sockets that have lent these lines. Returns as `write_all`."""
+        incomplete = send_to_all(lines, data)
+        return len(lines) - self._go_on([(lines[position].fileno(), sent) for position, sent in incomplete], data)
+
+    def _go_on(self, incomplete: list[tuple[int, int]], data: bytes) -> int:
+        """Have descriptors that took only so many bytes get the rest; returns how many peers turn out to have left."""
         gone = 0
-        for position, sent in write_to_all(fds, data):
-            parked = self._sockets.get(fds[position])
+        for fd, sent in incomplete:
+            parked = self._sockets.get(fd)
             try:
                 gone += parked is None or not parked.go_on_writing(data, sent)
             except Exception:
                 gone += 1
                 log.exception("writing to the parked socket of %s failed", parked.describe() if parked else "nobody")
-        return len(fds) - gone
+        return gone
 
     # --- awake -----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from holdfast.counters import Counters
 from holdfast.push.channels import Channel
 from holdfast.push.run import Run
 from holdfast.push.sweep import NOBODY, Sweep
-from holdfast.push.volley import WriteAll, fire
+from holdfast.push.volley import BulkWriter, fire
 
 if TYPE_CHECKING:
     from holdfast.push.audience import Share
@@ -103,7 +103,7 @@ class Delivery(Run):
         self,
         limit: int,
         catch_up: Callable[[Hold, Delivery], None],
-        write_all: WriteAll | None = None,
+        writer: BulkWriter | None = None,
         *,
         is_oldest: bool = False,
     ) -> int:
@@ -111,21 +111,21 @@ class Delivery(Run):
 
         Args:
             catch_up: what is done instead for holds whose order across channels is watched.
-            write_all: writes to many at once; None if nobody can.
+            writer: writes to many at once; None if nobody can.
             is_oldest: see `fire`.
         """
         is_sockets = not self._over_http
         sweep = self._sockets if is_sockets else self._over_http
         data = self.simple_frames if is_sockets else self.simple_chunk
-        if not data or write_all is None:
+        if not data or writer is None:
             count, holds = sweep.take(limit)
         elif sweep.offer(self):
-            count, fds = sweep.take_fds(limit)
-            self._note_taken(write_all(fds, data), is_sockets=is_sockets)
+            count, lines = sweep.take_lines(limit)
+            self._note_taken(writer.send_all(lines, data), is_sockets=is_sockets)
             return count
         else:
             count, holds = sweep.take(limit)
-            taken, holds = fire(self, data, holds, write_all, is_oldest=is_oldest)
+            taken, holds = fire(self, data, holds, writer, is_oldest=is_oldest)
             self._note_taken(taken, is_sockets=is_sockets)
         for hold in holds:
             try:

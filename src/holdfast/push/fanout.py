@@ -24,7 +24,7 @@ from holdfast.push.delivery import Delivery
 from holdfast.push.paced_fanout import PacedFanout
 from holdfast.push.pacing import Pacer
 from holdfast.push.run import Receipt
-from holdfast.push.volley import WriteAll
+from holdfast.push.volley import BulkWriter
 from holdfast.statistics.collector import Statistics
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Fanout:
         pacer: when deliveries are limited per second (grip spec §13), who spreads them; None means no limit.
         slice_writes: writes per turn of the loop.
         statistics: told what is published, and what becomes of it.
-        write_all: writes to many clients at once; None if nobody can.
+        writer: writes to many clients at once; None if nobody can.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Fanout:
         pacer: Pacer | None = None,
         slice_writes: int = SLICE,
         statistics: Statistics | None = None,
-        write_all: WriteAll | None = None,
+        writer: BulkWriter | None = None,
     ) -> None:
         self._registry = registry
         self._counters = counters
@@ -72,7 +72,7 @@ class Fanout:
         self._slice_writes = slice_writes
         self._statistics = statistics if statistics is not None else Statistics()
         self._paced = PacedFanout(pacer, counters, self._statistics, now) if pacer is not None else None
-        self._write_all = write_all
+        self._writer = writer
         self._number = 0
         self._ready: deque[Delivery] = deque()
         self._is_scheduled = False
@@ -171,7 +171,7 @@ class Fanout:
                 delivery.begin(self._now())
             limit = max(budget // delivery.weight, 1)
             is_oldest = self._is_oldest(delivery)
-            written = delivery.write_slice(limit, self._catch_up, self._write_all, is_oldest=is_oldest)
+            written = delivery.write_slice(limit, self._catch_up, self._writer, is_oldest=is_oldest)
             self._note_progress(delivery, written)
             budget -= max(written, 1) * delivery.weight
             if delivery.remaining:

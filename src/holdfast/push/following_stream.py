@@ -58,7 +58,7 @@ class FollowingStream(StreamHold):
         if fd is not None:
             self.intake.go_on(ids)
             self._note_activity(delivery.channel, delivery.now_s)
-            self._enlist(delivery, fd)
+            self._enlist(delivery)
         return fd
 
     @property

@@ -13,6 +13,7 @@ from holdfast.counters import Counters
 from holdfast.push.channels import Registry
 from holdfast.push.intake import MAX_QUEUED
 from holdfast.push.last_ids import LastIds
+from holdfast.push.lending import Lender
 from holdfast.push.link import LinkClock
 from holdfast.push.plan import HoldPlan
 from holdfast.push.render import ItemSkipped
@@ -29,25 +30,8 @@ LIMITED: Mapping[str, object] = MappingProxyType({"is_limited": True})
 """`extra` of a log line that clients or publishers can cause at will; `logs/limiter.py` bounds those."""
 
 
-class Borrower(Protocol):
-    """Who keeps a descriptor for longer than a moment."""
-
-    def on_recalled(self) -> None:
-        """Do not write to it any more: something waits for the client, or it has left."""
-        ...
-
-
-class Outlet(Protocol):
+class Outlet(Lender, Protocol):
     """Where a hold writes to. Everything else about the network is hidden behind it."""
-
-    @property
-    def direct_fd(self) -> int | None:
-        """What a volley may write to instead, as things stand; None if only `write` knows how."""
-        ...
-
-    def lend(self, borrower: Borrower) -> None:
-        """Let `borrower` keep `direct_fd`, which is not None, until it is recalled. There is one borrower at a time."""
-        ...
 
     def write(self, data: bytes) -> bool | None:
         """Send or queue; False when the data was lost because the client is too slow, None when the client is gone."""
@@ -67,17 +51,8 @@ class Outlet(Protocol):
         ...
 
 
-class SocketOutlet(Protocol):
+class SocketOutlet(Lender, Protocol):
     """Where a WebSocket's client is written to."""
-
-    @property
-    def direct_fd(self) -> int | None:
-        """See `Outlet`."""
-        ...
-
-    def lend(self, borrower: Borrower) -> None:
-        """See `Outlet`."""
-        ...
 
     def write(self, data: bytes) -> bool | None:
         """Send or queue; False when the data was lost because the client is too slow, None when the client is gone."""

@@ -1,17 +1,20 @@
-"""Rosters: the descriptors of those holds of a channel to which nothing but a write has to be done.
+"""Rosters: lines to the clients of those holds of a channel to which nothing but a write has to be done.
 
-A hold is asked for each run whether it takes it as it is (`claim`). When it has said so once, its descriptor is entered
-in a roster of its channel, and the next run is written to all that are there without a look at any hold. That goes
-because all holds of a roster would say the same: they have the same sieve, and if they follow ids, the same ids. Those
-ids are kept in the roster, which goes on with every run instead of its holds. Holds leave by themselves, at once, when
-what they would say is not certain any more, and are told what they have had; with the next run they are asked again.
+A hold is asked for each run whether it takes it as it is (`claim`). When it has said so once, it enters a roster of its
+channel, with a line to its client, and the next run is sent through all lines that are there without a look at any
+hold. That goes because all holds of a roster would say the same: they have the same sieve, and if they follow ids, the
+same ids. Those ids are kept in the roster, which goes on with every run instead of its holds. Holds leave by
+themselves, at once, when what they would say is not certain any more, and are told what they have had; with the next
+run they are asked again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar, cast
+
+from holdfast.push.lending import Borrower, Lender, Line
 
 if TYPE_CHECKING:
     from holdfast.push.plan import HoldPlan
@@ -20,14 +23,11 @@ if TYPE_CHECKING:
 UNLISTED = -1
 """The place of a hold that is in no roster."""
 
-VACANT = -1
-"""The descriptor at a place that has been left."""
-
 NO_IDS: Final[Mapping[str, str]] = MappingProxyType({})
 """The ids of a hold that does not follow any."""
 
 
-class Listable(Protocol):
+class Listable(Borrower, Protocol):
     """A hold that can be in a roster: it has one channel.
 
     Attributes:
@@ -39,6 +39,11 @@ class Listable(Protocol):
     roster: Roster[Any] | None
     place: int
     written_at_s: float
+
+    @property
+    def outlet(self) -> Lender:
+        """Where it writes to."""
+        ...
 
     @property
     def followed_ids(self) -> Mapping[str, str]:
@@ -58,7 +63,7 @@ ListableT = TypeVar("ListableT", bound=Listable)
 
 
 class Roster(Generic[ListableT]):
-    """Descriptors, and whose they are.
+    """Lines, and whose they are.
 
     A run that is on its way divides the places in three. Those before `_reached` have had it. Those from there to
     `_begun_end`, where the roster ended when the run began, have had what was before it, and are to get it: through the
@@ -69,8 +74,8 @@ class Roster(Generic[ListableT]):
         ids: the ids that all of them have.
 
     Attributes:
-        fds: the descriptors by place.
-        holds: the holds by place; None where the descriptor is VACANT.
+        lines: by place; None where it has been left.
+        holds: the holds by place; None likewise.
         vacancies: how many places are vacant. They are not used again before `close_ranks`: runs that are on their way
             know how far the roster went when they were accepted.
     """
@@ -83,14 +88,14 @@ class Roster(Generic[ListableT]):
         "_plan",
         "_reached",
         "_run_s",
-        "fds",
         "holds",
         "ids",
+        "lines",
         "vacancies",
     )
 
     def __init__(self, plan: HoldPlan, ids: Mapping[str, str] = NO_IDS) -> None:
-        self.fds: list[int] = []
+        self.lines: list[Line | None] = []
         self.holds: list[ListableT | None] = []
         self.ids = ids
         self.vacancies = 0
@@ -103,29 +108,30 @@ class Roster(Generic[ListableT]):
 
     def __len__(self) -> int:
         """How many holds there are."""
-        return len(self.fds) - self.vacancies
+        return len(self.lines) - self.vacancies
 
     @property
     def is_sparse(self) -> bool:
         """Whether there are more vacancies than holds."""
-        return self.vacancies > len(self.fds) // 2
+        return self.vacancies > len(self.lines) // 2
 
     def admits(self, hold: ListableT) -> bool:
         """Whether a hold of the same kind has had what the others have."""
         ids = hold.followed_ids
         return ids is self.ids or ids == self.ids
 
-    def enter(self, hold: ListableT, fd: int) -> None:
-        """Take a hold in, at the end."""
-        hold.roster, hold.place = self, len(self.fds)
-        self.fds.append(fd)
+    def enter(self, hold: ListableT) -> None:
+        """Take a hold in, at the end. Its outlet has a `direct_fd`."""
+        line = hold.outlet.lend(hold)
+        hold.roster, hold.place = self, len(self.lines)
+        self.lines.append(line)
         self.holds.append(hold)
 
     def leave(self, hold: ListableT) -> None:
         """Let a hold go, and tell it what it has had."""
         place = hold.place
         hold.roster, hold.place = None, UNLISTED
-        self.fds[place] = VACANT
+        self.lines[place] = None
         self.holds[place] = None
         self.vacancies += 1
         is_waiting = self._reached <= place < self._begun_end
@@ -140,6 +146,13 @@ class Roster(Generic[ListableT]):
             return self._run_s
         return self._before_s if place < self._before_end else None
 
+    def lines_between(self, place: int, end: int) -> Sequence[Line]:
+        """Those of the holds at the places from `place` to before `end`."""
+        lines = self.lines[place:end]
+        if self.vacancies:
+            return [line for line in lines if line is not None]
+        return cast("list[Line]", lines)
+
     def begin_run(self, run: Run) -> bool:
         """Have the holds take a run, whose bytes are ready; returns False if they do not take it as it is.
 
@@ -150,7 +163,7 @@ class Roster(Generic[ListableT]):
             return False
         self._ids_before, self.ids = self.ids, ids
         self._before_end, self._before_s = self._reached, self._run_s
-        self._reached, self._begun_end, self._run_s = 0, len(self.fds), run.now_s
+        self._reached, self._begun_end, self._run_s = 0, len(self.lines), run.now_s
         return True
 
     def note_reached(self, end: int) -> None:
@@ -159,10 +172,10 @@ class Roster(Generic[ListableT]):
 
     def close_ranks(self) -> None:
         """Remove the vacancies. No run may be on its way."""
-        self._reached -= self.fds[: self._reached].count(VACANT)
+        self._reached -= self.lines[: self._reached].count(None)
         self._begun_end = self._reached
         self._before_end = 0
-        self.fds = [fd for fd in self.fds if fd != VACANT]
+        self.lines = [line for line in self.lines if line is not None]
         self.holds = [hold for hold in self.holds if hold is not None]
         self.vacancies = 0
         for place, hold in enumerate(self.holds):

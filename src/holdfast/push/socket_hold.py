@@ -138,8 +138,8 @@ class SocketHold(SocketWriter):
         fd = self.outlet.direct_fd
         if fd is not None:
             self.written_at_s = delivery.now_s
-            if not self.is_order_watched and delivery.home.sockets.enlist(self, fd, delivery):
-                self.outlet.lend(self)
+            if not self.is_order_watched:
+                delivery.home.sockets.enlist(self, delivery)
         return fd
 
     @property

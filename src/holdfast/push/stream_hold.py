@@ -94,7 +94,7 @@ class StreamHold:
         """Take a run whose bytes are ready, if it is as simple as that: whom to write them to, or None."""
         fd = self._fd_for(delivery)
         if fd is not None:
-            self._enlist(delivery, fd)
+            self._enlist(delivery)
         return fd
 
     def _fd_for(self, delivery: Delivery) -> int | None:
@@ -107,10 +107,10 @@ class StreamHold:
             self.written_at_s = delivery.now_s
         return fd
 
-    def _enlist(self, delivery: Delivery, fd: int) -> None:
+    def _enlist(self, delivery: Delivery) -> None:
         """Enter a roster, if there is one for those who take what this hold has just taken."""
-        if not self.is_order_watched and delivery.home.streams.enlist(self, fd, delivery):
-            self.outlet.lend(self)
+        if not self.is_order_watched:
+            delivery.home.streams.enlist(self, delivery)
 
     @property
     def followed_ids(self) -> Mapping[str, str]:

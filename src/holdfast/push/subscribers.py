@@ -69,26 +69,25 @@ class Subscribers(Generic[ListableT]):
             self.unlist(hold)
         self.singles.pop(hold, None)
 
-    def enlist(self, hold: ListableT, fd: int, run: Delivery) -> bool:
-        """Enter one, who has just taken `run`, in a roster if it pays; returns whether it is there now."""
+    def enlist(self, hold: ListableT, run: Delivery) -> None:
+        """Enter one, whose outlet is direct and who has just taken `run`, in a roster if it pays."""
         if hold.roster is not None:
-            return False
+            return
         census = self._census
         if census is None:
             if len(self.singles) < CROWD:
-                return False
+                return
             census = self._census = _Census()
         if not census.is_held(run.number):
-            return False
+            return
         roster = self._roster_for(hold, run.channel, census)
         if roster is None or roster.is_sparse or not roster.admits(hold):
-            return False
+            return
         census.has_found = True
+        roster.enter(hold)
         del self.singles[hold]
         if not self.singles:
             self.singles = {}  # an emptied one keeps its size
-        roster.enter(hold, fd)
-        return True
 
     def _roster_for(self, hold: ListableT, channel: str, census: _Census) -> Roster[ListableT] | None:
         """The roster of those who say the same; None while there is no crowd of them, or too many rosters."""

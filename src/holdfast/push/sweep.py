@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from holdfast.push.roster import VACANT, Roster
+from holdfast.push.roster import Roster
 
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
+    from holdfast.push.lending import Line
     from holdfast.push.run import Run
     from holdfast.push.socket_hold import SocketHold
     from holdfast.push.stream_hold import StreamHold
@@ -23,7 +24,7 @@ class Sweep:
     __slots__ = ("_asked", "_is_taken", "_listed", "_next", "_place", "_rosters", "_singles", "_turn")
 
     def __init__(self, singles: Iterable[Hold] = (), rosters: Iterable[Roster[Any]] = ()) -> None:
-        self._rosters = [(roster, len(roster.fds)) for roster in rosters if roster.fds]
+        self._rosters = [(roster, len(roster.lines)) for roster in rosters if roster.lines]
         self._listed = sum(end for _, end in self._rosters)
         self._turn = 0
         self._place = 0
@@ -46,15 +47,14 @@ class Sweep:
             self._is_taken = roster.begin_run(run)
         return self._is_taken
 
-    def take_fds(self, limit: int) -> tuple[int, list[int]]:
-        """The next up to `limit` places of a roster that has taken the run: how many, and the descriptors there.
+    def take_lines(self, limit: int) -> tuple[int, Sequence[Line]]:
+        """The next up to `limit` places of a roster that has taken the run: how many, and the lines there.
 
-        They have to be written to at once.
+        They have to be used at once.
         """
         roster, place, end = self._go_on(limit)
         roster.note_reached(end)
-        fds = roster.fds[place:end]
-        return len(fds), [fd for fd in fds if fd != VACANT] if roster.vacancies else fds
+        return end - place, roster.lines_between(place, end)
 
     def take(self, limit: int) -> tuple[int, list[Hold]]:
         """The next up to `limit` of those who have to be given the run one by one: how many, and who is there.

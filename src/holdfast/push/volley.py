@@ -14,15 +14,20 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from holdfast.push.channels import Hold
     from holdfast.push.delivery import Delivery
+    from holdfast.push.lending import Line
 
 log = logging.getLogger("holdfast.push")
 
 
-class WriteAll(Protocol):
+class BulkWriter(Protocol):
     """Writes to many clients at once."""
 
-    def __call__(self, fds: Sequence[int], data: bytes) -> int:
+    def write_all(self, fds: Sequence[int], data: bytes) -> int:
         """Write `data` to all; returns how many have it, or will when they have room: the others have left."""
+        ...
+
+    def send_all(self, lines: Sequence[Line], data: bytes) -> int:
+        """The same through lines, which were lent."""
         ...
 
 
@@ -37,7 +42,7 @@ class Volley(NamedTuple):
     others: list[Hold]
 
 
-def fire(delivery: Delivery, data: bytes, holds: list[Hold], write_all: WriteAll, *, is_oldest: bool) -> Volley:
+def fire(delivery: Delivery, data: bytes, holds: list[Hold], writer: BulkWriter, *, is_oldest: bool) -> Volley:
     """Write `data`, the ready bytes of a run, to those of the holds that take it as it is.
 
     Args:
@@ -59,4 +64,4 @@ def fire(delivery: Delivery, data: bytes, holds: list[Hold], write_all: WriteAll
             fds.append(fd)
         else:
             others.append(hold)
-    return Volley(write_all(fds, data), others)
+    return Volley(writer.write_all(fds, data), others)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
+from collections.abc import Callable
+from typing import TypeAlias
 
 import pytest
 from tests.unit.net.duplexes import place_for
@@ -14,7 +17,11 @@ from holdfast.net.duplex import Duplex
 from holdfast.net.outlets import ConnectionOutlet, OutboxLimits, OutboxPolicy
 from holdfast.net.parked_client import ParkedClient
 from holdfast.net.parked_duplex import ParkedDuplex
-from holdfast.net.volley import write_to_all
+from holdfast.net.parking import ParkingLot
+from holdfast.net.volley import send_to_all, write_to_all
+
+ToAll: TypeAlias = "Callable[[Pairs, bytes], list[tuple[int, int]]]"
+WaysTo: TypeAlias = "Callable[..., Callable[[bytes], int]]"
 
 
 class Pairs:
@@ -47,31 +54,50 @@ def write_until_full(fd: int) -> None:
         pass
 
 
-class TestWriteToAll:
-    def test_everybody_takes_it(self) -> None:
+def write(pairs: Pairs, data: bytes) -> list[tuple[int, int]]:
+    return write_to_all(pairs.fds, data)
+
+
+def send(pairs: Pairs, data: bytes) -> list[tuple[int, int]]:
+    return send_to_all([ours for ours, _ in pairs.pairs], data)
+
+
+@pytest.mark.parametrize("to_all", [write, send])
+class TestToAll:
+    def test_everybody_takes_it(self, to_all: ToAll) -> None:
         pairs = Pairs(3)
-        assert write_to_all(pairs.fds, b"hello") == []
+        assert to_all(pairs, b"hello") == []
         assert [pairs.received(position) for position in range(3)] == [b"hello"] * 3
         pairs.close()
 
-    def test_nobody_there(self) -> None:
-        assert write_to_all([], b"hello") == []
+    def test_nobody_there(self, to_all: ToAll) -> None:
+        assert to_all(Pairs(0), b"hello") == []
 
-    def test_who_is_full_or_broken_keeps_nobody_from_theirs(self) -> None:
+    def test_who_is_full_or_broken_keeps_nobody_from_theirs(self, to_all: ToAll) -> None:
         pairs = Pairs(4)
         write_until_full(pairs.fds[0])
         pairs.pairs[2][1].close()
-        assert write_to_all(pairs.fds, b"hello") == [(0, 0), (2, 0)]
+        assert to_all(pairs, b"hello") == [(0, 0), (2, 0)]
         assert (pairs.received(1), pairs.received(3)) == (b"hello", b"hello")
         pairs.close()
 
-    def test_a_part_is_taken(self) -> None:
+    def test_a_part_is_taken(self, to_all: ToAll) -> None:
         pairs = Pairs(2)
         data = bytes(HUGE)
-        (first, sent), (second, _) = write_to_all(pairs.fds, data)
+        (first, sent), (second, _) = to_all(pairs, data)
         assert (first, second) == (0, 1)
         assert 0 < sent < HUGE
         pairs.close()
+
+
+def test_a_line_that_was_recalled_takes_nothing() -> None:
+    pairs = Pairs(2)
+    recalled, line = (socket.SocketType(fileno=os.dup(fd)) for fd in pairs.fds)
+    os.close(recalled.detach())
+    assert send_to_all([recalled, line], b"hello") == [(0, 0)]
+    assert pairs.received(1) == b"hello"
+    line.close()
+    pairs.close()
 
 
 def fd_of(target: ParkedClient | Duplex) -> int:
@@ -81,43 +107,62 @@ def fd_of(target: ParkedClient | Duplex) -> int:
     return fd
 
 
+def by_descriptor(lot: ParkingLot, *targets: ParkedClient | Duplex) -> Callable[[bytes], int]:
+    """What writes to all of them."""
+    fds = [fd_of(target) for target in targets]
+    return lambda data: lot.write_all(fds, data)
+
+
+def by_line(lot: ParkingLot, *targets: ParkedClient | Duplex) -> Callable[[bytes], int]:
+    """The same, through what they have lent."""
+    lines = [target.lend(_Patient()) for target in targets]
+    return lambda data: lot.send_all(lines, data)
+
+
+class _Patient:
+    def on_recalled(self) -> None: ...
+
+
+@pytest.mark.parametrize("ways_to", [by_descriptor, by_line])
 class TestLot:
     """What becomes of those who did not take everything."""
 
-    async def test_the_rest_waits(self) -> None:
+    async def test_the_rest_waits(self, ways_to: WaysTo) -> None:
         """Also that of many; the bytes are the same for all."""
         data = bytes(HUGE)
         async with held_as(ParkedClient, is_slow=True) as it:
             lot = it.stage.lot
             assert lot is not None
             await it.peer.expect(FIRST)
-            assert lot.write_all([fd_of(it.client)], data) == 1
+            assert ways_to(lot, it.client)(data) == 1
             assert it.client.is_blocked
             await it.peer.expect(data)
             await eventually(lambda: not it.client.is_blocked, "all sent")
 
-    async def test_who_is_gone_is_not_counted(self) -> None:
+    async def test_who_is_gone_is_not_counted(self, ways_to: WaysTo) -> None:
         async with place_for("parked") as place:
             gone, fine = await place.pair(is_reading=False), await place.pair()
             gone.peer.reset()  # which nobody has noticed yet
-            assert place.lot.write_all([fd_of(gone.duplex), fd_of(fine.duplex)], b"hello") == 1
+            assert ways_to(place.lot, gone.duplex, fine.duplex)(b"hello") == 1
             await fine.peer.expect(b"hello")
             await gone.expect_gone()
 
-    async def test_who_has_left_meanwhile(self) -> None:
+    async def test_who_has_left_meanwhile(self, ways_to: WaysTo) -> None:
         """Nothing is written to whoever has the number next."""
         async with place_for("parked") as place:
             it = await place.pair()
-            fd = fd_of(it.duplex)
+            write = ways_to(place.lot, it.duplex)
             it.duplex.abort()
-            assert place.lot.write_all([fd], b"hello") == 0
+            assert write(b"hello") == 0
 
-    async def test_one_that_fails(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_one_that_fails(
+        self, ways_to: WaysTo, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         async with place_for("parked") as place:
             faulty, fine = await place.pair(is_slow=True), await place.pair()
             monkeypatch.setattr(ParkedDuplex, "go_on_writing", _fail)
             write_until_full(fd_of(faulty.duplex))
-            assert place.lot.write_all([fd_of(faulty.duplex), fd_of(fine.duplex)], b"hello") == 1
+            assert ways_to(place.lot, faulty.duplex, fine.duplex)(b"hello") == 1
             await fine.peer.expect(b"hello")
             assert caplog.messages == [f"writing to the parked socket of {faulty.duplex.describe()} failed"]
 
@@ -197,22 +242,49 @@ class TestWhoIsDirect:
 
 
 class Keeper:
-    """Keeps a descriptor, as long as it may."""
+    """Keeps a line, as long as it may."""
 
     def __init__(self, target: ParkedClient | Duplex) -> None:
         self.recalls = 0
         self._fd = fd_of(target)
         self._target = target
-        target.lend(self)
+        self.line = target.lend(self)
+        assert self.line.fileno() == self._fd
 
     def on_recalled(self) -> None:
         self.recalls += 1
         assert self._target.direct_fd is None
+        assert self.line.fileno() == -1
         os.fstat(self._fd)  # which is still the client's
 
 
 class TestLending:
-    """Whoever keeps a descriptor hears at once, and once, that it must not be written to any more."""
+    """Whoever keeps a line hears at once, and once, that nothing must be sent through it any more."""
+
+    async def test_what_is_sent_comes(self) -> None:
+        async with place_for("parked") as place:
+            it = await place.pair()
+            assert Keeper(it.duplex).line.send(b"hello") == 5
+            await it.peer.expect(b"hello")
+
+    async def test_there_is_one_line_for_all_borrowers(self) -> None:
+        """A second one would close the descriptor when one of them is forgotten."""
+        async with place_for("parked") as place:
+            it = await place.pair()
+            first = Keeper(it.duplex).line
+            assert Keeper(it.duplex).line is first
+            del first
+            gc.collect()
+            it.duplex.relay(b"hello")
+            await it.peer.expect(b"hello")
+
+    async def test_forgotten_lines_close_nothing(self, recwarn: pytest.WarningsRecorder) -> None:
+        async with held_as(ParkedClient, first=b"") as it:
+            Keeper(it.client)
+            it.client.finish(ok(b"end"), is_reusable=True)
+            gc.collect()
+            await it.peer.expect(ok(b"end"))
+        assert not recwarn.list
 
     async def test_a_client_that_is_slow(self) -> None:
         async with held_as(ParkedClient, is_slow=True) as it:

@@ -23,8 +23,9 @@ from holdfast.push.fanout import Fanout
 from holdfast.push.following_stream import FollowingStream
 from holdfast.push.intake import Phase
 from holdfast.push.last_ids import LastIds
+from holdfast.push.lending import Borrower, Line
 from holdfast.push.link import Link, LinkClock
-from holdfast.push.outlet import Borrower, Framing, HoldContext
+from holdfast.push.outlet import Framing, HoldContext
 from holdfast.push.pacing import Pacer
 from holdfast.push.plan import HoldPlan, PlanTable, RouteTerms
 from holdfast.push.publisher import Publisher
@@ -191,6 +192,9 @@ class ListableHold:
     written_at_s: float = 0.0
     followed_ids: Mapping[str, str] = field(default_factory=lambda: NO_IDS)
     kept_up: list[float | None] = field(default_factory=list)
+    outlet: FakeOutlet = field(default_factory=lambda: FakeOutlet())
+
+    def on_recalled(self) -> None: ...
 
     def keep_up(self, followed_ids: Mapping[str, str], at_s: float | None) -> None:
         self.followed_ids = followed_ids
@@ -213,14 +217,19 @@ class Mood(enum.Enum):
 _direct: weakref.WeakValueDictionary[int, FakeOutlet] = weakref.WeakValueDictionary()
 
 
-def write_all(fds: Sequence[int], data: bytes) -> int:
-    """See `push.volley.WriteAll`."""
-    return sum(_direct[fd].write(data) is True for fd in fds)
+class FakeWriter:
+    """See `push.volley.BulkWriter`."""
+
+    def write_all(self, fds: Sequence[int], data: bytes) -> int:
+        return sum(_direct[fd].write(data) is True for fd in fds)
+
+    def send_all(self, lines: Sequence[Line], data: bytes) -> int:
+        return sum(_direct[line.fileno()].send(data) == len(data) for line in lines)
 
 
 @dataclass(eq=False)
 class FakeOutlet:
-    """Records what is written; `mood` says how it answers."""
+    """Records what is written; `mood` says how it answers. It is its own line."""
 
     mood: Mood = Mood.TAKES
     is_blocked: bool = False
@@ -239,9 +248,17 @@ class FakeOutlet:
         is_direct = not self.is_blocked and self.mood in (Mood.TAKES, Mood.GONE)
         return self.fd if is_direct else None
 
-    def lend(self, borrower: Borrower) -> None:
+    def lend(self, borrower: Borrower) -> Line:
         assert self.direct_fd is not None, "there is nothing to lend"
         self.borrower = borrower
+        return self
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def send(self, data: bytes, /) -> int:
+        assert self.borrower is not None, "sent through a line that has been recalled"
+        return len(data) if self.write(data) else 0
 
     def __setattr__(self, name: str, value: object) -> None:
         """A descriptor that is lent is recalled as soon as it must not be written to."""
@@ -507,7 +524,7 @@ class World:
             pacer=Pacer(rate=rate, hwm=hwm, block_size=block_size, call_later=self.call_later) if is_paced else None,
             slice_writes=slice_writes,
             statistics=self.statistics,
-            write_all=write_all,
+            writer=FakeWriter(),
         )
         self.sequencer = Sequencer(
             self.last_ids, id_cache_ttl_s=id_cache_ttl_s, message_wait_s=message_wait_s, counters=self.counters

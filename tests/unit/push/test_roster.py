@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from tests.unit.push.helpers import (
     HTTP10,
     PLAN,
     Client,
+    FakeOutlet,
     ListableHold,
     Mood,
     SocketClient,
@@ -32,7 +35,7 @@ from holdfast.grip.item import Action, Item, MessageKind, StreamFormat
 from holdfast.grip.values import KeepAliveMode, Subscription
 from holdfast.grip.ws_control import Message, SetKeepAlive
 from holdfast.push.channels import Channel
-from holdfast.push.roster import UNLISTED, VACANT, Roster
+from holdfast.push.roster import UNLISTED, Roster
 from holdfast.push.run import Receipt, Run
 from holdfast.push.socket_hold import SocketHold
 from holdfast.push.stream_hold import StreamHold
@@ -55,23 +58,29 @@ def run_over(roster: Roster[ListableHold], at_s: float, end: int) -> None:
 def filled(count: int) -> tuple[Roster[ListableHold], list[ListableHold]]:
     roster: Roster[ListableHold] = Roster(PLAN)
     holds = [ListableHold() for _ in range(count)]
-    for number, hold in enumerate(holds):
-        roster.enter(hold, 100 + number)
+    for hold in holds:
+        roster.enter(hold)
     return roster, holds
+
+
+def lines_of(holds: Iterable[ListableHold]) -> list[FakeOutlet]:
+    """What their outlets lend."""
+    return [hold.outlet for hold in holds]
 
 
 class TestPlaces:
     def test_in_the_order_of_entering(self) -> None:
         roster, holds = filled(3)
-        assert ([hold.place for hold in holds], roster.fds, roster.holds) == ([0, 1, 2], [100, 101, 102], holds)
+        assert ([hold.place for hold in holds], roster.lines, roster.holds) == ([0, 1, 2], lines_of(holds), holds)
 
     def test_one_that_is_left_stays_vacant(self) -> None:
         roster, [first, second, third] = filled(3)
         roster.leave(second)
         fourth = ListableHold()
-        roster.enter(fourth, 103)
+        roster.enter(fourth)
         assert (second.place, third.place, fourth.place) == (UNLISTED, 2, 3)
-        assert (roster.fds, roster.holds) == ([100, VACANT, 102, 103], [first, None, third, fourth])
+        assert roster.holds == [first, None, third, fourth]
+        assert roster.lines == [first.outlet, None, third.outlet, fourth.outlet]
         assert (len(roster), roster.vacancies) == (3, 1)
 
     def test_closing_ranks(self) -> None:
@@ -79,7 +88,8 @@ class TestPlaces:
         roster.leave(first)
         roster.leave(third)
         roster.close_ranks()
-        assert ([second.place, fourth.place], roster.fds, roster.holds) == ([0, 1], [101, 103], [second, fourth])
+        assert ([second.place, fourth.place], roster.holds) == ([0, 1], [second, fourth])
+        assert roster.lines == lines_of([second, fourth])
         assert (len(roster), roster.vacancies) == (2, 0)
 
     def test_sparse_is_more_than_half(self) -> None:
@@ -149,7 +159,7 @@ class TestWhenItWasWritten:
         for hold in holds[:2]:
             roster.leave(hold)
         roster.close_ranks()
-        roster.enter(late := ListableHold(), 200)
+        roster.enter(late := ListableHold())
         roster.leave(late)
         assert late.kept_up == [None]
 
@@ -161,8 +171,8 @@ class TestIds:
         ids = {"c": last_id}
         roster: Roster[ListableHold] = Roster(PLAN, ids)
         holds = [ListableHold(followed_ids=ids) for _ in range(count)]
-        for number, hold in enumerate(holds):
-            roster.enter(hold, 100 + number)
+        for hold in holds:
+            roster.enter(hold)
         return roster, holds
 
     def test_a_run_that_follows(self) -> None:
@@ -183,7 +193,7 @@ class TestIds:
         assert roster.begin_run(make_run(5.0, step("c", 2)))
         roster.note_reached(1)
         after = ListableHold(followed_ids=roster.ids)
-        roster.enter(after, 200)
+        roster.enter(after)
         for hold in (early, late, after):
             roster.leave(hold)
         assert [dict(hold.followed_ids)["c"] for hold in (early, late, after)] == ["2", "1", "2"]
@@ -205,7 +215,7 @@ class TestIds:
         roster.note_reached(2)
         roster.leave(first)
         roster.close_ranks()
-        roster.enter(third := ListableHold(followed_ids=roster.ids), 102)
+        roster.enter(third := ListableHold(followed_ids=roster.ids))
         roster.leave(second)
         roster.leave(third)
         assert (dict(second.followed_ids), second.kept_up) == ({"c": "2"}, [5.0])
@@ -655,10 +665,11 @@ def check(subscribers: Subscribers[StreamHold] | Subscribers[SocketHold]) -> lis
     listed: list[StreamHold | SocketHold] = []
     for roster in subscribers.rosters.values():
         holds = [hold for hold in roster.holds if hold is not None]
-        assert roster.vacancies == roster.fds.count(VACANT) == len(roster.holds) - len(holds)
+        assert roster.vacancies == roster.lines.count(None) == len(roster.holds) - len(holds)
         for hold in holds:
             assert hold.roster is roster
-            assert roster.fds[hold.place] == hold.outlet.direct_fd
+            line = roster.lines[hold.place]
+            assert line is not None and line.fileno() == hold.outlet.direct_fd
             assert roster.holds[hold.place] is hold
         listed += holds
     return listed

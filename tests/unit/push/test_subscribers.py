@@ -7,11 +7,12 @@ import sys
 from collections.abc import Mapping
 
 import pytest
-from tests.unit.push.helpers import PLAN, ListableHold, make_plan
+from tests.unit.push.helpers import PLAN, FakeOutlet, ListableHold, make_plan
 
 from holdfast.push import subscribers as subscribers_module
 from holdfast.push.channels import Channel
 from holdfast.push.delivery import Delivery
+from holdfast.push.lending import Line
 from holdfast.push.roster import NO_IDS, UNLISTED, Roster
 from holdfast.push.subscribers import Subscribers
 
@@ -25,6 +26,13 @@ def make_delivery() -> Delivery:
     return delivery
 
 
+def enters(subscribers: Subscribers[ListableHold], hold: ListableHold, run: Delivery) -> bool:
+    """Whether the hold is in a roster now, and was not before."""
+    before = hold.roster
+    subscribers.enlist(hold, run)
+    return hold.roster is not before
+
+
 class TestSubscribers:
     def make(self, count: int) -> tuple[Subscribers[ListableHold], list[ListableHold]]:
         subscribers: Subscribers[ListableHold] = Subscribers()
@@ -35,7 +43,7 @@ class TestSubscribers:
 
     def test_all_of_them_wherever_they_are(self) -> None:
         subscribers, [first, second, third] = self.make(3)
-        assert subscribers.enlist(second, 7, make_delivery())
+        assert enters(subscribers, second, make_delivery())
         assert (list(subscribers), list(subscribers.singles), len(subscribers)) == (
             [first, third, second],
             [first, third],
@@ -44,9 +52,19 @@ class TestSubscribers:
         subscribers.unlist(second)
         assert (list(subscribers), second.place, len(subscribers)) == ([first, third, second], UNLISTED, 3)
 
+    def test_one_to_which_there_is_no_line(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """For want of memory. It stays single."""
+        subscribers, [first, second] = self.make(2)
+        with monkeypatch.context() as patch, pytest.raises(MemoryError):
+            patch.setattr(FakeOutlet, "lend", _fail)
+            subscribers.enlist(first, make_delivery())
+        assert (first.roster, first.place, list(subscribers.singles)) == (None, UNLISTED, [first, second])
+        assert [enters(subscribers, hold, make_delivery()) for hold in (second, first)] == [True, True]
+        assert (second.place, first.place) == (0, 1)
+
     def test_leaving(self) -> None:
         subscribers, [single, listed, never] = self.make(3)
-        subscribers.enlist(listed, 7, make_delivery())
+        subscribers.enlist(listed, make_delivery())
         for hold in (single, listed, never, ListableHold()):
             subscribers.discard(hold)
         assert (len(subscribers), list(subscribers), listed.place) == (0, [], UNLISTED)
@@ -55,30 +73,30 @@ class TestSubscribers:
         monkeypatch.setattr(subscribers_module, "CROWD", 3)
         subscribers, holds = self.make(2)
         run = make_delivery()
-        assert [subscribers.enlist(hold, 7, run) for hold in holds * 2] == [False] * 4
+        assert [enters(subscribers, hold, run) for hold in holds * 2] == [False] * 4
         subscribers.add(third := ListableHold())
         holds.append(third)
         run = make_delivery()
-        assert [subscribers.enlist(hold, 7, run) for hold in holds[1:]] == [False] * 2
+        assert [enters(subscribers, hold, run) for hold in holds[1:]] == [False] * 2
         run = make_delivery()
-        assert [subscribers.enlist(hold, 7, run) for hold in holds] == [False] * 3  # there was none the last time
+        assert [enters(subscribers, hold, run) for hold in holds] == [False] * 3  # there was none the last time
         run = make_delivery()
-        assert [subscribers.enlist(hold, 7, run) for hold in holds] == [False, False, True]
-        assert [subscribers.enlist(hold, 7, make_delivery()) for hold in holds] == [True, True, False]
+        assert [enters(subscribers, hold, run) for hold in holds] == [False, False, True]
+        assert [enters(subscribers, hold, make_delivery()) for hold in holds] == [True, True, False]
 
     def test_those_that_were_single_leave_no_room_behind(self) -> None:
         subscribers, holds = self.make(1000)
         run = make_delivery()
         for hold in holds:
-            subscribers.enlist(hold, 7, run)
+            subscribers.enlist(hold, run)
         assert sys.getsizeof(subscribers.singles) == sys.getsizeof({})
 
     def test_not_twice(self) -> None:
         subscribers, [hold, _] = self.make(2)
         run = make_delivery()
-        assert subscribers.enlist(hold, 7, run)
-        assert not subscribers.enlist(hold, 7, run)
-        assert the_roster(subscribers).fds == [7]
+        assert enters(subscribers, hold, run)
+        assert not enters(subscribers, hold, run)
+        assert the_roster(subscribers).lines == [hold.outlet]
 
     def test_grows_no_further_while_it_is_sparse(self) -> None:
         """A bound: with a run always on its way, nobody could close the ranks."""
@@ -86,17 +104,17 @@ class TestSubscribers:
         run = make_delivery()
         for _ in range(20):
             for hold in holds:
-                subscribers.enlist(hold, 7, run)
+                subscribers.enlist(hold, run)
             for hold in holds:
                 if hold.place != UNLISTED:
                     subscribers.unlist(hold)
-        assert len(the_roster(subscribers).fds) == 4
+        assert len(the_roster(subscribers).lines) == 4
 
     def test_tidying(self) -> None:
         subscribers, [first, second, third] = self.make(3)
         run = make_delivery()
         for hold in (first, second, third):
-            subscribers.enlist(hold, 7, run)
+            subscribers.enlist(hold, run)
         subscribers.unlist(first)
         subscribers.tidy()
         assert second.place == 1
@@ -111,7 +129,7 @@ class TestSubscribers:
         subscribers, holds = self.make(20)
         run = make_delivery()
         for hold in holds:
-            subscribers.enlist(hold, 7, run)
+            subscribers.enlist(hold, run)
         monkeypatch.setattr(subscribers_module, "CROWD", 16)
         for hold in holds[:15]:
             subscribers.discard(hold)
@@ -131,7 +149,7 @@ class TestSubscribers:
         holds = [ListableHold(plan) for plan in plans * 2] + [ListableHold(followed_ids={"c": "1"})]
         for hold in holds:
             subscribers.add(hold)
-            assert subscribers.enlist(hold, 7, run)
+            assert enters(subscribers, hold, run)
         assert [hold.place for hold in holds] == [0, 0, 0, 1, 1, 1, 0]
         assert (len(subscribers.rosters), len(subscribers), len(list(subscribers))) == (4, 7, 7)
 
@@ -142,10 +160,10 @@ class TestSubscribers:
         holds = [ListableHold(make_plan("skip-self", meta={"user": str(number)})) for number in range(5)]
         for hold in holds:
             subscribers.add(hold)
-        assert [subscribers.enlist(hold, 7, run) for hold in holds] == [True, True, True, False, False]
+        assert [enters(subscribers, hold, run) for hold in holds] == [True, True, True, False, False]
         subscribers.discard(holds[1])
         subscribers.tidy()
-        assert [subscribers.enlist(hold, 7, run) for hold in holds[3:]] == [True, False]
+        assert [enters(subscribers, hold, run) for hold in holds[3:]] == [True, False]
 
     def test_where_all_are_different_nobody_is_counted_for_long(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A bound: what is done in vain for each run."""
@@ -169,7 +187,7 @@ class TestSubscribers:
         for _ in range(40):
             looked.clear()
             run = make_delivery()
-            assert not any(subscribers.enlist(hold, 7, run) for hold in holds)
+            assert not any(enters(subscribers, hold, run) for hold in holds)
             counted.append(len(looked))
         assert [number for number, count in enumerate(counted) if count] == [0, 2, 6, 14, 30]
         assert set(counted) == {0, 10}
@@ -184,21 +202,25 @@ class TestSubscribers:
         for _ in range(2):
             run = make_delivery()
             for hold in holds:
-                subscribers.enlist(hold, 7, run)
+                subscribers.enlist(hold, run)
         assert [hold.place for hold in holds[-20:]] == [*range(5, 20), *range(5)]
 
     def test_small_channels_forget_what_was_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(subscribers_module, "CROWD", 3)
         subscribers, holds = self.make(3)
         run = make_delivery()
-        assert [subscribers.enlist(hold, 7, run) for hold in holds[:2]] == [False] * 2
+        assert [enters(subscribers, hold, run) for hold in holds[:2]] == [False] * 2
         for hold in holds:
             subscribers.discard(hold)
         subscribers.tidy()
         holds = [ListableHold() for _ in range(3)]
         for hold in holds:
             subscribers.add(hold)
-        assert [subscribers.enlist(hold, 7, run) for hold in holds] == [False, False, True]
+        assert [enters(subscribers, hold, run) for hold in holds] == [False, False, True]
+
+
+def _fail(*_: object) -> Line:
+    raise MemoryError
 
 
 def the_roster(subscribers: Subscribers[ListableHold]) -> Roster[ListableHold]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.unit.push.helpers import World, text
 
+from holdfast.push.lending import Line
 from holdfast.push.roster import NO_IDS, Roster
 from holdfast.push.run import Receipt, Run
 from holdfast.push.stream_hold import StreamHold
@@ -18,8 +21,8 @@ def make_holds(count: int) -> list[StreamHold]:
 
 def make_roster(holds: list[StreamHold]) -> Roster[StreamHold]:
     roster: Roster[StreamHold] = Roster(holds[0].plan)
-    for number, hold in enumerate(holds):
-        roster.enter(hold, 100 + number)
+    for hold in holds:
+        roster.enter(hold)
     return roster
 
 
@@ -30,9 +33,14 @@ def make_run(at_s: float = 1.0) -> Run:
     return run
 
 
-def take_fds(sweep: Sweep, limit: int, at_s: float = 1.0) -> tuple[int, list[int]]:
+def take_lines(sweep: Sweep, limit: int, at_s: float = 1.0) -> tuple[int, Sequence[Line]]:
     assert sweep.offer(make_run(at_s))
-    return sweep.take_fds(limit)
+    return sweep.take_lines(limit)
+
+
+def lines_of(*holds: StreamHold) -> list[Line]:
+    """What their outlets lend, which is always the same."""
+    return [hold.outlet.lend(hold) for hold in holds]
 
 
 def test_nobody() -> None:
@@ -40,12 +48,12 @@ def test_nobody() -> None:
     assert (len(sweep), sweep.offer(make_run()), sweep.take(5)) == (0, False, (0, []))
 
 
-def test_descriptors_and_then_single_holds() -> None:
+def test_lines_and_then_single_holds() -> None:
     holds = make_holds(5)
     sweep = Sweep(holds[3:], [make_roster(holds[:3])])
     assert len(sweep) == 5
-    assert (take_fds(sweep, 2), len(sweep)) == ((2, [100, 101]), 3)
-    assert (take_fds(sweep, 2), len(sweep)) == ((1, [102]), 2)
+    assert (take_lines(sweep, 2), len(sweep)) == ((2, lines_of(*holds[:2])), 3)
+    assert (take_lines(sweep, 2), len(sweep)) == ((1, lines_of(holds[2])), 2)
     assert not sweep.offer(make_run())
     assert (sweep.take(1), sweep.take(5), len(sweep)) == ((1, holds[3:4]), (1, holds[4:]), 0)
 
@@ -59,29 +67,29 @@ def test_or_all_of_them_singly() -> None:
 def test_vacant_places_are_passed() -> None:
     holds = make_holds(4)
     roster = make_roster(holds)
-    by_fd, by_hold = Sweep((), [roster]), Sweep((), [roster])
+    by_line, by_hold = Sweep((), [roster]), Sweep((), [roster])
     roster.leave(holds[1])
-    assert (take_fds(by_fd, 3), by_hold.take(3)) == ((3, [100, 102]), (3, [holds[0], holds[2]]))
+    assert (take_lines(by_line, 3), by_hold.take(3)) == ((3, lines_of(holds[0], holds[2])), (3, [holds[0], holds[2]]))
 
 
 def test_not_who_enters_later() -> None:
     holds = make_holds(3)
     roster = make_roster(holds[:2])
     sweep = Sweep((), [roster])
-    roster.enter(holds[2], 102)
-    assert take_fds(sweep, 10) == (2, [100, 101])
+    roster.enter(holds[2])
+    assert take_lines(sweep, 10) == (2, lines_of(*holds[:2]))
 
 
 def test_who_leaves_before_the_run_has_come_is_taken_back() -> None:
     holds = make_holds(5)
     roster = make_roster(holds[:4])
     sweep = Sweep(holds[4:], [roster])
-    take_fds(sweep, 2)
-    roster.enter(late := make_holds(1)[0], 105)
+    take_lines(sweep, 2)
+    roster.enter(late := make_holds(1)[0])
     for hold in (holds[1], holds[2], late):
         sweep.take_back(hold)
         roster.leave(hold)
-    assert take_fds(sweep, 10) == (2, [103])
+    assert take_lines(sweep, 10) == (2, lines_of(holds[3]))
     assert sweep.take(10) == (2, [holds[4], holds[2]])
 
 
@@ -91,11 +99,11 @@ def test_rosters_one_after_the_other() -> None:
     first, refusing, last = make_roster(holds[:2]), make_roster(holds[2:4]), make_roster(holds[4:6])
     refusing.ids = {"c": "what nobody follows"}
     sweep = Sweep(holds[6:], [first, refusing, last])
-    assert (take_fds(sweep, 5), len(sweep)) == ((2, [100, 101]), 5)
+    assert (take_lines(sweep, 5), len(sweep)) == ((2, lines_of(*holds[:2])), 5)
     assert not sweep.offer(make_run())
     refusing.ids = NO_IDS
     assert (sweep.take(1), sweep.offer(make_run()), sweep.take(9)) == ((1, holds[2:3]), False, (1, holds[3:4]))
-    assert (take_fds(sweep, 1), take_fds(sweep, 5)) == ((1, [100]), (1, [101]))
+    assert (take_lines(sweep, 1), take_lines(sweep, 5)) == ((1, lines_of(holds[4])), (1, lines_of(holds[5])))
     assert (sweep.take(5), len(sweep)) == ((1, holds[6:]), 0)
 
 
@@ -103,20 +111,20 @@ def test_who_leaves_a_roster_whose_turn_is_still_to_come() -> None:
     holds = make_holds(6)
     rosters = [make_roster(holds[:2]), make_roster(holds[2:4]), make_roster(holds[4:])]
     sweep = Sweep((), rosters)
-    take_fds(sweep, 2)
-    take_fds(sweep, 1)
+    take_lines(sweep, 2)
+    take_lines(sweep, 1)
     for hold in holds:
         sweep.take_back(hold)
         assert hold.roster is not None
         hold.roster.leave(hold)
-    assert (sweep.take_fds(5), take_fds(sweep, 5)) == ((1, []), (2, []))
+    assert (sweep.take_lines(5), take_lines(sweep, 5)) == ((1, []), (2, []))
     assert sweep.take(5) == (3, holds[3:])
 
 
 def test_the_time_of_the_write_is_known() -> None:
     holds = make_holds(2)
     roster = make_roster(holds)
-    take_fds(Sweep((), [roster]), 1, 7000.0)
+    take_lines(Sweep((), [roster]), 1, 7000.0)
     for hold in holds:
         roster.leave(hold)
     assert [hold.written_at_s for hold in holds] == [7000.0, 1000.0]

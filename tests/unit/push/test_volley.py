@@ -10,6 +10,7 @@ from tests.unit.push.helpers import (
     HTTP10,
     Client,
     FakeOutlet,
+    FakeWriter,
     Mood,
     World,
     keep_alive,
@@ -18,7 +19,6 @@ from tests.unit.push.helpers import (
     recovering,
     step,
     text,
-    write_all,
 )
 
 from holdfast.grip.item import Item
@@ -50,7 +50,7 @@ def make_delivery(item: Item, holds: Sequence[Hold], unreached: Sequence[Hold] =
 def fire_at(item: Item, *holds: Hold, watched: Sequence[Hold] = (), is_oldest: bool = False) -> Volley:
     delivery = make_delivery(item, holds, watched)
     data = delivery.simple_chunk or delivery.simple_frames
-    return fire(delivery, data, list(holds), write_all, is_oldest=is_oldest)
+    return fire(delivery, data, list(holds), FakeWriter(), is_oldest=is_oldest)
 
 
 class TestWhoTakesIt:
@@ -132,7 +132,7 @@ class TestOrder:
         world = World()
         client = world.stream("c", "d")
         delivery = make_delivery(text("c", "x"), [client.hold], [client.hold])
-        assert fire(delivery, delivery.simple_chunk, [client.hold], write_all, is_oldest=True) == (1, [])
+        assert fire(delivery, delivery.simple_chunk, [client.hold], FakeWriter(), is_oldest=True) == (1, [])
         assert (client.writes, delivery.unreached) == (["x"], set())
 
     def test_not_if_it_has_had_it(self) -> None:
@@ -141,14 +141,14 @@ class TestOrder:
         first, second = world.stream("c", "d"), world.stream("c", "d")
         both: list[Hold] = [first.hold, second.hold]
         delivery = make_delivery(text("c", "x"), both, [second.hold])
-        assert fire(delivery, delivery.simple_chunk, both, write_all, is_oldest=True) == (1, [first.hold])
+        assert fire(delivery, delivery.simple_chunk, both, FakeWriter(), is_oldest=True) == (1, [first.hold])
         assert (first.writes, second.writes) == ([], ["x"])
 
     def test_one_that_is_slow_stays_unreached(self) -> None:
         world = World()
         hold = slow(world.stream("c", "d")).hold
         delivery = make_delivery(text("c", "x"), [hold], [hold])
-        assert fire(delivery, delivery.simple_chunk, [hold], write_all, is_oldest=True) == (0, [hold])
+        assert fire(delivery, delivery.simple_chunk, [hold], FakeWriter(), is_oldest=True) == (0, [hold])
         assert delivery.unreached == {hold}
 
 
