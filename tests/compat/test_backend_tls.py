@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.harness.backend import Reply, ScriptedBackend
-from tests.harness.client import fetch
+from tests.harness.backend import Framing, Reply, ScriptedBackend
+from tests.harness.client import Connect, encode_request, fetch
 from tests.harness.grip import Stage
 from tests.harness.proxy import Launch, ProxyUnderTest, differs
 from tests.harness.tls import make_certificate
@@ -71,6 +73,19 @@ def test_wrong_name(stage: Stage, tls_backend: ScriptedBackend) -> None:
 def test_wrong_name_fails_over(stage: Stage) -> None:
     path = stage.backend.serve(Reply(body=b"other"))
     assert fetch(stage.proxy.port, path, host="failover.example").text == "other"
+
+
+@pytest.mark.parametrize("framing", [Framing.SIZED, Framing.UNTIL_CLOSE])
+def test_large_answer_after_which_the_backend_closes(
+    stage: Stage, connect: Connect, tls_backend: ScriptedBackend, framing: Framing
+) -> None:
+    """What the client is too slow for is not lost because the end comes with it."""
+    body = random.Random(1).randbytes(1_000_000)
+    path = tls_backend.serve(Reply(body=body, framing=framing, closes=True))
+    client = connect(stage.proxy.port, receive_buffer=4096)
+    client.send(encode_request(path, host="good.example"))
+    time.sleep(0.3)
+    assert client.read_response().body == body
 
 
 def test_port_without_tls(stage: Stage) -> None:

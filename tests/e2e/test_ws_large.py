@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 
 import pytest
 from tests.harness.backend import ScriptedBackend, held_back
 from tests.harness.proxy import Launch, ProxyUnderTest
 from tests.harness.timing import eventually
-from tests.harness.websocket import Opcode, WebSocket, binary, fragments, text
+from tests.harness.websocket import Opcode, WebSocket, binary, close, fragments, text
 from tests.harness.ws_backend import WebSocketBackend
 from tests.harness.ws_events import Event, events_reply
 from tests.harness.ws_stage import WebSocketStage
@@ -56,6 +57,23 @@ class TestRelay:
         assert not sent.wait(0.7), "30 MB are more than sockets hold"
         for number, message in enumerate(messages):
             assert receiver.read(timeout_s=10) == message, number
+        thread.join()
+
+    def test_sender_that_closes_and_leaves_at_once(self, ws: WebSocketStage, direction: str) -> None:
+        """Its last words come, however late they are read."""
+        sender, receiver = ends(ws, direction)
+        messages = [text(f"{number:04}" + "x" * 9_996) for number in range(1000)]
+
+        def send() -> None:
+            sender.send(*messages, close(1000, "bye"), timeout_s=20)
+            sender.connection.shut_writing()
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        time.sleep(0.3)
+        for number, message in enumerate(messages):
+            assert receiver.read(timeout_s=10) == message, number
+        assert receiver.read(timeout_s=10) == close(1000, "bye")
         thread.join()
 
 

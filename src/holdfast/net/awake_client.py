@@ -6,7 +6,7 @@ import abc
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from holdfast.net.owed import owed_bytes
+from holdfast.net.below import owed_bytes
 from holdfast.net.sockets import address_of, describe_peer
 from holdfast.timers import Deadline
 

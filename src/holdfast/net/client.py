@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, cast
 from holdfast.errors import WireError
 from holdfast.logs import LIMITED
 from holdfast.net.awake_client import AwakeClient
+from holdfast.net.below import transport_below
 from holdfast.net.client_state import ClientState
 from holdfast.net.edge import Edge
 from holdfast.net.exchange import ClientExchange, encode_refusal
 from holdfast.net.leaving_client import LeavingClient
-from holdfast.net.owed import transport_below
 from holdfast.net.runtime import Cancellable
 from holdfast.net.socket_transport import HIGH_WATER_BYTES, SocketTransport
 from holdfast.wire.http1.head import RequestHead

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from holdfast.net.below import owed_bytes, pause_reading, resume_reading, transport_below
 from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
 from holdfast.net.outlets import OutboxLimits, Undirected, reject_when_full
-from holdfast.net.owed import owed_bytes, transport_below
 from holdfast.net.runtime import Runtime
 from holdfast.net.sockets import address_of, describe_peer
 from holdfast.timers import Deadline
@@ -15,6 +15,8 @@ from holdfast.timers import Deadline
 
 class ConnectionDuplex(Undirected, asyncio.Protocol):
     """A duplex that keeps its transport, whose protocol it becomes.
+
+    The owner takes what the peer has sent before it is told that the peer is gone: not before it wants to read.
 
     Args:
         early: what the peer has sent already; the owner gets it with the first `resume_reading`.
@@ -38,12 +40,15 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
         self._limits = limits
         self._on_closed: Callable[[], None] | None = on_closed
         self._is_reading = False
+        self._is_lost = False
         self._is_blocked = False
         self._relayed_bytes = 0
         self._deadline = Deadline(runtime.wheel, self)
         self._peer = transport.get_extra_info("peername")
-        transport.pause_reading()
         transport.set_protocol(self)
+        pause_reading(transport)
+        if self._below is not None and not transport.is_closing():
+            transport.resume_reading()  # whoever had it before may have paused it above
 
     # --- for the owner ---------------------------------------------------------------------------------------------
 
@@ -55,7 +60,7 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
     @property
     def unsent_bytes(self) -> int:
         """See `Duplex`. Only of this is told that it has been taken."""
-        return self._transport.get_write_buffer_size()
+        return 0 if self._is_lost else self._transport.get_write_buffer_size()
 
     def write_first(self, data: bytes) -> bool:
         """Send what ends the handshake, as if it were relayed. True: if the peer has left, the owner is told later."""
@@ -64,7 +69,7 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
 
     def write(self, data: bytes) -> bool | None:
         """See `Duplex`."""
-        if self._owner is None:
+        if self._owner is None or self._is_lost:
             return None
         waiting = owed_bytes(self._transport, self._below)
         self._relayed_bytes = min(self._relayed_bytes, waiting)
@@ -78,23 +83,25 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
 
     def relay(self, data: bytes) -> None:
         """See `Duplex`."""
-        if self._owner is not None:
+        if self._owner is not None and not self._is_lost:
             self._transport.write(data)
             waiting = owed_bytes(self._transport, self._below)
             self._relayed_bytes = min(self._relayed_bytes + len(data), waiting)
 
     def pause_reading(self) -> None:
         """See `Duplex`."""
-        if self._is_reading and self._owner is not None and not self._transport.is_closing():
+        if self._is_reading and self._owner is not None:
             self._is_reading = False
-            self._transport.pause_reading()
+            pause_reading(self._transport)
 
     def resume_reading(self) -> None:
         """See `Duplex`."""
-        if self._is_reading or self._transport.is_closing():
+        if self._is_reading:
             return
         self._is_reading = True
-        self._transport.resume_reading()
+        resume_reading(self._transport)
+        if self._is_lost:
+            self._runtime.loop.call_soon(self._tell_gone)
         if self._early and self._owner is not None:
             early, self._early = self._early, b""
             self._owner.on_data(early)
@@ -133,8 +140,12 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
     # --- asyncio.Protocol ------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self._owner is not None:
+        if self._owner is None:
+            return
+        if self._is_reading:
             self._owner.on_data(data)
+        else:
+            self._early += data
 
     def pause_writing(self) -> None:
         self._is_blocked = True
@@ -150,7 +161,11 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
         on_closed, self._on_closed = self._on_closed, None
         if on_closed is not None:
             on_closed()
-        self._tell_gone()
+        self._is_lost = True
+        if self._is_reading:
+            self._tell_gone()
+        elif self._is_blocked:
+            self.resume_writing()
 
     def on_deadline(self, now_s: float) -> None:
         """The peer has not closed its side."""

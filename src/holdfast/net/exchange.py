@@ -67,6 +67,7 @@ class ClientExchange:
         "_chunks",
         "_connection",
         "_decoder",
+        "_is_body_wanted",
         "_is_chunked",
         "_is_persistent",
         "_pending_bytes",
@@ -105,6 +106,7 @@ class ClientExchange:
         self._pending_bytes = len(body) if body else 0
         self._waiter: asyncio.Future[None] | None = None
         self._is_persistent = head.is_persistent
+        self._is_body_wanted = True
         self._is_chunked = False
         self._pieces: Pieces | None = None
 
@@ -136,10 +138,11 @@ class ClientExchange:
             return data
         content = self._decoder.feed(data)
         if content:
-            self._chunks.append(content)
-            self._pending_bytes += len(content)
             self.body_bytes += len(content)
             self._awaits_continue = False
+        if content and self._is_body_wanted:
+            self._chunks.append(content)
+            self._pending_bytes += len(content)
             if self._pending_bytes > BODY_BUFFER_BYTES and not self._decoder.is_complete:
                 self._connection.pause_reading()
         self._wake()
@@ -328,6 +331,9 @@ class ClientExchange:
         parking = self._connection.parking
         if parking is not None:
             return parking.park(self._connection, owner, first)
+        # What is left of the body: the client has to be read from, to see it leave, but nobody wants that any more.
+        self._is_body_wanted = False
+        self._chunks.clear()
         outlet = ConnectionOutlet(self._connection, owner, self._connection.edge.outbox_limits)
         self._connection.keep_as_outlet(outlet)
         outlet.write_first(first)

@@ -128,6 +128,8 @@ class ParkedDuplex(ParkedSocket):
             self._flush()
         elif events & select.EPOLLIN:
             self._read()
+        elif self._reading is _PAUSED:
+            self._break_off()
         else:
             self._leave()
 
@@ -155,7 +157,10 @@ class ParkedDuplex(ParkedSocket):
 
     def mask(self) -> int:
         """See `ParkedSocket`. The peer's leaving is seen by reading: what it has sent before comes first."""
-        return 0 if self._reading is _PAUSED else LISTEN
+        if self._reading is not _PAUSED:
+            return LISTEN
+        # That a connection broke cannot be left out, but told once.
+        return select.EPOLLONESHOT if self._is_broken else 0
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
@@ -174,14 +179,20 @@ class ParkedDuplex(ParkedSocket):
             self._shut_down()
 
     def _break_off(self) -> None:
-        if self._owner is None or self._reading is not _WANTED:
+        if self._owner is None:
             self._leave()
-            return
-        # Reading is soon at its end, and finds before that what was said: why the peer closes, for instance.
-        self._is_broken = True
-        self._recall()
-        self._drop_outbox()
-        self._watch()
+        elif not self._is_broken:
+            # Reading will be at its end, and finds before that what was said: why the peer closes, for instance.
+            self._is_broken = True
+            self._recall()
+            if self.is_blocked:
+                self._drop_outbox()
+                self._lot.runtime.loop.call_soon(self._tell_unblocked)  # whoever writes may be in the middle of it
+            self._watch()
+
+    def _tell_unblocked(self) -> None:
+        if self._owner is not None:
+            self._owner.on_drained()
 
     def _on_progress(self) -> None:
         """Not watched: a peer that takes nothing is cut off when its outbox is full, or when it should have closed."""

@@ -83,9 +83,12 @@ class RelayBackend:
         self.duplex.close()
 
     def break_off(self) -> None:
-        """See `BackendSide`."""
+        """See `BackendSide`. A client that has closed may leave without waiting: its last words are still sent."""
         self._events = None
-        self.duplex.abort()
+        if self._close_sent:
+            self.duplex.close()
+        else:
+            self.duplex.abort()
 
     def client_drained(self) -> None:
         """See `BackendSide`."""

@@ -54,6 +54,46 @@ async def test_a_tls_peer_leaves(certificate: Path) -> None:
         assert it.owner.told == ["gone"]
 
 
+async def test_what_a_tls_peer_said_before_it_left_comes_first(certificate: Path) -> None:
+    """Also if the owner did not want it at the time, and all that it has to be told was read at once."""
+    async with tls_pair(certificate) as it:
+        it.writer.write(bytes(HUGE))
+        it.writer.close()
+        await settle()
+        it.duplex.resume_reading()
+        while "gone" not in it.owner.told:
+            it.duplex.pause_reading()
+            await settle()
+            it.duplex.resume_reading()
+            await settle()
+        assert it.owner.data == b"early" + bytes(HUGE)
+
+
+async def test_a_tls_peer_is_gone_for_those_who_write_at_once(certificate: Path) -> None:
+    async with tls_pair(certificate) as it:
+        it.duplex.resume_reading()
+        for _ in range(2):
+            it.duplex.relay(bytes(HUGE))
+        assert it.duplex.is_blocked
+        it.owner.act = lambda event: it.duplex.pause_reading()
+        await it.send(b"last words")
+        await eventually(lambda: it.owner.data == b"earlylast words", "read")
+        it.writer.transport.abort()
+        it.duplex.write(b"for nobody")
+        await eventually(lambda: it.owner.closed, "closed")
+        assert (it.owner.told, it.duplex.is_blocked, it.duplex.unsent_bytes) == (["drained"], False, 0)
+        assert it.duplex.write(b"for nobody") is None
+        it.duplex.resume_reading()
+        await eventually(lambda: it.owner.told == ["drained", "gone"], "gone")
+
+
+async def test_a_duplex_takes_over_a_tls_transport_that_was_paused(certificate: Path) -> None:
+    async with tls_pair(certificate, is_paused=True) as it:
+        it.duplex.resume_reading()
+        await it.send(b"one")
+        await eventually(lambda: it.owner.data == b"earlyone", "all")
+
+
 async def test_what_was_handed_down_counts(certificate: Path) -> None:
     """A slow peer owes what is below TLS as well, where all of it goes when there is room."""
     async with tls_pair(certificate) as it:

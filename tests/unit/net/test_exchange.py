@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from tests.unit.net.helpers import HUGE, Answer, Owner, echo, eventually, get, ok, settle, staged
 
+from holdfast.net.client import PIPELINE_BUFFER_BYTES
 from holdfast.net.exchange import BODY_BUFFER_BYTES, ClientExchange, ClientGone
 from holdfast.wire.cross_origin import BegunResponse, Cors, WholeResponse
 from holdfast.wire.headers import Headers
@@ -78,6 +79,21 @@ async def test_read_prefix_of_more_than_is_kept_unasked() -> None:
             await peer.send(piece)
         await peer.expect(ok(b"/"))
         assert prefixes == [bytes(size)]
+
+
+async def test_the_rest_of_a_body_that_a_hold_does_not_want() -> None:
+    """A client that keeps its transport is read from, to see it leave: its own body is not too much to say."""
+    owner = Owner()
+    async with staged(lambda exchange: owner.hold(exchange, ok(b"")), has_parking=False) as stage:
+        peer = await stage.ask(get(b"/", b"Content-Length: %d" % HUGE, method=b"POST"))
+        await peer.expect(ok(b""))
+        await peer.send(bytes(HUGE))
+        assert owner.gone == 0
+        await peer.send(get(b"/next"))
+        await settle()
+        assert owner.gone == 0
+        await peer.send(bytes(2 * PIPELINE_BUFFER_BYTES))
+        await eventually(lambda: owner.gone, "said too much")
 
 
 async def test_a_large_body_waits_in_the_system() -> None:

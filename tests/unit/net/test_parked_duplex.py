@@ -15,6 +15,9 @@ from holdfast.net.connection_duplex import ConnectionDuplex
 from holdfast.net.parked_duplex import ParkedDuplex
 from holdfast.net.parked_socket import LISTEN
 
+SAID = bytes(20_000)
+"""What the system keeps, however little it was asked to."""
+
 
 def over_pair(place: Place, ours: socket.socket) -> tuple[ParkedDuplex, Owner]:
     """A parked duplex with one end of a pair of sockets, whatever was written to that before."""
@@ -138,7 +141,46 @@ async def test_a_peer_that_leaves_before_that(monkeypatch: pytest.MonkeyPatch) -
     async with place_for("parked") as place:
         it = await place.pair(is_reading=False)
         it.peer.reset()
+        await settle()
+        it.duplex.resume_reading()
         await it.expect_gone()
+
+
+@pytest.mark.parametrize("is_written_to", [False, True])
+async def test_what_a_peer_said_before_a_reset_is_read(is_written_to: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when a write has met the reset. epoll tells of that once, and not again and again."""
+    async with place_for("parked") as place:
+        it = await place.pair(is_reading=False)
+        await it.peer.send(SAID)
+        await settle()
+        it.peer.reset()
+        if is_written_to:
+            it.duplex.relay(b"for nobody")
+        await settle()
+        calls: list[int] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(ParkedDuplex, "on_events", lambda _, events: calls.append(events))
+            await settle()
+        assert (calls, it.owner.told) == ([], [])
+        it.owner.act = lambda event: it.duplex.pause_reading() if event == "data" else None
+        it.duplex.resume_reading()
+        await settle()
+        assert (it.owner.data, it.owner.told) == (SAID, [])
+        it.duplex.resume_reading()
+        await it.expect_gone()
+
+
+async def test_whoever_waits_for_a_peer_that_is_reset_is_told() -> None:
+    """It may be what keeps the owner from reading: the other side has to be read from, before it takes more."""
+    async with place_for("parked") as place:
+        it = await place.pair(is_slow=True, is_reading=False)
+        it.duplex.relay(bytes(HUGE))
+        it.peer.reset()
+        await it.expect_told("drained")
+        assert not it.duplex.is_blocked
+        assert it.duplex.write(b"for nobody") is None
+        it.duplex.resume_reading()
+        await it.expect_told("drained", "gone")
 
 
 async def test_what_ends_the_handshake_may_not_fit(pair: tuple[socket.socket, socket.socket]) -> None:

@@ -145,6 +145,7 @@ class TestLot:
             gone.peer.reset()  # which nobody has noticed yet
             assert ways_to(place.lot, gone.duplex, fine.duplex)(b"hello") == 1
             await fine.peer.expect(b"hello")
+            gone.duplex.resume_reading()
             await gone.expect_gone()
 
     async def test_who_has_left_meanwhile(self, ways_to: WaysTo) -> None:

@@ -64,6 +64,7 @@ class FakeDuplex(Undirected):
         self._owner: DuplexOwner | None = owner
         self._mask = MASK if is_client else None
         self._unread: list[bytes] = []
+        self._has_left = False
 
     # --- for the owner
 
@@ -72,13 +73,13 @@ class FakeDuplex(Undirected):
         return "192.0.2.1"
 
     def write(self, data: bytes) -> bool | None:
-        if self._owner is None:
+        if self._owner is None or self._has_left:
             return None
         self.relay(data)
         return True
 
     def relay(self, data: bytes) -> None:
-        if self._owner is not None:
+        if self._owner is not None and not self._has_left:
             assert data
             self.written.append(data)
             self.on_write()
@@ -121,11 +122,11 @@ class FakeDuplex(Undirected):
         return encode_masked_frame(opcode, payload, self._mask, is_final=is_final)
 
     def leave(self) -> None:
-        """Close the connection without a close frame."""
-        owner = self._owner
-        self._end("gone")
-        if owner is not None:
-            owner.on_gone()
+        """Close the connection without a close frame, which the owner is told when it has read everything."""
+        self._has_left = True
+        if self.is_blocked and not self.is_reading:
+            self.drain()
+        self._deliver()
 
     def drain(self) -> None:
         """Take everything."""
@@ -148,6 +149,11 @@ class FakeDuplex(Undirected):
     def _deliver(self) -> None:
         while self.is_reading and self._unread and self._owner is not None:
             self._owner.on_data(self._unread.pop(0))
+        if self.is_reading and self._has_left:
+            owner = self._owner
+            self._end("gone")
+            if owner is not None:
+                owner.on_gone()
 
     def _end(self, how: str) -> None:
         self._owner = None

@@ -119,8 +119,19 @@ class TestBackpressure:
             backend.shut(4000)
             backend.leave()
             assert client.heard == []
-            # what the fake end has said after it was no longer read is lost with it
-            assert client.end == "closed"
+            client.drain()
+            await settle()
+            assert client.heard == ["last", "close 4000"]
+
+    @in_own_time
+    async def test_a_client_that_closes_and_leaves_at_once(self) -> None:
+        """What it has said has been written, but the backend may not have taken it: it is not cut off."""
+        async with socket_world() as world:
+            client, backend = world.relay()
+            client.text("last")
+            client.shut(4000)
+            client.leave()
+            assert (backend.heard, backend.end) == (["last", "close 4000"], "closed")
 
     @in_own_time
     async def test_a_close_in_the_same_piece(self) -> None:

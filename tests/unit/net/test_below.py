@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.unit.net.helpers import HUGE, settle
 from tests.unit.net.tls_pairs import tls_pair
 
-from holdfast.net.owed import owed_bytes, transport_below
+from holdfast.net.below import owed_bytes, transport_below
 
 
 async def test_below_tls(certificate: Path) -> None:
