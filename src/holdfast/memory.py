@@ -55,11 +55,12 @@ class Slack:
     """Decides when free memory is given back: when a crowd has left, and regularly.
 
     A crowd has left when enough was freed since the last time, and no more is just being. Without crowds there is
-    always some free room between what stays, and all of it is touched now and then.
+    always some free room between what stays, and all of it is touched now and then. One may have come and left before
+    the first look.
     """
 
     def __init__(self) -> None:
-        self._least: int | None = None
+        self._least = 0
         self._before = 0
         self._pause = 0
         self._age = 0
@@ -67,8 +68,7 @@ class Slack:
 
     def is_due(self, free_bytes: int) -> bool:
         """Whether now is the time; asked every `CHECK_S`."""
-        if self._least is None or free_bytes < self._least:
-            self._least = free_bytes
+        self._least = min(self._least, free_bytes)
         is_rising = free_bytes - self._before > MIN_BYTES // 4
         self._before = free_bytes
         self._pause -= self._pause > 0

@@ -53,15 +53,15 @@ def dues(*free_mb: float) -> list[int]:
 
 
 class TestWhenMemoryIsGivenBack:
-    def test_not_what_was_never_used(self) -> None:
-        assert dues(*[50] * (REGULAR_CHECKS - 1)) == []
+    def test_when_a_crowd_had_left_before_the_first_check(self) -> None:
+        assert dues(*[50] * (REGULAR_CHECKS - 1)) == [1]
 
     def test_not_a_little(self) -> None:
         assert dues(1, *[3.9] * 200) == []
 
     def test_regularly(self) -> None:
         """Whatever has become of it, and counted from the last time."""
-        assert dues(*[50] * 3 * REGULAR_CHECKS) == [REGULAR_CHECKS - 1, 2 * REGULAR_CHECKS - 1, 3 * REGULAR_CHECKS - 1]
+        assert dues(*[50] * 3 * REGULAR_CHECKS) == [1, 1 + REGULAR_CHECKS, 1 + 2 * REGULAR_CHECKS]
         assert dues(1, 20, 20, *[21] * 100) == [2, 2 + REGULAR_CHECKS]
 
     def test_when_a_crowd_has_left(self) -> None:
