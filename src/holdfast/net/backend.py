@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 from holdfast.errors import BackendError, BackendTimeout, BadResponse, ConnectError, WireError
 from holdfast.net.backend_tls import is_about_our_certificate
-from holdfast.net.below import pause_reading, resume_reading
+from holdfast.net.below import pause_reading, resume_reading, source_of
 from holdfast.net.connection_duplex import ConnectionDuplex
 from holdfast.net.duplex import Duplex, DuplexOwner
 from holdfast.net.endpoint import Endpoint
@@ -95,7 +95,7 @@ class BackendConnection(asyncio.Protocol):
             self._deadline.at_s = self._runtime.now() + self._timeout_s
         if response.is_full and self._is_reading:
             self._is_reading = False
-            pause_reading(self._transport)
+            pause_reading(source_of(self._transport))
         self._tell()
 
     def pause_writing(self) -> None:
@@ -187,7 +187,7 @@ class BackendConnection(asyncio.Protocol):
         content = self._response.take()
         if not self._is_reading and not self._is_lost:
             self._is_reading = True
-            resume_reading(self._transport)
+            resume_reading(source_of(self._transport))
         return content
 
     @property

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from holdfast.net.socket_transport import SocketTransport
+
+_NO_LIMIT = 1 << 30
 
 
 def transport_below(transport: asyncio.Transport | SocketTransport) -> asyncio.Transport | None:
@@ -34,15 +36,30 @@ def owed_bytes(transport: asyncio.Transport | SocketTransport, below: asyncio.Tr
     return size if below is None else size + below.get_write_buffer_size()
 
 
-def pause_reading(transport: asyncio.Transport | SocketTransport) -> None:
+def source_of(transport: asyncio.Transport | SocketTransport) -> asyncio.Transport | SocketTransport:
+    """Where reading from the peer is to be paused."""
+    return transport_below(transport) or transport
+
+
+def pause_reading(source: asyncio.Transport | SocketTransport) -> None:
     """Read no more from the peer; what was read is still received."""
-    source = transport_below(transport) or transport
     if not source.is_closing():
         source.pause_reading()
 
 
-def resume_reading(transport: asyncio.Transport | SocketTransport) -> None:
+def resume_reading(source: asyncio.Transport | SocketTransport) -> None:
     """Read on after `pause_reading`."""
-    source = transport_below(transport) or transport
     if not source.is_closing():
         source.resume_reading()
+
+
+def move_pause_below(transport: asyncio.Transport, below: asyncio.Transport) -> None:
+    """Pause below what may have been paused above. What waits above, some 100 kB at most, is received soon.
+
+    When much waits above, TLS pauses the transport below by itself, and has it go on when that was received. It must
+    not do that any more: nobody would be left who pauses.
+    """
+    if not transport.is_closing():
+        cast(Any, transport).set_read_buffer_limits(_NO_LIMIT, _NO_LIMIT)
+        pause_reading(below)
+        transport.resume_reading()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from holdfast.net.below import owed_bytes, pause_reading, resume_reading, transport_below
-from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
+from holdfast.net.below import move_pause_below, owed_bytes, pause_reading, resume_reading, transport_below
+from holdfast.net.duplex import CLOSE_TIMEOUT_S, LAST_WORDS_S, DuplexOwner
 from holdfast.net.outlets import OutboxLimits, Undirected, reject_when_full
 from holdfast.net.runtime import Runtime
 from holdfast.net.sockets import address_of, describe_peer
@@ -16,7 +16,8 @@ from holdfast.timers import Deadline
 class ConnectionDuplex(Undirected, asyncio.Protocol):
     """A duplex that keeps its transport, whose protocol it becomes.
 
-    The owner takes what the peer has sent before it is told that the peer is gone: not before it wants to read.
+    The owner takes what the peer has sent before it is told that the peer is gone: not before it wants to read, or
+    `LAST_WORDS_S` later.
 
     Args:
         early: what the peer has sent already; the owner gets it with the first `resume_reading`.
@@ -46,9 +47,10 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
         self._deadline = Deadline(runtime.wheel, self)
         self._peer = transport.get_extra_info("peername")
         transport.set_protocol(self)
-        pause_reading(transport)
-        if self._below is not None and not transport.is_closing():
-            transport.resume_reading()  # whoever had it before may have paused it above
+        if self._below is not None:
+            move_pause_below(transport, self._below)
+        else:
+            pause_reading(transport)
 
     # --- for the owner ---------------------------------------------------------------------------------------------
 
@@ -92,23 +94,25 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
         """See `Duplex`."""
         if self._is_reading and self._owner is not None:
             self._is_reading = False
-            pause_reading(self._transport)
+            pause_reading(self._below or self._transport)
 
     def resume_reading(self) -> None:
         """See `Duplex`."""
         if self._is_reading:
             return
         self._is_reading = True
-        resume_reading(self._transport)
-        if self._is_lost:
-            self._runtime.loop.call_soon(self._tell_gone)
+        resume_reading(self._below or self._transport)
         if self._early and self._owner is not None:
             early, self._early = self._early, b""
             self._owner.on_data(early)
+        if self._is_lost:
+            self._runtime.loop.call_soon(self._end_reading)
 
     def close(self) -> None:
         """See `Duplex`."""
         self._owner = None
+        if self._is_lost:
+            self._deadline.cancel()
         if self._transport.is_closing():
             return
         self.resume_reading()
@@ -121,6 +125,7 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
     def abort(self) -> None:
         """See `Duplex`."""
         self._owner = None
+        self._deadline.cancel()
         self._transport.abort()
 
     def end_hold(self) -> None:
@@ -156,22 +161,33 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
             self._owner.on_drained()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._deadline.cancel()
+        self._deadline.clear()
         self._below = None  # it refers to us, as the next one may
         on_closed, self._on_closed = self._on_closed, None
         if on_closed is not None:
             on_closed()
         self._is_lost = True
-        if self._is_reading:
+        if self._is_reading or self._owner is None:
             self._tell_gone()
-        elif self._is_blocked:
+            return
+        self._deadline.set(self._runtime.now() + LAST_WORDS_S)
+        if self._is_blocked:
             self.resume_writing()
 
+    def _end_reading(self) -> None:
+        """Everything that the peer said has been taken, unless the owner has paused again."""
+        if self._is_reading:
+            self._tell_gone()
+
     def on_deadline(self, now_s: float) -> None:
-        """The peer has not closed its side."""
-        self._transport.abort()
+        """The peer has not closed its side; or it is gone, and the owner has not taken what it said before."""
+        if self._is_lost:
+            self._tell_gone()
+        else:
+            self._transport.abort()
 
     def _tell_gone(self) -> None:
+        self._deadline.cancel()
         owner, self._owner = self._owner, None
         if owner is not None:
             owner.on_gone()

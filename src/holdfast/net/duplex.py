@@ -14,6 +14,9 @@ from holdfast.net.outlets import Borrower, Described, Line
 CLOSE_TIMEOUT_S = 10.0
 """How long a peer may take to read the last bytes and close, before the connection is cut."""
 
+LAST_WORDS_S = 60.0
+"""How long an owner that does not want to read may take for what a peer has said that is gone."""
+
 
 class DuplexOwner(Described, Protocol):
     """Whose connection it is."""

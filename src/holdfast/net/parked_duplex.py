@@ -8,7 +8,7 @@ import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from holdfast.net.duplex import CLOSE_TIMEOUT_S, DuplexOwner
+from holdfast.net.duplex import CLOSE_TIMEOUT_S, LAST_WORDS_S, DuplexOwner
 from holdfast.net.outlets import reject_when_full
 from holdfast.net.parked_socket import BROKEN, LISTEN, ParkedSocket
 
@@ -102,9 +102,11 @@ class ParkedDuplex(ParkedSocket):
         """See `Duplex`."""
         self._owner = None
         self._recall()
+        if self._is_broken:
+            self._leave()
         if self._fd < 0 or self._deadline_slot:
             return
-        self._deadline_slot = self._lot.runtime.wheel.add(self._lot.runtime.now() + CLOSE_TIMEOUT_S, self)
+        self._set_deadline(CLOSE_TIMEOUT_S)
         self._read_from_peer()
         if self._outbox is None:
             self._on_drained()
@@ -134,7 +136,7 @@ class ParkedDuplex(ParkedSocket):
             self._leave()
 
     def on_timer(self, now_s: float) -> None:
-        """The peer has not closed its side."""
+        """The peer has not closed its side; or it is gone, and the owner has not taken what it said before."""
         self._deadline_slot = 0
         self._leave()
 
@@ -164,6 +166,9 @@ class ParkedDuplex(ParkedSocket):
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
+    def _set_deadline(self, seconds: float) -> None:
+        self._deadline_slot = self._lot.runtime.wheel.add(self._lot.runtime.now() + seconds, self)
+
     def _read_from_peer(self) -> None:
         was_told, self._reading = self._reading is not _PAUSED, _WANTED
         if not was_told:
@@ -184,6 +189,7 @@ class ParkedDuplex(ParkedSocket):
         elif not self._is_broken:
             # Reading will be at its end, and finds before that what was said: why the peer closes, for instance.
             self._is_broken = True
+            self._set_deadline(LAST_WORDS_S)
             self._recall()
             if self.is_blocked:
                 self._drop_outbox()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import cast
 
 from tests.unit.net.helpers import HUGE, OUTBOX, eventually, settle
-from tests.unit.net.tls_pairs import tls_pair
+from tests.unit.net.tls_pairs import TlsPair, tls_pair
 
-from holdfast.net.duplex import CLOSE_TIMEOUT_S
+from holdfast.net.below import owed_bytes, transport_below
+from holdfast.net.duplex import CLOSE_TIMEOUT_S, LAST_WORDS_S
 
 
 async def test_both_sides_speak_tls(certificate: Path) -> None:
@@ -88,10 +91,49 @@ async def test_a_tls_peer_is_gone_for_those_who_write_at_once(certificate: Path)
 
 
 async def test_a_duplex_takes_over_a_tls_transport_that_was_paused(certificate: Path) -> None:
-    async with tls_pair(certificate, is_paused=True) as it:
+    """With what waits above; and no more is read before the owner wants it."""
+    waiting = bytes(HUGE)
+    async with tls_pair(certificate, waiting=waiting) as it:
         it.duplex.resume_reading()
         await it.send(b"one")
-        await eventually(lambda: it.owner.data == b"earlyone", "all")
+        await eventually(lambda: len(it.owner.data) == len(waiting) + 8, "all")
+        assert it.owner.data == b"early" + waiting + b"one"
+
+
+async def test_a_tls_peer_does_not_fill_the_memory_of_who_does_not_read(certificate: Path) -> None:
+    async with tls_pair(certificate, waiting=bytes(30_000_000)) as it:
+        await asyncio.sleep(0.3)
+        writer = cast(asyncio.Transport, it.writer.transport)
+        assert owed_bytes(writer, transport_below(writer)) > 10_000_000
+
+
+async def lose(it: TlsPair) -> None:
+    """The peer is gone, which a write meets."""
+    it.writer.transport.abort()
+    for _ in range(3):
+        it.duplex.write(b"for nobody")
+        await settle()
+    await eventually(lambda: it.owner.closed, "closed")
+
+
+async def test_nobody_waits_for_ever_for_last_words_to_be_taken(certificate: Path) -> None:
+    async with tls_pair(certificate) as it:
+        await lose(it)
+        it.place.skip(LAST_WORDS_S - 1)
+        assert it.owner.told == []
+        it.place.skip(1.2)
+        assert it.owner.told == ["gone"]
+
+
+async def test_last_words_may_be_taken_piece_by_piece(certificate: Path) -> None:
+    async with tls_pair(certificate) as it:
+        await lose(it)
+        it.owner.act = lambda event: it.duplex.pause_reading() if event == "data" else None
+        it.duplex.resume_reading()
+        await settle()
+        assert (it.owner.data, it.owner.told) == (b"early", [])
+        it.duplex.resume_reading()
+        await eventually(lambda: it.owner.told == ["gone"], "gone")
 
 
 async def test_what_was_handed_down_counts(certificate: Path) -> None:

@@ -12,6 +12,7 @@ from tests.unit.net.duplexes import Owner, Place, place_for
 from tests.unit.net.helpers import HUGE, OUTBOX, Peer, admitted, eventually, settle
 
 from holdfast.net.connection_duplex import ConnectionDuplex
+from holdfast.net.duplex import LAST_WORDS_S
 from holdfast.net.parked_duplex import ParkedDuplex
 from holdfast.net.parked_socket import LISTEN
 
@@ -168,6 +169,24 @@ async def test_what_a_peer_said_before_a_reset_is_read(is_written_to: bool, monk
         assert (it.owner.data, it.owner.told) == (SAID, [])
         it.duplex.resume_reading()
         await it.expect_gone()
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_nobody_waits_for_ever_for_last_words_to_be_taken(is_closed: bool) -> None:
+    async with place_for("parked") as place:
+        it = await place.pair(is_reading=False)
+        await it.peer.send(SAID)
+        await settle()
+        it.peer.reset()
+        await settle()
+        if is_closed:
+            it.duplex.close()
+            assert (it.owner.closed, it.owner.told) == (1, [])
+            return
+        place.skip(LAST_WORDS_S - 1)
+        assert it.owner.told == []
+        place.skip(1.2)
+        assert (it.owner.closed, it.owner.told) == (1, ["gone"])
 
 
 async def test_whoever_waits_for_a_peer_that_is_reset_is_told() -> None:

@@ -38,7 +38,7 @@ class TlsPair:
 
 
 @asynccontextmanager
-async def tls_pair(certificate: Path, *, is_paused: bool = False) -> AsyncIterator[TlsPair]:
+async def tls_pair(certificate: Path, *, waiting: bytes = b"") -> AsyncIterator[TlsPair]:
     async with place_for("tls") as place:
         server_tls, client_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         server_tls.load_cert_chain(certificate)
@@ -52,8 +52,10 @@ async def tls_pair(certificate: Path, *, is_paused: bool = False) -> AsyncIterat
         transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, sock, ssl=server_tls)
         await settle()  # what belongs to the handshake is sent
         it = TlsPair(place, transport, *await opening)
-        if is_paused:
+        if waiting:
             transport.pause_reading()
+            it.writer.write(waiting)
+            await asyncio.sleep(0.1)
         it.duplex = ConnectionDuplex(place.runtime, transport, b"early", it.owner, OUTBOX, it.owner.on_closed)
         try:
             yield it
