@@ -236,16 +236,19 @@ class BackendConnection(asyncio.Protocol):
             on_closed: called once when it is closed.
 
         Raises:
-            BadResponse: it is lost already.
+            BadResponse: it is lost already, and the backend has said nothing.
         """
-        if not self.is_open:
+        transport, is_open = self._transport, self.is_open
+        if not is_open and (isinstance(transport, SocketTransport) or not self._response.rest):
             raise BadResponse("backend closed the connection right after accepting")
         early, self._response.rest = self._response.rest, b""
         self._deadline.cancel()
-        transport = self._transport
         if isinstance(transport, SocketTransport):
             return transport.lot.park_duplex(transport, early, owner, on_closed)
-        return ConnectionDuplex(self._runtime, transport, early, owner, limits, on_closed)
+        duplex = ConnectionDuplex(self._runtime, transport, early, owner, limits, on_closed)
+        if not is_open:
+            self._runtime.loop.call_soon(duplex.connection_lost, None)  # it came too late to be told
+        return duplex
 
     def abort(self) -> None:
         """Close at once."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.net.backends import REQUEST, TIMEOUT_S, backend_stage
+from tests.unit.net.duplexes import Owner
 from tests.unit.net.helpers import HUGE, OUTBOX, eventually, settle
 from tests.unit.wire.http1.responses import BROKEN, OK, RESPONSES
 
 from holdfast.errors import BackendTimeout, BadResponse
 from holdfast.net.backend import BackendConnection
+from holdfast.net.endpoint import Endpoint
 
 pytestmark = pytest.mark.usefixtures("transports")
 
@@ -268,3 +272,28 @@ async def test_a_connection_that_is_lost_cannot_be_given_up(is_lost: bool) -> No
         nobody: Any = None
         with pytest.raises(BadResponse):
             connection.to_duplex(nobody, OUTBOX, lambda: None)
+
+
+async def test_a_backend_by_tls_that_accepts_says_something_and_leaves(certificate: Path) -> None:
+    """All in one piece: it is gone before anybody could want to read it."""
+    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_tls.load_cert_chain(certificate)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 X\r\n\r\nlast words")
+        writer.close()
+
+    async with backend_stage() as stage, await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_tls) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = await stage.pool.connect(Endpoint("127.0.0.1", port, server_name="localhost", is_verified=False))
+        connection.send_request(b"GET", REQUEST, is_upgrade=True)
+        assert (await connection.read_head()).code == 101
+        await eventually(lambda: not connection.is_open, "left")
+        owner = Owner()
+        duplex = connection.to_duplex(owner, OUTBOX, owner.on_closed)
+        await eventually(lambda: owner.closed, "closed")
+        assert (owner.data, owner.told) == (b"", [])
+        duplex.resume_reading()
+        await eventually(lambda: owner.told == ["gone"], "gone")
+        assert owner.data == b"last words"
