@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from statistics import median
+from typing import NamedTuple
 
 from benchmarks.servers import Kind
 
@@ -202,23 +203,54 @@ def bystander_latency(clients: int, cause: Cause, point: str) -> Figure:
     return Figure(f"Publish to a bystander, {clients:,} streams recover after {cause.heading}, {name}", "ms")
 
 
+class Sample(NamedTuple):
+    """One measured number.
+
+    Args:
+        place: how many measurements were before it in the run.
+    """
+
+    place: int
+    value: float
+
+
 @dataclass(slots=True)
 class Results:
     """All samples of a run, in the order in which the figures first appeared."""
 
-    samples: dict[Figure, dict[Kind, list[float]]] = field(default_factory=dict)
+    samples: dict[Figure, dict[Kind, list[Sample]]] = field(default_factory=dict)
+    measurements: int = 0
 
     def add(self, kind: Kind, measured: Mapping[Figure, float]) -> None:
         """Add one measurement's figures."""
         for figure, value in measured.items():
-            self.samples.setdefault(figure, {}).setdefault(kind, []).append(value)
+            self.samples.setdefault(figure, {}).setdefault(kind, []).append(Sample(self.measurements, value))
+        self.measurements += 1
 
     def value(self, figure: Figure, kind: Kind) -> float | None:
         """The number for one cell of the table, or None if it was not measured."""
-        samples = self.samples.get(figure, {}).get(kind)
-        if not samples:
+        values = [sample.value for sample in self._of(figure, kind)]
+        if not values:
             return None
-        return max(samples) if figure.summary is Summary.WORST else median(samples)
+        return max(values) if figure.summary is Summary.WORST else median(values)
+
+    def ratio(self, own: tuple[Figure, Kind], peer: tuple[Figure, Kind]) -> float | None:
+        """How many times as much as the peer's: the median of each sample's quotient with the peer's nearest one.
+
+        A shared machine is half as fast again for minutes, and then it is not. The quotient of two medians depends on
+        how many samples of each fell into those minutes; two measurements side by side have the same machine.
+        """
+        peers = self._of(*peer)
+        quotients: list[float] = []
+        for sample in self._of(*own) if peers else ():
+            nearest = min(peers, key=lambda other: abs(other.place - sample.place))
+            if not nearest.value:
+                return None
+            quotients.append(sample.value / nearest.value)
+        return median(quotients) if quotients else None
+
+    def _of(self, figure: Figure, kind: Kind) -> list[Sample]:
+        return self.samples.get(figure, {}).get(kind, [])
 
     def kinds(self) -> list[Kind]:
         """The servers that were measured, in column order."""
@@ -231,7 +263,7 @@ class Goal:
 
     Args:
         figure: of Holdfast.
-        peer: whose figure it is divided by; None for the figure itself.
+        peer: whose figure it is compared with, see `Results.ratio`; None for the figure itself.
         limit: the number to compare with.
         is_most: whether the limit is the most that is allowed, or the least.
         peer_figure: what of the peer, if not the same.
@@ -244,12 +276,10 @@ class Goal:
     peer_figure: Figure | None = None
 
     def measured(self, results: Results) -> float | None:
-        """The figure or quotient, or None if a part of it was not measured."""
-        own = results.value(self.figure, Kind.HOLDFAST)
-        if self.peer is None or own is None:
-            return own
-        other = results.value(self.peer_figure or self.figure, self.peer)
-        return own / other if other else None
+        """The figure or ratio, or None if a part of it was not measured."""
+        if self.peer is None:
+            return results.value(self.figure, Kind.HOLDFAST)
+        return results.ratio((self.figure, Kind.HOLDFAST), (self.peer_figure or self.figure, self.peer))
 
     def is_reached(self, measured: float) -> bool:
         """Whether ``measured`` is within the limit."""

@@ -101,6 +101,16 @@ def test_goal_without_both_parts_is_not_measured(samples: dict[str, list[float]]
     assert Goal(CPU, Kind.FLOOR, 1.5, is_most=True).measured(results(CPU, **samples)) is None
 
 
+def test_ratio_is_that_of_neighbours() -> None:
+    """In a run on a machine that becomes twice as fast in its second half."""
+    collected = Results()
+    for own, peer in [(24.0, 20.0), (24.0, 20.0), (12.0, 10.0), (15.0, 10.0)]:
+        collected.add(Kind.HOLDFAST, {CPU: own})
+        collected.add(Kind.FLOOR, {CPU: peer})
+    collected.add(Kind.HOLDFAST, {CPU: 11.0})
+    assert collected.ratio((CPU, Kind.HOLDFAST), (CPU, Kind.FLOOR)) == 1.2
+
+
 def test_no_two_figures_have_the_same_heading() -> None:
     """The table has a row per heading."""
     made = [
