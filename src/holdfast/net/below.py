@@ -54,7 +54,7 @@ def resume_reading(source: asyncio.Transport | SocketTransport) -> None:
 
 
 def move_pause_below(transport: asyncio.Transport, below: asyncio.Transport) -> None:
-    """Pause below what may have been paused above. What waits above, some 100 kB at most, is received soon.
+    """Pause below what may have been paused above. What waits above, 256 kB and a bit, is received soon.
 
     When much waits above, TLS pauses the transport below by itself, and has it go on when that was received. It must
     not do that any more: nobody would be left who pauses.

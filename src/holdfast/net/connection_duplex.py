@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from holdfast.net.below import move_pause_below, owed_bytes, pause_reading, resume_reading, transport_below
-from holdfast.net.duplex import CLOSE_TIMEOUT_S, LAST_WORDS_S, DuplexOwner
+from holdfast.net.duplex import CLOSE_TIMEOUT_S, LAST_WORDS_S, DuplexOwner, note_unheard
 from holdfast.net.outlets import OutboxLimits, Undirected, reject_when_full
 from holdfast.net.runtime import Runtime
 from holdfast.net.sockets import address_of, describe_peer
@@ -181,10 +181,11 @@ class ConnectionDuplex(Undirected, asyncio.Protocol):
 
     def on_deadline(self, now_s: float) -> None:
         """The peer has not closed its side; or it is gone, and the owner has not taken what it said before."""
-        if self._is_lost:
-            self._tell_gone()
-        else:
+        if not self._is_lost:
             self._transport.abort()
+        elif self._owner is not None:
+            note_unheard(self._owner)
+            self._tell_gone()
 
     def _tell_gone(self) -> None:
         self._deadline.cancel()

@@ -7,9 +7,13 @@ Nothing is read before the owner wants it.
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
+from holdfast.logs import LIMITED
 from holdfast.net.outlets import Borrower, Described, Line
+
+log = logging.getLogger("holdfast.net.duplex")
 
 CLOSE_TIMEOUT_S = 10.0
 """How long a peer may take to read the last bytes and close, before the connection is cut."""
@@ -95,3 +99,9 @@ class Duplex(Protocol):
     def describe(self) -> str:
         """Address and port of the peer, for logs."""
         ...
+
+
+def note_unheard(owner: Described) -> None:
+    """Log that the peer of `owner` is gone, and what it said last was not taken within `LAST_WORDS_S`."""
+    text = "%s: a peer is gone, and what it said last was not taken within %d seconds and is lost"
+    log.warning(text, owner.describe(), LAST_WORDS_S, extra=LIMITED)

@@ -8,7 +8,7 @@ import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from holdfast.net.duplex import CLOSE_TIMEOUT_S, LAST_WORDS_S, DuplexOwner
+from holdfast.net.duplex import CLOSE_TIMEOUT_S, LAST_WORDS_S, DuplexOwner, note_unheard
 from holdfast.net.outlets import reject_when_full
 from holdfast.net.parked_socket import BROKEN, LISTEN, ParkedSocket
 
@@ -138,6 +138,8 @@ class ParkedDuplex(ParkedSocket):
     def on_timer(self, now_s: float) -> None:
         """The peer has not closed its side; or it is gone, and the owner has not taken what it said before."""
         self._deadline_slot = 0
+        if self._owner is not None:
+            note_unheard(self._owner)
         self._leave()
 
     def end_hold(self) -> None:

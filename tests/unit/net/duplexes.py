@@ -26,6 +26,9 @@ class KeptDuplex(Duplex, Protocol):
     def end_hold(self) -> None: ...
 
 
+UNHEARD = "the socket: a peer is gone, and what it said last was not taken within 60 seconds and is lost"
+
+
 class Owner:
     """Notes what it is told, and does what the test wants meanwhile."""
 

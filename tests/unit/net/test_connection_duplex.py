@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import cast
 
+import pytest
+from tests.unit.net.duplexes import UNHEARD
 from tests.unit.net.helpers import HUGE, OUTBOX, eventually, settle
 from tests.unit.net.tls_pairs import TlsPair, tls_pair
 
@@ -116,13 +118,16 @@ async def lose(it: TlsPair) -> None:
     await eventually(lambda: it.owner.closed, "closed")
 
 
-async def test_nobody_waits_for_ever_for_last_words_to_be_taken(certificate: Path) -> None:
+async def test_nobody_waits_for_ever_for_last_words_to_be_taken(
+    certificate: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with tls_pair(certificate) as it:
         await lose(it)
         it.place.skip(LAST_WORDS_S - 1)
         assert it.owner.told == []
         it.place.skip(1.2)
         assert it.owner.told == ["gone"]
+        assert caplog.messages == [UNHEARD]
 
 
 async def test_last_words_may_be_taken_piece_by_piece(certificate: Path) -> None:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.unit.net.duplexes import Owner, Place, place_for
+from tests.unit.net.duplexes import UNHEARD, Owner, Place, place_for
 from tests.unit.net.helpers import HUGE, OUTBOX, Peer, admitted, eventually, settle
 
 from holdfast.net.connection_duplex import ConnectionDuplex
@@ -172,7 +172,9 @@ async def test_what_a_peer_said_before_a_reset_is_read(is_written_to: bool, monk
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
-async def test_nobody_waits_for_ever_for_last_words_to_be_taken(is_closed: bool) -> None:
+async def test_nobody_waits_for_ever_for_last_words_to_be_taken(
+    is_closed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     async with place_for("parked") as place:
         it = await place.pair(is_reading=False)
         await it.peer.send(SAID)
@@ -187,6 +189,7 @@ async def test_nobody_waits_for_ever_for_last_words_to_be_taken(is_closed: bool)
         assert it.owner.told == []
         place.skip(1.2)
         assert (it.owner.closed, it.owner.told) == (1, ["gone"])
+        assert caplog.messages == [UNHEARD]
 
 
 async def test_whoever_waits_for_a_peer_that_is_reset_is_told() -> None:
